@@ -1,0 +1,1 @@
+"""Diffusion super-resolution for MindSpore."""

@@ -1,0 +1,51 @@
+"""Files that are either whole or not there: write under a temporary name, fsync, rename."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from src.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path, what="file"):
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
+
+    The temporary name keeps the suffix (libraries choose a format by it) and the process id (two
+    processes never share one). When the block fails, what was written is removed and ``path`` is as
+    it was before.
+
+    Args:
+        path: the file to create or to replace; its folder is made if needed.
+        what: the noun for error messages, such as ``"checkpoint"``.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(_explain(error, path, what)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path, text, what="file"):
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with replacing(path, what) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _explain(error, path, what):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk for the {what} {path}: free some space or name another folder"
+    reason = error.strerror or str(error)
+    return f"cannot write the {what} {path}: {reason}; name a folder that can be written"

@@ -1,0 +1,72 @@
+"""The device to run on, and the environment that must be set before mindspore is imported.
+
+Importing this module sets nothing and imports nothing heavy. Every command calls :func:`prepare`
+before anything imports mindspore, then :func:`select_device`.
+"""
+
+import ctypes
+import glob
+import os
+import platform
+import sys
+
+from src.errors import UserError
+
+DEVICES = ("Ascend", "GPU", "CPU")
+
+
+def prepare():
+    """Set the environment variables that mindspore reads while it is imported or runs its first operator.
+
+    A variable that the user has set is never changed.
+
+    * ``ONEDNN_MAX_CPU_ISA=AVX2`` on x86: oneDNN 3.10 (in mindspore 2.9 and 2.10) otherwise falls back to a
+      reference 3×3 convolution on AVX-512 machines, a hundred times slower (``benchmarks/onednn_isa.py``).
+    * ``GLOG_v=3``: errors only; mindspore's warnings are about its own internals.
+    """
+    if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    os.environ.setdefault("GLOG_v", "3")
+
+
+def select_device(name=None, graph=True):
+    """Make mindspore run on a device; return the device's name.
+
+    Args:
+        name: ``"Ascend"``, ``"GPU"`` or ``"CPU"``; None takes the first of these that works here.
+        graph: graph mode if True, else PyNative mode.
+
+    Raises:
+        UserError: the name is unknown, or this machine or this build of mindspore has no such device.
+    """
+    if name is not None and name not in DEVICES:
+        raise UserError(f"device must be one of {', '.join(DEVICES)}, not '{name}'")
+    prepare()
+    import mindspore as ms
+
+    name = name or next(device for device in DEVICES if _driver_missing(device) is None)
+    reason = _driver_missing(name)
+    if reason is None:
+        try:
+            ms.set_device(name)
+        except (RuntimeError, ValueError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0].strip()
+    if reason is not None:
+        raise UserError(
+            f"device {name} is not available here ({reason}): use --device CPU, or install the driver and "
+            f"a mindspore build for {name}"
+        )
+    ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
+    return name
+
+
+def _driver_missing(device):
+    """Say why a device cannot be there, or None. Asked first, since mindspore's own attempt prints pages."""
+    if device == "GPU":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            return "no NVIDIA driver: libcuda.so.1 cannot be loaded"
+    if device == "Ascend" and not glob.glob("/dev/davinci[0-9]*"):
+        return "no Ascend driver: there is no /dev/davinci0"
+    return None

@@ -1,0 +1,1 @@
+"""Pictures outside the networks: resizing, reading, writing and colour."""

@@ -1,0 +1,214 @@
+"""Reading any picture as 8-bit RGB, writing pictures whole or not at all, listing a folder's pictures."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from src.atomic_file import replacing
+from src.errors import UserError
+
+READ_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+READ_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MAX_PIXELS = 500_000_000
+
+# suffix: (Pillow's format, its options, may it hold an alpha channel, its longest side in pixels)
+_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"}, False, 65500)
+_TIFF = ("TIFF", {"compression": "tiff_adobe_deflate"}, True, None)
+_WRITERS = {
+    ".png": ("PNG", {"compress_level": 3}, True, None),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".bmp": ("BMP", {}, False, None),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}, True, 16383),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+}
+WRITE_SUFFIXES = tuple(sorted(_WRITERS))
+
+_TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read from a file, upright and in 8 bits.
+
+    Attributes:
+        rgb: uint8 (H, W, 3), RGB; a gray picture has three equal channels.
+        alpha: uint8 (H, W), 255 where opaque; None where the file has no transparency.
+        gray: whether the file's pixels are of a gray kind; a palette of grays or an RGB file of grays is not.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    gray: bool
+
+
+def read_image(path):
+    """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix.
+
+    The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK
+    is converted by Pillow's formula, colour profiles are not applied. 16-bit gray is divided by 257 and
+    rounded; of 16-bit colour Pillow keeps the high byte.
+
+    Args:
+        path: the file, str or Path.
+
+    Returns:
+        Picture; its arrays are contiguous and writable.
+
+    Raises:
+        UserError: there is no such file, it is not a picture, it is truncated or damaged, it has more than
+            :data:`MAX_PIXELS` pixels, or its pixels are 32-bit or float numbers, whose range is not known.
+    """
+    path = Path(path)
+    _raise_pillow_limit()
+    try:
+        with Image.open(path, formats=READ_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return _picture(image, path)
+    except UserError:
+        raise
+    # Pillow's decoders answer damaged files with nearly every exception there is, and all mean the same here.
+    except Exception as error:
+        raise UserError(_explain(error, path)) from error
+
+
+def read_rgb(path):
+    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB and drop any alpha channel."""
+    return read_image(path).rgb
+
+
+def write_image(path, array):
+    """Write a picture in the format of the path's suffix (one of :data:`WRITE_SUFFIXES`), whole or not at all.
+
+    PNG, BMP, WebP and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray:
+    a gray picture comes back as RGB with equal channels.
+
+    Args:
+        path: the file to create or replace, str or Path; its folder is made if needed.
+        array: uint8; (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha.
+
+    Raises:
+        UserError: the suffix is unknown, the array is not of the kind above, the format cannot hold it,
+            or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise UserError(
+            f"cannot write {path}: the suffix must be one of {', '.join(WRITE_SUFFIXES)}, not '{path.suffix}'"
+        )
+    file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
+    _check_pixels(array, path)
+    if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
+        raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
+    if longest and max(array.shape[:2]) > longest:
+        height, width = array.shape[:2]
+        raise UserError(
+            f"cannot write {path}: {file_format} holds at most {longest} pixels a side, not {width}x{height}; "
+            "write .png or .tif instead"
+        )
+    with replacing(path, "picture") as temporary:
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
+
+
+def list_images(folder):
+    """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
+
+    Subfolders are not searched; hidden files (a leading dot) are left out.
+
+    Args:
+        folder: str or Path.
+
+    Returns:
+        list of Path, not empty.
+
+    Raises:
+        UserError: there is no such folder, it cannot be read, or it holds no pictures.
+    """
+    folder = Path(folder)
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
+        raise UserError(f"expected a folder of pictures at {folder}: {reason}; check the path") from error
+    found = [p for p in entries if p.suffix.lower() in READ_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    if not found:
+        raise UserError(f"no pictures in {folder}: put {', '.join(READ_SUFFIXES)} files directly into it")
+    return sorted(found, key=_natural_key)
+
+
+def _natural_key(path):
+    # Splitting at a group of digits alternates text and digits, so that like is always compared with like.
+    parts = re.split(r"(\d+)", path.stem.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
+
+
+def _raise_pillow_limit():
+    """Raise Pillow's process-wide limit against decompression bombs to ours; never lower one the program has set."""
+    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def _picture(image, path):
+    # Pillow turns 16-bit gray with alpha into RGBA; only the raw mode, known before loading, tells.
+    gray_in_rgba = image.format == "PNG" and bool(image.tile) and str(image.tile[0][3]).startswith("LA;16")
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode[0] in "IF":
+        image = _eight_bits(image, path)
+    gray = image.mode in ("1", "L", "LA", "La")
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if gray else "RGBA")
+        alpha = np.array(image.getchannel("A"))
+    return Picture(np.array(image.convert("RGB")), alpha, gray or gray_in_rgba)
+
+
+def _eight_bits(image, path):
+    """Return a 16-bit gray picture as 8-bit gray; refuse 32-bit integers and floats."""
+    # Some formats and releases of Pillow give 16-bit gray as mode "I", with values up to 65535.
+    if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
+        kind = "float" if image.mode == "F" else "signed or 32-bit integer"
+        raise UserError(
+            f"cannot read {path}: its pixels are {kind} numbers of unknown range; save it with 8 or 16 bits"
+        )
+    tags = getattr(image, "tag_v2", {})
+    largest = (1 << tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]) - 1
+    values = np.asarray(image).astype(np.int64)
+    if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        values = largest - values
+    return Image.fromarray(((values * 255 + largest // 2) // largest).astype(np.uint8))
+
+
+def _check_pixels(array, path):
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
+    channels = array.shape[2:] if array.ndim in (2, 3) else None
+    if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
+        raise UserError(
+            f"cannot write {path}: expected (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty, got {array.shape}"
+        )
+
+
+def _explain(error, path):
+    if isinstance(error, FileNotFoundError):
+        return f"no picture at {path}: there is no such file; check the path"
+    if isinstance(error, IsADirectoryError):
+        return f"expected a picture at {path}: it is a folder; name a file in it"
+    if isinstance(error, OSError) and error.errno is not None:  # from the operating system; Pillow's own have none
+        return f"cannot read {path}: {error.strerror}; check the path and its permissions"
+    if isinstance(error, MemoryError):
+        return f"cannot read {path}: not enough memory to decode it; cut it into smaller pictures"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"cannot read {path}: it has more than {MAX_PIXELS / 1e6:g} million pixels; cut it into smaller pictures"
+    if isinstance(error, UnidentifiedImageError):
+        if path.stat().st_size == 0:
+            return f"cannot read {path}: the file is empty; copy or download it again"
+        return f"cannot read {path}: not a picture, or damaged; expected one of {', '.join(READ_FORMATS)}"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"cannot read {path}: the picture is damaged or truncated ({reason}); copy or download it again"

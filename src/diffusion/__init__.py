@@ -1,0 +1,1 @@
+"""Diffusion: schedule, process, target, denoiser and samplers."""

@@ -1,0 +1,37 @@
+"""The Gaussian process between x_0 and noise: x_t = √ᾱ·x_0 + √(1 − ᾱ)·ε, and every way to read it.
+
+Plain arithmetic on whatever arrays come in (NumPy or MindSpore, float32, any shape). ``signal`` is √ᾱ_t and
+``noise_rate`` is √(1 − ᾱ_t): Python floats, or arrays that broadcast, such as (B, 1, 1, 1).
+"""
+
+PREDICTIONS = ("noise", "velocity")
+
+
+def q_sample(x_0, noise, signal, noise_rate):
+    """x_t from x_0 and ε (arXiv 2006.11239, eq. 4)."""
+    return signal * x_0 + noise_rate * noise
+
+
+def x0_from_noise(x_t, noise, signal, noise_rate):
+    """x_0 from x_t and ε (arXiv 2006.11239, eq. 15)."""
+    return (1 / signal) * x_t - (noise_rate / signal) * noise
+
+
+def noise_from_x0(x_t, x_0, signal, noise_rate):
+    """ε from x_t and x_0, the inverse of :func:`x0_from_noise`."""
+    return (x_t - signal * x_0) * (1 / noise_rate)
+
+
+def velocity(x_0, noise, signal, noise_rate):
+    """v = √ᾱ·ε − √(1 − ᾱ)·x_0 (arXiv 2202.00512, section 4)."""
+    return signal * noise - noise_rate * x_0
+
+
+def x0_from_velocity(x_t, v, signal, noise_rate):
+    """x_0 from x_t and v (arXiv 2202.00512, appendix D)."""
+    return signal * x_t - noise_rate * v
+
+
+def noise_from_velocity(x_t, v, signal, noise_rate):
+    """ε from x_t and v."""
+    return noise_rate * x_t + signal * v

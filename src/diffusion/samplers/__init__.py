@@ -1,0 +1,1 @@
+"""Samplers: functions over (t, t_prev) pairs that know no network."""

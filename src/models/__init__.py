@@ -1,0 +1,1 @@
+"""Networks as nn.Cells: RRDB encoder, conditional U-Net and their layers."""

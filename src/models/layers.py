@@ -1,0 +1,96 @@
+"""Small layers that the networks share; all work with dynamic heights and widths."""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from src.errors import UserError
+
+
+def conv3x3(in_channels, out_channels, stride=1, padding=1):
+    """A 3×3 convolution with bias; ``padding`` is filled with zeros, 0 where the caller pads."""
+    return nn.Conv2d(
+        in_channels, out_channels, 3, stride=stride, pad_mode="pad", padding=padding, has_bias=True
+    )
+
+
+def conv1x1(in_channels, out_channels, has_bias=True):
+    """A 1×1 convolution."""
+    return nn.Conv2d(in_channels, out_channels, 1, pad_mode="valid", has_bias=has_bias)
+
+
+class ReflectConv3x3(nn.Cell):
+    """A 3×3 convolution over reflected edges (the edge pixel itself is not repeated).
+
+    Input (B, in, H, W) with H, W ≥ 2; output (B, out, ⌈H/stride⌉, ⌈W/stride⌉), float32.
+    """
+
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(1)
+        self.conv = conv3x3(in_channels, out_channels, stride, padding=0)
+
+    def construct(self, x):
+        return self.conv(self.pad(x))
+
+
+class SinusoidalEmbedding(nn.Cell):
+    """Sinusoidal embedding of the time step ("Attention Is All You Need", section 3.5, as SRDiff lays it out).
+
+    Frequencies are 10000^(−i / (channels/2 − 1)); all sines come first, then all cosines.
+    Input (B,) any real dtype; output (B, channels) float32.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        if channels < 4 or channels % 2:
+            raise UserError(f"unet.width must be an even number of at least 4, not {channels}: try 32 or 64")
+        half = channels // 2
+        frequencies = np.exp(np.arange(half) * (-math.log(10000.0) / (half - 1)))
+        self.frequencies = ms.Tensor(frequencies[None, :], ms.float32)
+
+    def construct(self, t):
+        angles = t.astype(ms.float32).reshape(-1, 1) * self.frequencies
+        return ops.concat((ops.sin(angles), ops.cos(angles)), 1)
+
+
+class NearestUpsample2x(nn.Cell):
+    """Repeat every pixel 2×2: (B, C, H, W) → (B, C, 2H, 2W).
+
+    Broadcasting instead of ``ops.interpolate``, which breaks dynamic shapes and takes four times as long on CPU.
+    """
+
+    def construct(self, x):
+        b, c, h, w = x.shape
+        x = ops.broadcast_to(x.reshape(b, c, h, 1, w, 1), (b, c, h, 2, w, 2))
+        return x.reshape(b, c, 2 * h, 2 * w)
+
+
+class LinearAttention(nn.Cell):
+    """Self-attention that is linear in the number of pixels ("Efficient Attention", arXiv 1812.01243).
+
+    Keys are normalised over the pixels, queries are not. With ReZero's learnt gate (arXiv 2003.04887), which
+    starts at 0, and a skip connection around it. Input and output (B, channels, H, W) float32.
+    """
+
+    def __init__(self, channels, heads=4, head_channels=32):
+        super().__init__()
+        self.heads = heads
+        self.head_channels = head_channels
+        self.to_qkv = conv1x1(channels, 3 * heads * head_channels, has_bias=False)
+        self.to_out = conv1x1(heads * head_channels, channels)
+        self.gate = ms.Parameter(ms.Tensor(np.zeros(1), ms.float32), name="gate")
+        self.softmax = nn.Softmax(axis=-1)
+        self.context_of = ops.BatchMatMul(transpose_b=True)
+        self.read = ops.BatchMatMul(transpose_a=True)
+
+    def construct(self, x):
+        b, _, h, w = x.shape
+        qkv = self.to_qkv(x).reshape(b, 3, self.heads, self.head_channels, h * w)
+        query, key, value = qkv[:, 0], qkv[:, 1], qkv[:, 2]  # (B, heads, head_channels, H·W)
+        context = self.context_of(self.softmax(key), value)  # (B, heads, head_channels, head_channels)
+        out = self.read(context, query)  # (B, heads, head_channels, H·W)
+        out = out.reshape(b, self.heads * self.head_channels, h, w)
+        return x + self.gate * self.to_out(out)

@@ -1,0 +1,177 @@
+"""From a configuration to objects: the one place that knows every part."""
+
+import json
+from pathlib import Path
+
+from src.config.loader import config_from_dict, config_to_dict
+from src.errors import UserError
+from src.runtime import select_device
+
+
+def build_model(config):
+    """Return the network of a configuration's system: an RRDBNet (parameters ``encoder.*``), or an SRDiff."""
+    encoder = _build_encoder(config)
+    if config.system == "rrdb":
+        encoder.update_parameters_name("encoder.")
+        return encoder
+    from src.diffusion.denoiser import SRDiff
+    from src.models.conditional_unet import ConditionalUNet
+
+    unet = config.unet
+    net = ConditionalUNet(
+        unet.width, unet.multipliers, encoder.condition_channels, config.data.scale,
+        unet.groups, unet.attention, unet.add_lr_up, unet.space_to_depth,
+    )  # fmt: skip
+    return SRDiff(encoder, net, config.diffusion.lr_divisor)
+
+
+def _build_encoder(config):
+    from src.models.rrdb import RRDBNet
+
+    encoder = config.encoder
+    return RRDBNet(encoder.features, encoder.blocks, encoder.growth, config.data.scale, encoder.upsampler)
+
+
+def build_schedule(config):
+    """Return the noise schedule."""
+    from src.diffusion.schedule import make_schedule
+
+    diffusion = config.diffusion
+    return make_schedule(
+        diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end
+    )
+
+
+def build_target(config):
+    """Return what is diffused."""
+    from src.diffusion.target import ResidualTarget
+
+    return ResidualTarget(config.diffusion.residual_scale, config.diffusion.clip)
+
+
+def build_loss(config, model):
+    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, (hr, lr, t, noise) for srdiff."""
+    if config.system == "rrdb":
+        from src.losses.pixel import RegressionLoss
+
+        return RegressionLoss(model)
+    from src.losses.diffusion import DiffusionLoss
+
+    diffusion = config.diffusion
+    return DiffusionLoss(
+        model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss, config.encoder.frozen
+    )
+
+
+def size_multiple(config):
+    """HR sizes must be multiples of this for the network of a configuration."""
+    if config.system == "rrdb":
+        return config.data.scale
+    return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
+
+
+def build_upscaler(config, networks):
+    """Return the upscaler of a configuration around its networks (``src.inference.networks``)."""
+    from src.inference.upscaler import DiffusionUpscaler, RegressionUpscaler
+
+    common = (networks, config, config.data.scale, size_multiple(config))
+    if config.system == "rrdb":
+        return RegressionUpscaler(*common)
+    return DiffusionUpscaler(*common, build_schedule(config), build_target(config), config.diffusion.prediction)
+
+
+def networks_of(config, model):
+    """Wrap a model's graphs; batch, height and width are free, so that each compiles once."""
+    from src.diffusion.denoiser import Project
+    from src.inference.networks import DiffusionNetworks, RegressionNetworks
+
+    graphs = export_graphs(config, model)
+    for cell, inputs in graphs.values():
+        cell.set_inputs(*inputs)
+    if config.system == "rrdb":
+        return RegressionNetworks(graphs["whole"][0])
+    project = Project(model)
+    lr = graphs["encode"][1][0]
+    project.set_inputs(lr, lr)
+    return DiffusionNetworks(graphs["encode"][0], graphs["step"][0], project, uses_lr_up=config.unet.add_lr_up)
+
+
+def export_graphs(config, model, size=(None, None, None)):
+    """Return the graphs of an exported model: role → (Cell, inputs).
+
+    Args:
+        config, model: from :func:`load_model`.
+        size: batch, height and width of the LR picture; None is free.
+    """
+    import mindspore as ms
+
+    from src.diffusion.denoiser import Encode
+    from src.models.wrap import Forward
+
+    batch, height, width = size
+    lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
+    if config.system == "rrdb":
+        return {"whole": (Forward(model), [lr])}
+
+    def at_hr(channels, divisor=1):
+        sides = [side and side * config.data.scale // divisor for side in (height, width)]
+        return ms.Tensor(shape=[batch, channels, *sides], dtype=ms.float32)
+
+    t = ms.Tensor(shape=[batch], dtype=ms.int32)
+    step_inputs = [at_hr(3), t, at_hr(config.unet.width, config.unet.space_to_depth)]
+    return {"encode": (Encode(model), [lr]), "step": (Forward(model), step_inputs)}
+
+
+def load_model(path):
+    """Read a checkpoint; return its configuration and its network with the weights loaded."""
+    from src.training.checkpoints import load_checkpoint, load_into
+
+    checkpoint = load_checkpoint(path)
+    config = config_of(checkpoint)
+    model = build_model(config)
+    load_into(model, checkpoint.arrays, path)
+    return config, model
+
+
+def config_of(checkpoint):
+    """The ``Config`` that a checkpoint carries."""
+    try:
+        settings = json.loads(checkpoint.config_json)
+    except ValueError as error:
+        raise UserError(f"the configuration inside {checkpoint.path} is not JSON: write the checkpoint anew") from error
+    return config_from_dict(settings, f"the configuration inside {checkpoint.path}")
+
+
+def config_json(config):
+    """The text that a checkpoint carries."""
+    return json.dumps(config_to_dict(config))
+
+
+def load_upscaler(path, device=None, graph=True):
+    """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``).
+
+    Args:
+        path: the file.
+        device: "Ascend", "GPU", "CPU", or None for the first that works.
+        graph: graph mode, else PyNative mode.
+
+    Returns:
+        ``src.inference.upscaler.Upscaler``.
+
+    Raises:
+        UserError: the file is missing, damaged or of another kind, or the device is not there.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or a .mindir from export.py")
+    if path.suffix not in (".ckpt", ".mindir"):
+        raise UserError(f"{path} is neither a .ckpt nor a .mindir file; PyTorch checkpoints are read by convert.py")
+    select_device(device, graph)
+    if path.suffix == ".mindir":
+        from src.export.offline import load_mindir
+
+        settings, networks = load_mindir(path)
+        config = config_from_dict(settings, f"the configuration of {path}")
+        return build_upscaler(config, networks)
+    config, model = load_model(path)
+    return build_upscaler(config, networks_of(config, model))

@@ -1,0 +1,1 @@
+"""Export to MindIR and running the exported model."""

@@ -1,0 +1,119 @@
+"""Write a model as MindIR: graphs with free batch, height and width, and what a runner must know about them.
+
+``X.mindir`` is the graph that runs once per step (SRDiff), or the whole network (RRDB). Beside it stand
+``X.encode.mindir``, run once per picture (SRDiff), and ``X.json``: configuration, schedule, file hashes, versions.
+Noise is an input, never part of a graph.
+"""
+
+import hashlib
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+
+from src.atomic_file import replacing, write_text
+from src.errors import UserError
+
+FORMAT = "mindspore-sr"
+FORMAT_VERSION = 1
+
+
+def export_mindir(output, graphs, settings, checkpoint):
+    """Write graphs and their description.
+
+    Args:
+        output: ``X.mindir``.
+        graphs: role ("step", "encode" or "whole") → (Cell, its inputs as tensors; None in a shape is free).
+        settings: the configuration as a plain dict.
+        checkpoint: path of the weights, whose hash is recorded.
+
+    Returns:
+        list of the files written, the description last.
+
+    Raises:
+        UserError: the suffix is not ``.mindir`` or the folder cannot be written.
+    """
+    output = Path(output)
+    if output.suffix != ".mindir":
+        raise UserError(f"--output must end in .mindir for --format mindir, not '{output.name}'")
+    description = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "mindspore": ms.__version__,
+        "checkpoint": {"name": Path(checkpoint).name, "sha256": sha256(checkpoint)},
+        "config": settings,
+        "graphs": {},
+    }
+    written = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for role, (cell, inputs) in graphs.items():
+            path = graph_path(output, role)
+            exported = Path(scratch) / f"{role}.mindir"
+            ms.export(cell, *inputs, file_name=str(exported), file_format="MINDIR")
+            with replacing(path, "exported model") as temporary:
+                temporary.write_bytes(exported.read_bytes())
+            description["graphs"][role] = {"file": path.name, "sha256": sha256(path)}
+            written.append(path)
+    description_path = output.with_suffix(".json")
+    write_text(description_path, json.dumps(description, indent=1), "description of the exported model")
+    return written + [description_path]
+
+
+def export_air(output, graphs):
+    """Write each graph as AIR for Ascend's ATC; shapes are fixed, as AIR needs them.
+
+    Raises:
+        UserError: this machine is no Ascend machine, the only kind that MindSpore exports AIR on.
+    """
+    if ms.get_context("device_target") != "Ascend":
+        raise UserError("--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir")
+    output = Path(output)
+    if output.suffix != ".air":
+        raise UserError(f"--output must end in .air for --format air, not '{output.name}'")
+    written = []
+    for role, (cell, inputs) in graphs.items():
+        path = graph_path(output, role)
+        ms.export(cell, *inputs, file_name=str(path), file_format="AIR")
+        written.append(path)
+    return written
+
+
+def graph_path(output, role):
+    """The file of a graph: the output itself, or beside it for the encoder."""
+    return output.with_name(f"{output.stem}.encode{output.suffix}") if role == "encode" else output
+
+
+def sha256(path):
+    """The hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(handle)
+
+
+def _digest(handle):
+    digest = hashlib.sha256()
+    while block := handle.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def largest_deviation(exported, original, sizes=((16, 16), (23, 37)), steps=4):
+    """Run the exported model and the checkpoint on the same random pictures and seed.
+
+    Args:
+        exported, original: ``Upscaler`` objects.
+        sizes: LR heights and widths to try.
+        steps: sampling steps, where there are any.
+
+    Returns:
+        list of (size, largest absolute difference in [−1, 1] units).
+    """
+    found = []
+    for number, (height, width) in enumerate(sizes):
+        lr = np.random.default_rng(number).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+        pair = [upscaler.sample(lr, seed=number, steps=steps) for upscaler in (exported, original)]
+        found.append(((height, width), float(np.abs(pair[0] - pair[1]).max())))
+        logging.info("%d x %d: largest deviation %.1e", height, width, found[-1][1])
+    return found

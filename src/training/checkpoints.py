@@ -1,0 +1,149 @@
+"""Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
+
+A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*`` (what inference needs) and
+``optimizer.*`` (what resuming needs besides); ``config`` (JSON text) and ``step`` are appended entries.
+"""
+
+import errno
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+
+from src.atomic_file import replacing
+from src.errors import UserError
+
+_STEP_FILE = re.compile(r"step_(\d+)\.ckpt$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        arrays: parameter name → NumPy array.
+        config_json: JSON text of the resolved configuration.
+        step: optimiser steps done.
+    """
+
+    path: Path
+    arrays: dict
+    config_json: str
+    step: int
+
+
+def save_model(path, arrays, config_json, step):
+    """Write a checkpoint under a temporary name, then rename it.
+
+    Args:
+        path: the file, ending in ``.ckpt``.
+        arrays: parameter name → NumPy array (or ``mindspore.Parameter``).
+        config_json: JSON text of the resolved configuration.
+        step: optimiser steps done.
+
+    Raises:
+        UserError: the suffix is not ``.ckpt``, the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    if path.suffix != ".ckpt":
+        raise UserError(f"a checkpoint's name must end in .ckpt, not '{path.name}'")
+    entries = [{"name": name, "data": _tensor(array)} for name, array in arrays.items()]
+    with replacing(path, "checkpoint") as temporary:
+        try:
+            ms.save_checkpoint(
+                entries, str(temporary), append_dict={"config": config_json, "step": int(step)}, crc_check=True
+            )
+        except RuntimeError as error:  # mindspore wraps the OSError of a full disk
+            raise OSError(_errno_of(error), _first_line(error)) from error
+        os.chmod(temporary, 0o644)  # mindspore makes it 0400
+
+
+def load_checkpoint(path):
+    """Read a checkpoint of this project and verify its CRC.
+
+    Returns:
+        :class:`Checkpoint`.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: name a .ckpt file written by train.py or convert.py")
+    try:
+        loaded = ms.load_checkpoint(str(path), crc_check=True)
+    except (ValueError, RuntimeError, TypeError, OSError, MemoryError) as error:
+        raise UserError(
+            f"{path} is not a whole MindSpore checkpoint: it is damaged, or of another kind "
+            "(PyTorch files are read by convert.py)"
+        ) from error
+    config_json = loaded.pop("config", None)
+    step = loaded.pop("step", None)
+    if not isinstance(config_json, str) or step is None:
+        raise UserError(f"{path} carries no configuration: expected a checkpoint written by train.py or convert.py")
+    arrays = {name: parameter.asnumpy() for name, parameter in loaded.items()}
+    return Checkpoint(path, arrays, config_json, int(step))
+
+
+def load_into(net, arrays, path):
+    """Copy arrays into a network's parameters; see :func:`load_arrays`."""
+    load_arrays(net.get_parameters(), arrays, path)
+
+
+def load_arrays(parameters, arrays, path, prefix=""):
+    """Copy arrays into parameters; every parameter must be there, with its shape, or nothing is copied.
+
+    Args:
+        parameters: iterable of ``mindspore.Parameter``.
+        arrays: name → NumPy array; names that no parameter has are left alone.
+        path: for messages.
+        prefix: the parameter ``p`` is read from ``prefix + p``.
+
+    Raises:
+        UserError: a parameter is missing or has another shape.
+    """
+    parameters = list(parameters)
+    for parameter in parameters:
+        name = prefix + parameter.name
+        if name not in arrays:
+            raise UserError(f"{path} has no '{name}': its network is another one than the configuration says")
+        if tuple(arrays[name].shape) != tuple(parameter.shape):
+            raise UserError(
+                f"{path}: '{name}' is {tuple(arrays[name].shape)}, but the configuration makes it "
+                f"{tuple(parameter.shape)}: use the configuration that the checkpoint was trained with"
+            )
+    for parameter in parameters:
+        value = arrays[prefix + parameter.name]
+        parameter.set_data(ms.Tensor(value.astype(ms.dtype_to_nptype(parameter.dtype), copy=False)))
+
+
+def step_paths(folder):
+    """Return the checkpoints ``step_N.ckpt`` of a folder, the oldest first."""
+    found = [(int(match[1]), path) for path in Path(folder).glob("step_*.ckpt") if (match := _STEP_FILE.match(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def step_path(folder, step):
+    """The name of the checkpoint after ``step`` steps."""
+    return Path(folder) / f"step_{step:08d}.ckpt"
+
+
+def remove_old(folder, keep):
+    """Delete all but the newest ``keep`` checkpoints ``step_N.ckpt``."""
+    for path in step_paths(folder)[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+def _tensor(array):
+    return array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))
+
+
+def _errno_of(error):
+    return errno.ENOSPC if "No space left" in str(error) else errno.EIO
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]

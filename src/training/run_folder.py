@@ -1,0 +1,99 @@
+"""A run's folder: resolved configuration, log, curves and checkpoints.
+
+    RUN/config.yaml              the resolved configuration
+    RUN/train.log                the messages
+    RUN/curve.csv                step, loss, learning rate, gradient norm, samples per second
+    RUN/validation.csv           step and the mean scores
+    RUN/checkpoints/step_N.ckpt  everything that resuming needs
+    RUN/model.ckpt               the finished model, for eval.py, infer.py, export.py and the next stage
+"""
+
+import csv
+import logging
+from pathlib import Path
+
+from src.atomic_file import write_text
+from src.errors import UserError
+from src.training.checkpoints import load_checkpoint, remove_old, save_model, step_path, step_paths
+
+CURVE = ("step", "loss", "learning_rate", "gradient_norm", "samples_per_second")
+VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr")
+
+
+class RunFolder:
+    """The files of one training run.
+
+    Args:
+        path: the folder; made if needed.
+        config_yaml: text of the resolved configuration.
+        resume: go on in a folder that holds a run; without it such a folder is refused.
+
+    Raises:
+        UserError: the folder holds a run and resume is not asked for, or cannot be written.
+    """
+
+    def __init__(self, path, config_yaml, resume=False):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--output {self.path} is a file: name a folder")
+        if not resume and (step_paths(self.checkpoints) or (self.path / "model.ckpt").exists()):
+            raise UserError(f"{self.path} holds a run already: add --resume to go on with it, or name another --output")
+        write_text(self.path / "config.yaml", config_yaml, "configuration")
+        self._handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger().addHandler(self._handler)
+
+    def newest(self):
+        """Return the newest whole :class:`Checkpoint`, or None; a damaged one is passed over with a warning."""
+        for path in reversed(step_paths(self.checkpoints)):
+            try:
+                return load_checkpoint(path)
+            except UserError as error:
+                logging.warning("%s; trying the one before it", error)
+        return None
+
+    def start_at(self, step):
+        """Drop what the curves say beyond ``step``: those steps are about to be done again."""
+        for name, columns in (("curve.csv", CURVE), ("validation.csv", VALIDATION)):
+            path = self.path / name
+            rows = []
+            if step > 0 and path.exists():
+                with open(path, newline="", encoding="utf-8") as handle:
+                    rows = [row for row in csv.DictReader(handle) if _whole(row, columns) and int(row["step"]) <= step]
+            lines = [",".join(columns)] + [",".join(row[column] for column in columns) for row in rows]
+            write_text(path, "\n".join(lines) + "\n", "curve")
+
+    def add_curve(self, step, loss, learning_rate, gradient_norm, rate):
+        """Append one line to ``curve.csv``."""
+        self._append("curve.csv", [step, f"{loss:.6g}", f"{learning_rate:.6g}", f"{gradient_norm:.6g}", f"{rate:.4g}"])
+
+    def add_validation(self, step, method, scores):
+        """Append one method's mean scores to ``validation.csv``."""
+        values = [scores.psnr, scores.ssim, scores.lr_psnr]
+        self._append("validation.csv", [step, method] + ["" if value is None else f"{value:.4f}" for value in values])
+
+    def save(self, arrays, config_json, step, keep):
+        """Write the checkpoint of a step, then remove all but the newest ``keep``."""
+        save_model(step_path(self.checkpoints, step), arrays, config_json, step)
+        remove_old(self.checkpoints, keep)
+
+    def save_result(self, arrays, config_json, step):
+        """Write ``model.ckpt``: the network without the optimiser's state."""
+        save_model(self.path / "model.ckpt", arrays, config_json, step)
+
+    def close(self):
+        """Close the log file."""
+        logging.getLogger().removeHandler(self._handler)
+        self._handler.close()
+
+    def _append(self, name, values):
+        try:
+            with open(self.path / name, "a", encoding="utf-8") as handle:
+                handle.write(",".join(str(value) for value in values) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.path / name}: {error.strerror}; free some space and --resume") from error
+
+
+def _whole(row, columns):
+    return all(row.get(column) is not None for column in columns) and row["step"].isdigit()

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Train one stage: the RRDB encoder (configs/rrdb_*.yaml), then SRDiff (configs/srdiff_*.yaml)."""
+
+from src.command import add_device, parser, run
+
+
+def arguments():
+    """Return the parsed command line."""
+    p = parser(__doc__)
+    p.add_argument("--config", required=True, metavar="YAML", help="the experiment, such as configs/srdiff_lite_x4.yaml")
+    p.add_argument("--output", metavar="RUN", help="the run's folder; by default runs/NAME")
+    p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run's folder")
+    p.add_argument("--dry-run", action="store_true", help="print parameters, memory and the time of a step, then stop")
+    add_device(p)
+    p.add_argument("overrides", nargs="*", metavar="key=value", help="settings, such as train.batch_size=8")
+    return p.parse_args()
+
+
+def main():
+    args = arguments()
+    from src.config.loader import load_config
+    from src.config.validate import check
+
+    config = load_config(args.config, args.overrides)
+    check(config)
+    from src.runtime import select_device
+
+    select_device(args.device)
+    from src.build_training import dry_run, run_training
+
+    if args.dry_run:
+        print("\n".join(dry_run(config)))
+    else:
+        run_training(config, args.output or f"runs/{config.name}", args.resume)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Lint and test everything, in a virtual environment that is made here if there is none.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+Usage: bash scripts/test.sh [-h] [PYTEST ARGUMENT ...]
+
+Runs ruff, shellcheck and pytest; the reasons of skipped tests are listed at the end.
+Arguments go to pytest, for example: bash scripts/test.sh tests/imaging -k resize
+
+The environment is the active virtual environment if mindspore is installed in it, else .venv in
+the project's folder, which is made on the first run (Python 3.10 to 3.12; PYTHON=/path/to/python
+chooses one). Requirements are installed there whenever the requirements files have changed.
+HELP
+}
+
+if [[ "${1:-}" == "-h" || "${1:-}" == "--help" ]]; then
+    usage
+    exit
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/environment.sh
+source scripts/environment.sh
+prepare_environment requirements.txt requirements-dev.txt
+
+set -x
+"$python" -m ruff check
+"$python" -m ruff format --check
+"${python%/*}/shellcheck" --external-sources scripts/*.sh .ci/run
+"$python" -m pytest -ra "$@"

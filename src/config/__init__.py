@@ -1,0 +1,1 @@
+"""Settings: frozen dataclasses, YAML files with bases, ``key=value`` overrides."""

@@ -1,0 +1,105 @@
+"""Every setting, with its default and its meaning. Something in the package reads each of them."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the pictures are and how training patches are cut from them."""
+
+    train: str = "data/df2k/train"  # a folder written by div2k_preprocess.py (X1/, X4/), or any folder of pictures
+    val: str = "data/df2k/val"  # the pictures that validation during training looks at
+    val_pictures: int = 10  # validate on the first so many by name; 0 takes all
+    scale: int = 4  # 2, 4 or 8
+    patch_size: int = 160  # HR pixels, the side of a training patch
+    flip: bool = True  # random left-right mirroring
+    rotate: bool = True  # random quarter turns
+    workers: int = 2  # parallel workers that decode and crop
+    prefetch: int = 4  # batches kept ready
+    cache_mb: int = 2048  # decoded pictures are kept in memory if all of them fit in so many MiB
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """RRDBNet (ESRGAN's generator, arXiv 1809.00219), SRDiff's LR encoder."""
+
+    features: int = 64
+    blocks: int = 17
+    growth: int = 0  # channels that each dense convolution adds; 0 takes features / 2
+    upsampler: str = "nearest"  # "nearest": ESRGAN's; "pixelshuffle": LR↑ plus a correction made at LR resolution
+    checkpoint: str = ""  # stage 2: the pre-trained encoder; empty starts it from random weights
+    frozen: bool = True  # stage 2: False trains the encoder along
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """SRDiff's conditional U-Net (arXiv 2104.14951, section 3.3)."""
+
+    width: int = 64  # channels of the first level
+    multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, times width
+    groups: int = 0  # GroupNorm groups; 0: no normalisation
+    attention: bool = False  # linear attention in the middle
+    add_lr_up: bool = False  # add a convolution of LR↑ after the first level
+    space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the paper), 2 or 4
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The Gaussian diffusion of the residual 2·(HR − LR↑)."""
+
+    steps: int = 100
+    schedule: str = "cosine"  # "cosine" or "linear"
+    cosine_offset: float = 0.008  # s of the cosine schedule
+    beta_start: float = 1e-4  # linear schedule
+    beta_end: float = 0.02  # linear schedule
+    residual_scale: float = 2.0
+    clip: bool = True  # clip the residual to [−1, 1], in training and in sampling
+    lr_divisor: int = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
+    prediction: str = "noise"  # what the network predicts: "noise" (ε) or "velocity" (v, arXiv 2202.00512)
+    loss: str = "l1"  # "l1" or "l2"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation."""
+
+    batch_size: int = 64  # per device
+    steps: int = 400_000  # optimiser steps; 0 computes them from epochs
+    epochs: int = 0  # passes over the training pictures, used where steps is 0
+    lr: float = 2e-4
+    lr_schedule: str = "step"  # "step", "cosine" or "constant"
+    lr_decay_every: int = 200_000  # step schedule: halve (see lr_decay_factor) every so many steps
+    lr_decay_factor: float = 0.5
+    lr_min: float = 0.0  # cosine schedule: the rate at the end
+    beta1: float = 0.9  # Adam
+    beta2: float = 0.999
+    clip_norm: float = 10.0  # clip the gradient's global norm; 0 does not clip
+    log_every: int = 100
+    val_every: int = 5000  # 0: only at the end
+    save_every: int = 5000
+    keep: int = 3  # checkpoints kept
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How pictures are sampled and scored when the command line names nothing else."""
+
+    protocol: str = "srdiff"  # "srdiff", "classic", "y" or "sr3"
+    sampler: str = "ddpm"
+    steps: int = 100
+    temperature: float = 1.0  # scales all noise; 1 is the full sample
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    name: str = "srdiff_df2k_x4"
+    system: str = "srdiff"  # "rrdb" (stage 1, L1) or "srdiff" (stage 2, diffusion)
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)

@@ -1,0 +1,190 @@
+"""Refuses settings that are out of range or do not fit each other, before any work starts."""
+
+import math
+from operator import attrgetter
+
+from src.errors import UserError
+
+_CHOICES = {
+    "system": ("rrdb", "srdiff"),
+    "data.scale": (2, 4, 8),
+    "encoder.upsampler": ("nearest", "pixelshuffle"),
+    "unet.space_to_depth": (1, 2, 4),
+    "diffusion.schedule": ("cosine", "linear"),
+    "diffusion.lr_divisor": (255, 256),
+    "diffusion.prediction": ("noise", "velocity"),
+    "diffusion.loss": ("l1", "l2"),
+    "train.lr_schedule": ("step", "cosine", "constant"),
+    "eval.protocol": ("srdiff", "classic", "y", "sr3"),
+    "eval.sampler": ("ddpm",),
+}
+_RANGES = (
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        "data.patch_size data.workers data.prefetch encoder.features encoder.blocks diffusion.steps train.batch_size "
+        "train.lr_decay_every train.log_every train.save_every train.keep eval.steps",
+    ),
+    (
+        "at least 0",
+        lambda value: value >= 0,
+        "data.val_pictures data.cache_mb encoder.growth unet.groups diffusion.cosine_offset train.steps train.epochs "
+        "train.lr_min train.clip_norm train.val_every eval.temperature",
+    ),
+    ("above 0", lambda value: value > 0, "diffusion.residual_scale train.lr"),
+    (
+        "above 0 and below 1",
+        lambda value: 0 < value < 1,
+        "diffusion.beta_start diffusion.beta_end train.beta1 train.beta2",
+    ),
+    ("above 0 and at most 1", lambda value: 0 < value <= 1, "train.lr_decay_factor"),
+    # NumPy's legacy seed, which mindspore.set_seed passes on, has 32 bits.
+    ("at least 0 and below 2^32", lambda value: 0 <= value < 2**32, "seed"),
+    # An empty path would mean the current folder.
+    ("a path, not empty", lambda value: value.strip(), "data.train data.val"),
+    # The name becomes a folder's: runs/<name>.
+    (
+        "a plain file name",
+        lambda value: value.strip(" .") and not set("/\\\0") & set(value),
+        "name",
+    ),
+)
+
+
+def check(config):
+    """Refuse a configuration that cannot work, with the reason.
+
+    Args:
+        config: a :class:`~src.config.schema.Config`.
+
+    Raises:
+        UserError: a setting is out of its range, or two settings contradict each other.
+    """
+    for name, choices in _CHOICES.items():
+        value = attrgetter(name)(config)
+        if value not in choices:
+            raise UserError(f"'{name}' must be one of {', '.join(map(str, choices))}, got {value!r}")
+    for expected, holds, names in _RANGES:
+        for name in names.split():
+            value = attrgetter(name)(config)
+            if not holds(value):
+                raise UserError(f"'{name}' must be {expected}, got {value!r}")
+    _check_encoder_size(config)
+    if config.system == "srdiff":
+        _check_unet(config.unet)
+        _check_diffusion(config)
+    _check_patch_size(config)
+    _check_training(config.train)
+
+
+def check_encoder(config, trained, scale, path):
+    """Refuse an encoder that differs in size from the checkpoint it is to be loaded from.
+
+    Args:
+        config: the :class:`~src.config.schema.Config` of the run.
+        trained: the :class:`~src.config.schema.EncoderConfig` that the checkpoint carries.
+        scale: the scale that the checkpoint was trained for.
+        path: the checkpoint, for the message.
+
+    Raises:
+        UserError: features, blocks, growth, upsampler or scale differ; the message names both sizes
+            and the overrides that make them equal.
+    """
+    wanted = _encoder_size(config.encoder, config.data.scale)
+    found = _encoder_size(trained, scale)
+    if wanted != found:
+        remedy = " ".join(f"{name}={found[name]}" for name in found if wanted[name] != found[name])
+        raise UserError(
+            f"the encoder checkpoint {path} has {_describe(found)}, but the configuration asks for "
+            f"{_describe(wanted)}; add {remedy} or name another encoder.checkpoint"
+        )
+
+
+def _encoder_size(encoder, scale):
+    return {
+        "encoder.features": encoder.features,
+        "encoder.blocks": encoder.blocks,
+        "encoder.growth": encoder.growth or encoder.features // 2,
+        "encoder.upsampler": encoder.upsampler,
+        "data.scale": scale,
+    }
+
+
+def _describe(size):
+    features, blocks, growth, upsampler, scale = size.values()
+    return f"{features} features, {blocks} blocks, growth {growth}, upsampler {upsampler}, scale {scale}"
+
+
+def _check_encoder_size(config):
+    encoder = config.encoder
+    if encoder.growth == 0 and encoder.features < 2:
+        raise UserError("'encoder.growth' 0 means features / 2, got 1 feature; set encoder.growth=1")
+    # The condition is every third of the blocks' outputs and the trunk's, starting at the third.
+    if config.system == "srdiff" and encoder.blocks < 2:
+        raise UserError(f"'encoder.blocks' must be at least 2 where system is srdiff, got {encoder.blocks}")
+
+
+def _check_unet(unet):
+    # The time embedding is sin and cos halves, with frequencies spaced by 1 / (half − 1).
+    if unet.width < 4 or unet.width % 2:
+        raise UserError(f"'unet.width' must be even and at least 4, got {unet.width}")
+    if not unet.multipliers or min(unet.multipliers) < 1:
+        raise UserError(f"'unet.multipliers' must be one or more numbers from 1 up, got {list(unet.multipliers)}")
+    for multiplier in unet.multipliers if unet.groups else ():
+        channels = unet.width * multiplier
+        if channels % unet.groups:
+            raise UserError(
+                f"'unet.groups' must divide the channels of every level, got {unet.groups} groups for {channels} "
+                f"channels; {math.gcd(unet.width, unet.groups)} would do, or 0 for no normalisation"
+            )
+
+
+def _check_diffusion(config):
+    diffusion = config.diffusion
+    if diffusion.beta_start > diffusion.beta_end:
+        raise UserError(
+            f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
+            f"{diffusion.beta_end}"
+        )
+    if config.eval.steps > diffusion.steps:
+        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
+    if config.data.scale % config.unet.space_to_depth:
+        raise UserError(
+            f"'data.scale' must be a multiple of 'unet.space_to_depth', got {config.data.scale} and "
+            f"{config.unet.space_to_depth}; set unet.space_to_depth={config.data.scale}"
+        )
+
+
+def _check_patch_size(config):
+    """Refuse a patch that the LR grid or the U-Net's levels do not divide.
+
+    The LR patch is patch / scale, and the U-Net halves its grid of patch / space_to_depth once for each
+    level but the first; both divide it where their least common multiple does. Their product would be
+    more than is needed, and would refuse the paper's own CelebA setting (160 pixels, ×8, 4 levels).
+    """
+    unit, smallest, reason = config.data.scale, config.data.scale, "the scale"
+    if config.system == "srdiff":
+        divisor = config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
+        unit = math.lcm(unit, divisor)
+        # Reflection padding takes the pixel beside the edge one: the last level needs two.
+        smallest = -(-2 * divisor // unit) * unit
+        reason = f"the scale ({config.data.scale}) and space_to_depth·2^(levels−1) ({divisor})"
+    patch_size = config.data.patch_size
+    if patch_size % unit or patch_size < smallest:
+        below = patch_size // unit * unit
+        nearest = f"{below} or {below + unit}" if below >= smallest else max(smallest, below + unit)
+        raise UserError(
+            f"'data.patch_size' must be a multiple of {unit} (of {reason}), at least {smallest}, got {patch_size}; "
+            f"the nearest valid: {nearest}"
+        )
+
+
+def _check_training(train):
+    if not train.steps and not train.epochs:
+        raise UserError("'train.steps' and 'train.epochs' are both 0; set one of them")
+    if train.steps and train.epochs:
+        raise UserError(
+            f"'train.steps' ({train.steps}) and 'train.epochs' ({train.epochs}) contradict each other; set one to 0"
+        )
+    if train.lr_schedule == "cosine" and train.lr_min >= train.lr:
+        raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")

@@ -1,0 +1,73 @@
+"""The configurations that come with the project: each loads, is consistent, and holds its source's numbers."""
+
+from pathlib import Path
+
+import pytest
+
+from src.config.loader import load_config
+from src.config.validate import check, check_encoder
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+EXPERIMENTS = sorted(CONFIGS.glob("*.yaml"))
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+
+
+def test_the_promised_experiments_are_there():
+    models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
+    assert {path.stem for path in EXPERIMENTS} >= {
+        f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_loads_and_is_consistent(path):
+    check(load_config(path))
+    source = path.read_text(encoding="utf-8")
+    assert source.startswith("# ")
+    assert "# Source: " in source or " Source: " in source.splitlines()[0]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
+    config = load_config(path)
+    assert config.name == path.stem
+    assert config.system == path.stem.partition("_")[0]
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)
+def test_stage_two_takes_the_encoder_that_stage_one_makes(path):
+    config = load_config(path)
+    stage_one = load_config(path.with_name(path.name.replace("srdiff", "rrdb")))
+    assert config.encoder.checkpoint == f"runs/{stage_one.name}/model.ckpt"
+    assert config.encoder.frozen
+    assert config.data == stage_one.data
+    check_encoder(config, stage_one.encoder, stage_one.data.scale, config.encoder.checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "blocks", "batch_size", "steps", "decay_every"),
+    [
+        ("rrdb_df2k_x4", 64, 17, 64, 100_000, 200_000),
+        ("srdiff_df2k_x4", 64, 17, 64, 400_000, 200_000),
+        ("rrdb_celeba_x8", 32, 8, 64, 100_000, 200_000),
+        ("srdiff_celeba_x8", 32, 8, 32, 300_000, 100_000),
+    ],
+)
+def test_the_paper_s_numbers(name, features, blocks, batch_size, steps, decay_every):
+    config = load_config(CONFIGS / f"{name}.yaml")
+    train = config.train
+    assert (config.encoder.features, config.encoder.blocks, config.encoder.growth) == (features, blocks, 0)
+    assert (train.batch_size, train.steps, train.lr_decay_every) == (batch_size, steps, decay_every)
+    assert (train.lr, train.lr_schedule, train.lr_decay_factor) == (2e-4, "step", 0.5)
+    assert config.data.patch_size == 160
+    assert (config.diffusion.steps, config.diffusion.schedule, config.diffusion.loss) == (100, "cosine", "l1")
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_the_published_mindspore_sizes(system):
+    config = load_config(CONFIGS / f"{system}_df2k_x4_large.yaml")
+    train = config.train
+    assert (config.encoder.features, config.encoder.growth, config.encoder.blocks) == (64, 32, 8)
+    assert (train.batch_size, train.steps, train.epochs) == (64, 0, 60)
+    assert (train.lr, train.lr_schedule, train.lr_min) == (1.6e-4, "cosine", 1e-5)
+    assert system == "rrdb" or config.unet.multipliers == (1, 2, 4, 8)

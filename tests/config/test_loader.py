@@ -1,0 +1,223 @@
+"""Settings from YAML, bases and overrides: what is accepted, and what each mistake is answered with."""
+
+import json
+
+import pytest
+
+from src.config.loader import config_from_dict, config_to_dict, dump_yaml, load_config, setting_types
+from src.config.schema import Config
+from src.errors import UserError
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes YAML (text or bytes) to a file and loads it with overrides."""
+
+    def write_and_load(content, *overrides):
+        path = tmp_path / "a.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_config(path, overrides)
+
+    return write_and_load
+
+
+def test_what_a_file_leaves_out_keeps_its_default(load):
+    config = load("name: mine\ntrain: {lr: 0.5}")
+    expected = config_to_dict(Config())
+    expected["name"] = "mine"
+    expected["train"]["lr"] = 0.5
+    assert config_to_dict(config) == expected
+
+
+def test_a_section_without_content_is_allowed(load):
+    assert load("train:\n  # lr: 1e-4\n") == Config()
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1.0e-4", "1E-4", "0.0001", ".0001", "+1e-4"])
+def test_every_spelling_of_a_float_is_a_float(load, text):
+    assert load(f"train: {{lr: {text}}}").train.lr == 1e-4
+    assert load("name: x", f"train.lr={text}").train.lr == 1e-4
+
+
+def test_an_int_is_a_float_where_one_is_expected(load):
+    lr = load("train: {lr: 1}").train.lr
+    assert lr == 1.0
+    assert type(lr) is float
+
+
+def test_a_list_is_a_tuple(load):
+    assert load("unet: {multipliers: [1, 2]}").unet.multipliers == (1, 2)
+    assert load("name: x", "unet.multipliers=[1, 2, 4]").unet.multipliers == (1, 2, 4)
+
+
+def test_overrides_win_and_the_last_of_them_most(load):
+    config = load("train: {steps: 1, batch_size: 1}", "train.steps=2", "train={steps: 3}", "data.flip=false")
+    assert (config.train.steps, config.train.batch_size, config.data.flip) == (3, 1, False)
+
+
+@pytest.mark.parametrize("text", ["#1", "a: b", "2024", "true", "null", "[x", "名前/ä", "", "a=b", "it's"])
+def test_text_of_an_override_stands_as_typed(load, text):
+    assert load("name: x", f"encoder.checkpoint={text}").encoder.checkpoint == text
+
+
+@pytest.mark.parametrize("text", ["'2024'", '"2024"'])
+def test_quotes_around_the_text_of_an_override_are_taken_off(load, text):
+    assert load("name: x", f"name={text}").name == "2024"
+
+
+def test_bases_are_relative_to_their_file_and_the_later_wins(tmp_path, monkeypatch):
+    folder = tmp_path / "sub folder"
+    folder.mkdir()
+    (tmp_path / "far.yaml").write_text("train: {steps: 1, epochs: 1, keep: 1}")
+    (folder / "one.yaml").write_text("base: ../far.yaml\ntrain: {steps: 2, epochs: 2, lr: 2}")
+    (folder / "two.yaml").write_text("base: ../far.yaml\ntrain: {steps: 3}")
+    (folder / "top.yaml").write_text("base: [one.yaml, two.yaml]\ntrain: {lr: 4}")
+    monkeypatch.chdir("/")
+    train = load_config(folder / "top.yaml").train
+    assert (train.steps, train.epochs, train.keep, train.lr) == (3, 1, 1, 4.0)
+
+
+def test_an_error_in_a_base_names_the_base(tmp_path):
+    (tmp_path / "low.yaml").write_text("train: {lrr: 1}")
+    (tmp_path / "top.yaml").write_text("base: low.yaml")
+    with pytest.raises(UserError, match=r"low\.yaml: unknown setting 'train\.lrr'; did you mean 'train\.lr'\?"):
+        load_config(tmp_path / "top.yaml")
+
+
+@pytest.mark.parametrize("bases", [("a", "a"), ("b", "a"), ("../{here}/a", "a")])
+def test_a_circle_of_bases_is_refused(tmp_path, bases):
+    first, second = (base.format(here=tmp_path.name) for base in bases)
+    (tmp_path / "a.yaml").write_text(f"base: {first}.yaml")
+    (tmp_path / "b.yaml").write_text(f"base: {second}.yaml")
+    with pytest.raises(UserError, match=r"is its own base"):
+        load_config(tmp_path / "a.yaml")
+
+
+def test_a_missing_base_names_the_file_that_asks_for_it(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: none.yaml")
+    with pytest.raises(UserError, match=r"none\.yaml \(a base of .*a\.yaml\): no such file"):
+        load_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "nearest"),
+    [
+        ("train.lrr", "'train.lr'"),
+        ("trian.steps", "'train.steps'"),
+        ("difusion.steps", "'diffusion.steps'"),
+        ("lr", "'train.lr'"),
+        ("steps", "'diffusion.steps' or 'train.steps' or 'eval.steps'"),
+        ("batchsize", "'train.batch_size'"),
+        ("tran", "'train'"),
+        ("train.lr.x", "'train.lr'"),
+    ],
+)
+def test_an_unknown_setting_is_answered_with_the_nearest(load, unknown, nearest):
+    with pytest.raises(UserError) as caught:
+        load("name: x", f"{unknown}=1")
+    assert str(caught.value) == f"override '{unknown}=1': unknown setting '{unknown}'; did you mean {nearest}?"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("train.steps", "1.0", "a whole number, got 1.0"),
+        ("train.steps", "true", "a whole number, got True"),
+        ("train.steps", "0160", "a whole number, got '0160'"),
+        ("train.steps", "1_000", "a whole number, got '1_000'"),
+        ("train.steps", "1:30", "a whole number, got '1:30'"),
+        ("train.steps", "", "a whole number, got nothing"),
+        ("train.lr", "true", "a finite number, got True"),
+        ("train.lr", "fast", "a finite number, got 'fast'"),
+        ("train.lr", "'1e-4'", "a finite number, got '1e-4'"),
+        ("train.lr", ".nan", "a finite number, got '.nan'"),
+        ("train.lr", "!!float .inf", "a finite number, got inf"),
+        ("train.lr", "1e999", "a finite number, got inf"),
+        ("train.lr", "1" + "0" * 400, "a finite number, got 1000"),
+        ("data.flip", "1", "true or false, got 1"),
+        ("data.flip", "yes", "true or false, got 'yes'"),
+        ("unet.multipliers", "2", "a list of whole numbers such as [1, 2, 4], got 2"),
+        ("unet.multipliers", "1,2", "a list of whole numbers such as [1, 2, 4], got '1,2'"),
+        ("unet.multipliers", "[1, true]", "a list of whole numbers such as [1, 2, 4], got [1, True]"),
+    ],
+)
+def test_a_wrong_type_says_what_was_expected_and_what_came(load, setting, value, expected):
+    with pytest.raises(UserError) as caught:
+        load("name: x", f"{setting}={value}")
+    assert str(caught.value).startswith(f"override '{setting}={value}': '{setting}' expects {expected}")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", r"a\.yaml: the file is empty"),
+        ("# nothing but a comment", r"the file is empty"),
+        ("- 1", r"expected settings such as .* got \[1\]"),
+        ("name: x\ntrain: {lr: 1", r"a\.yaml, line 2: not valid YAML"),
+        ("train:\n  lr: 1\n  lr: 2", r"line 3: not valid YAML: 'lr' is given twice"),
+        ("train.lr: 1\ntrain: {lr: 2}", r"'train\.lr' is given twice"),
+        ("name: x\nname: x", r"'name' is given twice"),
+        ("name: 1", r"'name' expects text, got 1; write it in quotes"),
+        ("train: 3", r"'train' should be a group of settings, got 3"),
+        ("1: b", r"unknown setting '1'"),
+        ("? [a]\n: b", r"line 1: not valid YAML"),
+        ("--- 1\n--- 2", r"line 2: not valid YAML"),
+        ("base: [1]", r"'base' expects a path or a list of paths, got \[1\]"),
+        ("base:", r"'base' expects a path or a list of paths, got nothing"),
+        ("base: .", r"cannot be read \(Is a directory\)"),
+        ('base: "a\\0b"', r"cannot be read"),
+        ("train: !!python/object/apply:os.getcwd []", r"line 1: not valid YAML"),
+        ("train: {lr: !!int x}", r"not valid YAML"),
+        ("train: {lr: !!bool x}", r"not valid YAML"),
+        ("[" * 20_000, r"not valid YAML"),
+        ("a: &a [1, 1]\nname: &b [*a, *a, *b]", r"unknown setting 'a'"),
+        ("name: &b [*b]", r"'name' expects text, got \[\[\[.*\.\.\."),
+        (b"name: \xe9\n", r"not valid YAML"),
+        (b"\x89PNG\r\n\x1a\n\0\0", r"not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(load, content, problem):
+    with pytest.raises(UserError, match=problem) as caught:
+        load(content)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("path", ["missing.yaml", "."])
+def test_a_path_that_is_no_file_is_refused(tmp_path, path):
+    with pytest.raises(UserError, match="no such file|cannot be read"):
+        load_config(tmp_path / path)
+
+
+def test_an_override_without_equals_is_refused(load):
+    with pytest.raises(UserError, match=r"'train\.lr': expected key=value"):
+        load("name: x", "train.lr")
+
+
+def test_a_file_with_a_byte_order_mark_is_read(load):
+    assert load(b"\xef\xbb\xbfname: x\n").name == "x"
+
+
+def test_dictionary_round_trip_through_json():
+    config = config_from_dict({"name": "é", "unet": {"multipliers": [1, 2]}, "train": {"lr": 1}})
+    assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+
+
+def test_a_dictionary_with_an_unknown_setting_names_its_source():
+    with pytest.raises(UserError, match=r"model\.ckpt: unknown setting 'train\.lrr'"):
+        config_from_dict({"train": {"lrr": 1}}, where="model.ckpt")
+    with pytest.raises(UserError, match=r"model\.ckpt: it should be a group of settings, got \[\]"):
+        config_from_dict([], where="model.ckpt")
+
+
+@pytest.mark.parametrize(
+    "name", ["1e5", "1.5", "no", "true", "1:30", "a: b", "#x", "", "é😀", "\udcff", "null", "0160", "<<", "a\nb", " x "]
+)
+def test_yaml_round_trip(load, name):
+    config = config_from_dict({"name": name, "train": {"lr": 1e-5, "lr_min": 1e-300}, "data": {"flip": False}})
+    assert load(dump_yaml(config)) == config
+
+
+def test_setting_types_lists_full_names_in_order():
+    types = setting_types()
+    assert list(types)[:4] == ["name", "system", "seed", "data.train"]
+    assert types["unet.multipliers"] == tuple[int, ...]

@@ -1,0 +1,200 @@
+"""Settings that contradict each other are refused, each with a message that says what would do."""
+
+import pytest
+
+from src.config.loader import config_from_dict, setting_types
+from src.config.schema import Config, EncoderConfig
+from src.config.validate import check, check_encoder
+from src.errors import UserError
+
+
+def configured(settings):
+    """Return the default configuration with {full name: value} applied."""
+    nested = {}
+    for name, value in settings.items():
+        section, _, leaf = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[leaf] = value
+    return config_from_dict(nested)
+
+
+def refusal(**settings):
+    """Return the message that ``check`` refuses the settings with; ``__`` stands for a dot."""
+    with pytest.raises(UserError) as caught:
+        check(configured({name.replace("__", "."): value for name, value in settings.items()}))
+    return str(caught.value)
+
+
+def test_the_defaults_are_consistent():
+    assert check(Config()) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data.patch_size": 64},
+        # The paper's CelebA setting, which a multiple of scale·2^(levels−1) = 64 would refuse.
+        {"data.patch_size": 160, "data.scale": 8, "unet.multipliers": [1, 2, 2, 4]},
+        {"system": "rrdb", "data.patch_size": 100, "encoder.blocks": 1},
+        {"unet.groups": 32},
+        {"unet.space_to_depth": 4, "unet.multipliers": [1, 2, 2], "data.patch_size": 128},
+        {"train.steps": 0, "train.epochs": 60},
+        {"train.lr_schedule": "cosine", "train.lr_min": 1e-5},
+        {"train.lr_schedule": "step", "train.lr_min": 1.0},
+        {"diffusion.steps": 20, "eval.steps": 20},
+        {"name": "名前 2.0"},
+        {"unet.multipliers": [2], "data.patch_size": 4},
+    ],
+)
+def test_consistent_settings_pass(settings):
+    assert check(configured(settings)) is None
+
+
+def test_every_named_choice_is_listed():
+    assert refusal(train__lr_schedule="cos") == ("'train.lr_schedule' must be one of step, cosine, constant, got 'cos'")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("system", "sr3"),
+        ("data.scale", 3),
+        ("encoder.upsampler", "bilinear"),
+        ("unet.space_to_depth", 3),
+        ("diffusion.schedule", ""),
+        ("diffusion.lr_divisor", 0),
+        ("diffusion.prediction", "x0"),
+        ("diffusion.loss", "huber"),
+        ("eval.protocol", "Y"),
+        ("eval.sampler", "none"),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("name", ""),
+        ("name", ".."),
+        ("name", "a/b"),
+        ("data.train", ""),
+        ("data.val", " "),
+        ("data.workers", 0),
+        ("data.prefetch", 0),
+        ("data.cache_mb", -1),
+        ("data.val_pictures", -1),
+        ("encoder.features", 0),
+        ("encoder.growth", -1),
+        ("unet.groups", -1),
+        ("diffusion.steps", 0),
+        ("diffusion.cosine_offset", -0.1),
+        ("diffusion.residual_scale", 0.0),
+        ("diffusion.beta_start", 0.0),
+        ("diffusion.beta_end", 1.0),
+        ("train.batch_size", 0),
+        ("train.lr", 0.0),
+        ("train.lr_decay_every", 0),
+        ("train.lr_decay_factor", 1.1),
+        ("train.beta1", 1.0),
+        ("train.beta2", 0.0),
+        ("train.clip_norm", -1.0),
+        ("train.val_every", -1),
+        ("train.save_every", 0),
+        ("train.log_every", 0),
+        ("train.keep", 0),
+        ("eval.temperature", -0.5),
+        ("eval.steps", 0),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(UserError) as caught:
+        check(configured({name: value}))
+    assert str(caught.value).startswith(f"'{name}' must be ")
+    assert str(caught.value).endswith(f", got {value!r}")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in setting_types().items() if kind in (int, float)])
+def test_no_number_may_be_negative(name):
+    with pytest.raises(UserError, match=f"'{name}' must be"):
+        check(configured({name: -1}))
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "scale", "fold", "levels", "nearest"),
+    [
+        (100, 4, 1, 4, "96 or 104"),
+        (8, 4, 1, 4, "16"),  # the last level would be one pixel, too small for reflection padding
+        (20, 4, 1, 4, "16 or 24"),
+        (160, 4, 4, 5, "128 or 192"),
+        (1, 4, 1, 1, "4"),
+        (6, 4, 1, 1, "4 or 8"),
+        (100, 8, 1, 2, "96 or 104"),
+    ],
+)
+def test_the_nearest_valid_patch_sizes_are_named(patch_size, scale, fold, levels, nearest):
+    message = refusal(
+        data__patch_size=patch_size, data__scale=scale, unet__space_to_depth=fold, unet__multipliers=[1] * levels
+    )
+    assert message.startswith("'data.patch_size' must be a multiple of ")
+    assert message.endswith(f"got {patch_size}; the nearest valid: {nearest}")
+    for size in nearest.split(" or "):
+        settings = {"data.patch_size": int(size), "data.scale": scale, "unet.space_to_depth": fold}
+        assert check(configured({**settings, "unet.multipliers": [1] * levels})) is None
+
+
+def test_stage_one_needs_only_a_multiple_of_the_scale():
+    assert refusal(system="rrdb", data__patch_size=102).endswith("got 102; the nearest valid: 100 or 104")
+
+
+@pytest.mark.parametrize("width", [2, 33])
+def test_a_width_without_two_halves_is_refused(width):
+    assert "'unet.width' must be even and at least 4" in refusal(unet__width=width)
+
+
+@pytest.mark.parametrize("multipliers", [[], [1, 0]])
+def test_multipliers_must_be_positive_and_some(multipliers):
+    assert "'unet.multipliers' must be one or more numbers" in refusal(unet__multipliers=multipliers)
+
+
+def test_groups_that_do_not_divide_a_level_are_refused():
+    message = refusal(unet__width=36, unet__groups=8)
+    assert "got 8 groups for 36 channels; 4 would do" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"encoder__blocks": 1}, "'encoder.blocks' must be at least 2"),
+        ({"encoder__features": 1}, "set encoder.growth=1"),
+        ({"data__scale": 2, "unet__space_to_depth": 4}, "set unet.space_to_depth=2"),
+        ({"eval__steps": 101}, "'eval.steps' must be at most 'diffusion.steps' (100), got 101"),
+        ({"diffusion__beta_start": 0.03}, "'diffusion.beta_start' must be at most 'diffusion.beta_end'"),
+        ({"train__steps": 0}, "both 0; set one"),
+        ({"train__epochs": 1}, "set one to 0"),
+        ({"train__lr_schedule": "cosine", "train__lr_min": 2e-4}, "'train.lr_min' must be below 'train.lr' (0.0002)"),
+    ],
+)
+def test_a_contradiction_is_refused_with_its_remedy(settings, problem):
+    assert problem in refusal(**settings)
+
+
+def test_an_encoder_equal_to_its_checkpoint_passes():
+    trained = EncoderConfig(growth=32, checkpoint="other.ckpt", frozen=False)  # growth 0 is 64 / 2 as well
+    assert check_encoder(Config(), trained, 4, "e.ckpt") is None
+
+
+def test_an_encoder_of_another_size_is_refused_with_both_sizes_and_the_overrides():
+    with pytest.raises(UserError) as caught:
+        check_encoder(Config(), EncoderConfig(features=32, blocks=8), 4, "e.ckpt")
+    assert str(caught.value) == (
+        "the encoder checkpoint e.ckpt has 32 features, 8 blocks, growth 16, upsampler nearest, scale 4, but the "
+        "configuration asks for 64 features, 17 blocks, growth 32, upsampler nearest, scale 4; add "
+        "encoder.features=32 encoder.blocks=8 encoder.growth=16 or name another encoder.checkpoint"
+    )
+
+
+@pytest.mark.parametrize(
+    ("trained", "scale", "remedy"),
+    [
+        (EncoderConfig(upsampler="pixelshuffle"), 4, "add encoder.upsampler=pixelshuffle or"),
+        (EncoderConfig(), 8, "add data.scale=8 or"),
+        (EncoderConfig(growth=16), 4, "add encoder.growth=16 or"),
+    ],
+)
+def test_the_remedy_holds_only_what_differs(trained, scale, remedy):
+    with pytest.raises(UserError, match=remedy):
+        check_encoder(Config(), trained, scale, "e.ckpt")

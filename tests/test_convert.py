@@ -1,0 +1,203 @@
+"""The command convert.py: its output, its summary, and one line for every bad input."""
+
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convert
+from src.errors import UserError
+from tests.weights.checkpoints import encoder_tensors, srdiff_tensors
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return run(*arguments) → standard output."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["convert.py", *map(str, arguments)])
+        convert.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def torch_file(tmp_path):
+    """Return write({name: array}, name="model.ckpt") → path of a PyTorch checkpoint with these tensors."""
+    torch = pytest.importorskip("torch")
+
+    def write(tensors, name="model.ckpt"):
+        model = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in tensors.items()}
+        torch.save({"global_step": 7, "optimizer_states": [{}], "state_dict": {"model": model}}, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_the_golden_checkpoint(run, shared, tmp_path):
+    from src.training.checkpoints import load_checkpoint
+
+    target = tmp_path / "new folder" / "srdiff ü.ckpt"
+    text = run("--input", shared / "golden/srdiff_x4/model_ckpt_steps_1234.ckpt", "--output", target)
+    for part in ("srdiff x4, 1234 steps", "8 features, growth 4, 8 blocks", "[1, 2, 3, 4]", "384 tensors", "betas"):
+        assert part in text
+    assert str(target) in text
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    checkpoint = load_checkpoint(target)
+    config = json.loads(checkpoint.config_json)
+    assert checkpoint.step == 1234 and len(checkpoint.arrays) == 384
+    assert config["diffusion"]["lr_divisor"] == 256 and config["unet"]["multipliers"] == [1, 2, 3, 4]
+
+
+def test_an_encoder_alone(run, torch_file, tmp_path):
+    from src.training.checkpoints import load_checkpoint
+
+    tensors = {name.removeprefix("rrdb."): value for name, value in encoder_tensors(2).items()}
+    text = run("--input", torch_file(tensors, "rrdb.pth"), "--output", tmp_path / "w.ckpt")
+    assert "rrdb x2, 7 steps" in text and "U-Net" not in text
+    checkpoint = load_checkpoint(tmp_path / "w.ckpt")
+    config = json.loads(checkpoint.config_json)
+    assert (config["system"], config["data"]["scale"], config["encoder"]["features"]) == ("rrdb", 2, 8)
+    assert len(checkpoint.arrays) == len(tensors)
+    np.testing.assert_array_equal(checkpoint.arrays["encoder.trunk_conv.bias"], tensors["trunk_conv.bias"])
+
+
+CONFIG = """
+name: mine
+data: {scale: 4}
+encoder: {features: 8, blocks: 2}
+unet: {width: 8, multipliers: [1, 2], groups: 4}
+diffusion: {steps: 20, lr_divisor: 256, loss: l2}
+eval: {steps: 10}
+"""
+
+
+def test_a_configuration_adds_what_the_file_does_not_tell(run, torch_file, tmp_path):
+    from src.training.checkpoints import load_checkpoint
+
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    source = torch_file(srdiff_tensors(normalised=True))
+    text = run("--input", source, "--output", tmp_path / "w.ckpt", "--config", tmp_path / "c.yaml", "eval.steps=5")
+    config = json.loads(load_checkpoint(tmp_path / "w.ckpt").config_json)
+    assert (config["name"], config["diffusion"]["loss"], config["eval"]["steps"]) == ("mine", "l2", 5)
+    assert config["unet"]["groups"] == 4 and "GroupNorm 4" in text and config["encoder"]["growth"] == 4
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("encoder.features=16", "encoder.features is 16 in the configuration, 8 in the checkpoint"),
+        (
+            "unet.multipliers=[1,2,3]",
+            r"unet.multipliers is \[1, 2, 3\] in the configuration, \[1, 2\] in the checkpoint",
+        ),
+        ("unet.groups=0", "unet.groups is 0 in the configuration, 8 in the checkpoint"),
+        ("data.scale=8", "data.scale is 8 in the configuration, 4 in the checkpoint"),
+        ("diffusion.lr_divisor=255", "diffusion.lr_divisor is 255 in the configuration, 256 in the checkpoint"),
+        ("diffusion.schedule=linear", "diffusion.schedule is linear in the configuration, cosine in the checkpoint"),
+        ("unet.groups=3", "unet.groups"),
+    ],
+)
+def test_a_configuration_that_contradicts_is_refused(run, torch_file, tmp_path, override, message):
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    source = torch_file(srdiff_tensors(normalised=True))
+    with pytest.raises(UserError, match=message):
+        run("--input", source, "--output", tmp_path / "w.ckpt", "--config", tmp_path / "c.yaml", override)
+    assert not (tmp_path / "w.ckpt").exists()
+
+
+def test_arguments_that_make_no_sense(run, torch_file, tmp_path):
+    source = torch_file(encoder_tensors())
+    before = source.read_bytes()
+    with pytest.raises(UserError, match="the input itself"):
+        run("--input", source, "--output", source)
+    with pytest.raises(UserError, match="must end in .ckpt"):
+        run("--input", source, "--output", tmp_path / "w.pth")
+    with pytest.raises(UserError, match="--config"):
+        run("--input", source, "--output", tmp_path / "w.ckpt", "unet.groups=4")
+    assert source.read_bytes() == before and not (tmp_path / "w.ckpt").exists()
+
+
+def test_a_renamed_tensor_is_refused_with_the_files_name(run, torch_file, tmp_path):
+    tensors = encoder_tensors()
+    tensors["rrdb.HRconvolution.bias"] = tensors.pop("rrdb.HRconv.bias")
+    source = torch_file(tensors)
+    with pytest.raises(UserError, match=r"model.ckpt: .*missing: rrdb.HRconv.bias.*unknown: rrdb.HRconvolution.bias"):
+        run("--input", source, "--output", tmp_path / "w.ckpt")
+
+
+def test_an_output_that_cannot_be_written(run, torch_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the checkpoint"):
+        run("--input", torch_file(encoder_tensors()), "--output", tmp_path / "file" / "w.ckpt")
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "convert.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+class Mkdir:
+    """Its unpickling makes a folder."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def bad_file(kind, folder, shared):
+    """Return the path of an unusable input."""
+    path = folder / f"{kind} input.ckpt"
+    golden = shared / "golden/srdiff_x4/model_ckpt_steps_1234.ckpt"
+    if kind == "truncated":
+        path.write_bytes(golden.read_bytes()[:200_000])
+    elif kind == "malicious":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model/data.pkl", pickle.dumps({"state_dict": Mkdir(folder / "trace")}, 2))
+    elif kind == "SR3":
+        path = shared / "golden/sr3_8_32/I100_E1_gen.pth"
+    elif kind == "empty":
+        path.touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("truncated", "damaged or truncated"),
+        ("malicious", "mkdir"),
+        ("SR3", "SR3 or DDPM"),
+        ("empty", "is empty"),
+        ("missing", "No such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(tmp_path, shared, kind, message):
+    path = bad_file(kind, tmp_path, shared)
+    done = command("--input", path, "--output", tmp_path / "w.ckpt")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
+    assert str(path) in done.stderr
+    assert not (tmp_path / "w.ckpt").exists() and not (tmp_path / "trace").exists()
+
+
+def test_help_needs_neither_mindspore_nor_torch():
+    code = (
+        "import sys; sys.argv = ['convert.py', '--help']; sys.modules.update(mindspore=None, torch=None, numpy=None); "
+    )
+    code += "import runpy; runpy.run_path('convert.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "--output" in done.stdout and done.stderr == ""

@@ -1,5 +1,6 @@
 """LR pictures in, HR pictures out: what users, evaluation and the exported model's runner all call."""
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Condition(NamedTuple):
     padding: Padding
 
 
-class Upscaler:
+class Upscaler(ABC):
     """Common to both systems: uint8 pictures to and from the network's arrays.
 
     Attributes:
@@ -41,9 +42,9 @@ class Upscaler:
         self.scale = scale
         self.size_multiple = size_multiple
 
-    def sample(self, lr, **options):
+    @abstractmethod
+    def sample(self, lr, seed=0, **options):
         """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
-        raise NotImplementedError
 
     def upscale(self, pictures, seeds=None, **options):
         """Upscale pictures of one size as one batch.

@@ -56,9 +56,7 @@ class UpLevel(nn.Cell):
         super().__init__()
         self.block1 = ResnetBlock(2 * in_channels, out_channels, embedding_channels, groups)
         self.block2 = ResnetBlock(out_channels, out_channels, embedding_channels, groups)
-        self.up = nn.Conv2dTranspose(
-            out_channels, out_channels, 4, stride=2, pad_mode="pad", padding=1, has_bias=True
-        )
+        self.up = nn.Conv2dTranspose(out_channels, out_channels, 4, stride=2, pad_mode="pad", padding=1, has_bias=True)
 
     def construct(self, x, skip, embedding):
         x = ops.concat((x, skip), 1)

@@ -11,9 +11,7 @@ from src.errors import UserError
 
 def conv3x3(in_channels, out_channels, stride=1, padding=1):
     """A 3×3 convolution with bias; ``padding`` is filled with zeros, 0 where the caller pads."""
-    return nn.Conv2d(
-        in_channels, out_channels, 3, stride=stride, pad_mode="pad", padding=padding, has_bias=True
-    )
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, pad_mode="pad", padding=padding, has_bias=True)
 
 
 def conv1x1(in_channels, out_channels, has_bias=True):

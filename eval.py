@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Score models on pictures beside MATLAB's bicubic of the same LR (without --checkpoint: bicubic alone).
+
+Prints the means as a table; writes metrics.json (every picture, the means, how they were measured) and metrics.csv.
+"""
+
+import logging
+from pathlib import Path
+
+from src.command import add_device, parser, run
+
+SETTINGS = ("protocol", "sampler", "steps", "temperature")  # flags that stand for eval.NAME=VALUE
+
+
+def arguments():
+    """Return the parsed command line."""
+    from src.metrics.lpips_weights import FILES
+    from src.metrics.scores import PROTOCOLS
+
+    p = parser(__doc__)
+    p.add_argument("--checkpoint", nargs="+", default=[], metavar="W", help="one or more models of one scale")
+    p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint")
+    p.add_argument("--data", metavar="DIR", help="pictures: X1 and X4, HR and LR, or HR alone; by default data.val")
+    p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
+    p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default made by MATLAB's bicubic")
+    p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="for bicubic alone; else the checkpoint's")
+    p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
+    p.add_argument("--sampler", help="by default that of each checkpoint's settings, as for the next two")
+    p.add_argument("--steps", type=int, help="sampling steps")
+    p.add_argument("--temperature", type=float, help="factor of all noise; 1 is the full sample")
+    p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
+    p.add_argument("--lpips", choices=(*FILES, "none"), default="alex", help="network of LPIPS")
+    p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
+    p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
+    p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
+    p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
+    add_device(p)
+    p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.val=DIR")
+    args = p.parse_intermixed_args()
+    if args.seed < 0:
+        p.error(f"argument --seed: expected 0 or more, got {args.seed}")
+    # argparse takes key=value after "--checkpoint W" for another checkpoint.
+    misread = [text for text in args.checkpoint if "=" in text and not Path(text).exists()]
+    args.checkpoint = [text for text in args.checkpoint if text not in misread]
+    flags = [f"eval.{name}={getattr(args, name)}" for name in SETTINGS if getattr(args, name) is not None]
+    args.overrides = [*args.overrides, *misread, *flags]
+    return args
+
+
+def main():
+    """Evaluate as the command line says."""
+    args = arguments()
+    from src import build_evaluation as evaluation
+    from src.dataset.pairs import find_pairs
+    from src.metrics.report import as_table, prepare_folder, write_report
+
+    output = prepare_folder(args.output)
+    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device)
+    config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
+    scale = evaluation.common_scale(models, args.scale, config.data.scale)
+    data = args.data if args.data or args.hr or args.lr else config.data.val
+    pairs = find_pairs(data, args.hr, args.lr, scale)
+    report = evaluation.score_pictures(
+        models,
+        pairs,
+        protocol=config.eval.protocol,
+        scale=scale,
+        seed=args.seed,
+        lpips=evaluation.lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device),
+        pictures_folder=output / "pictures" if args.save_pictures else None,
+    )
+    about = evaluation.describe(models, data=data or args.hr, seed=args.seed)
+    print(as_table(report, about))
+    write_report(report, about, output)
+    logging.info("written %s and metrics.csv", output / "metrics.json")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,188 @@
+"""What ``eval.py`` runs: models, pictures and LPIPS put together from a command line."""
+
+import dataclasses
+import itertools
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from src.config.loader import dump_yaml, load_config
+from src.config.schema import Config
+from src.config.validate import check
+from src.dataset.pairs import fitting_size, header_sizes, load_pair
+from src.errors import UserError
+from src.imaging.io import write_image
+from src.metrics.evaluate import BASELINE, evaluate, picture_seed
+from src.metrics.lpips_weights import LPIPSUnavailable, find_weights, load_lpips
+from src.weights.torch_file import read_torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A checkpoint to evaluate.
+
+    Attributes:
+        name: its name in the report.
+        checkpoint: its file.
+        upscaler: ``src.inference.upscaler.Upscaler``.
+        config: the settings that hold for this evaluation.
+    """
+
+    name: str
+    checkpoint: str
+    upscaler: Any
+    config: Config
+
+    def sampling(self):
+        """Return the sampler's settings as a dict; empty for a model that does not sample."""
+        if self.config.system == "rrdb":
+            return {}
+        settings = self.config.eval
+        return {"sampler": settings.sampler, "steps": settings.steps, "temperature": settings.temperature}
+
+    def upscale(self, lr, seed, on_step):
+        """Upscale one uint8 (h, w, 3) picture; ``on_step()`` is called after each step, of which there may be one."""
+        sampling = self.sampling()
+        options = {**sampling, "callback": lambda *_: on_step()} if sampling else {}
+        sr = self.upscaler.upscale([lr], seeds=[seed], **options)[0]
+        if not sampling:
+            on_step()
+        return sr
+
+
+def settings_for(config, config_file=None, overrides=()):
+    """Return a configuration with this command line's ``eval`` settings and ``data.val``.
+
+    Args:
+        config: the Config that a checkpoint carries; None without a checkpoint.
+        config_file: a YAML file whose ``eval`` settings and ``data.val`` hold instead.
+        overrides: ``key=value`` texts on top; only ``eval.*`` and ``data.val`` mean something here.
+
+    Raises:
+        UserError: a setting is unknown, wrong, or without effect here.
+    """
+    for override in overrides:
+        if not override.startswith(("eval.", "data.val=")):
+            raise UserError(f"'{override}' has no effect on an evaluation: change data.val=DIR or eval.NAME=VALUE")
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder, "config.yaml")
+        own.write_text(dump_yaml(config or Config()), encoding="utf-8")
+        given = load_config(config_file or own, overrides)
+    if config:
+        data = dataclasses.replace(config.data, val=given.data.val)
+        given = dataclasses.replace(config, eval=given.eval, data=data)
+    check(given)
+    return given
+
+
+def load_models(checkpoints, config_file=None, overrides=(), device=None):
+    """Load checkpoints.
+
+    Args:
+        checkpoints: paths.
+        config_file, overrides: see :func:`settings_for`.
+        device: see :func:`src.runtime.select_device`.
+
+    Returns:
+        list of :class:`Model`; a name that comes twice is numbered.
+
+    Raises:
+        UserError: a checkpoint or a setting is wrong.
+    """
+    from src import build
+
+    models = []
+    for path in checkpoints:
+        upscaler = build.load_upscaler(path, device=device)
+        config = settings_for(upscaler.config, config_file, overrides)
+        taken = {BASELINE, *(model.name for model in models)}
+        candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
+        name = next(candidate for candidate in candidates if candidate not in taken)
+        models.append(Model(name, str(path), upscaler, config))
+    return models
+
+
+def common_scale(models, wanted=None, default=4):
+    """Return the scale of the models; without models the wanted one, or the default.
+
+    Raises:
+        UserError: the models differ in scale, or have another than the wanted one.
+    """
+    if not models:
+        return wanted or default
+    scale = wanted or models[0].upscaler.scale
+    for model in models:
+        if model.upscaler.scale != scale:
+            raise UserError(f"{model.checkpoint} upscales x{model.upscaler.scale}, not x{scale}: evaluate it apart")
+    return scale
+
+
+def lpips_distance(net, location=None, download=False, device=None):
+    """Return the LPIPS distance, or None for ``"none"`` and where the cache folder has no weights.
+
+    Raises:
+        UserError: weights that were asked for (a location, a download) are missing or wrong.
+    """
+    if net == "none":
+        return None
+    try:
+        paths = find_weights(net, location, download)
+    except LPIPSUnavailable as error:
+        if location is not None:
+            raise
+        logging.warning("%s", error)
+        return None
+    from src.runtime import select_device
+
+    select_device(device)  # the models, if any, have chosen the same
+    return load_lpips(net, paths, read_torch)
+
+
+def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures_folder=None):
+    """Upscale and score pictures, with a progress bar.
+
+    Args:
+        models: from :func:`load_models`.
+        pairs: from :func:`src.dataset.pairs.find_pairs`.
+        protocol, scale, lpips: see :func:`src.metrics.evaluate.evaluate`.
+        seed: the run's seed, from 0.
+        pictures_folder: where the results are written as METHOD/PICTURE.png; None keeps none.
+
+    Returns:
+        :class:`src.metrics.evaluate.Report`.
+
+    Raises:
+        UserError: a picture cannot be read or its sizes do not fit, told before the first is upscaled if the headers
+            of the files show it; or a sampling option is out of range.
+    """
+    for pair in pairs:
+        fitting_size(pair, *header_sizes(pair), scale)
+
+    def write(name, method, sr):
+        write_image(Path(pictures_folder) / method / f"{name}.png", sr)
+
+    steps = 1 + sum(model.sampling().get("steps", 1) for model in models)  # bicubic counts as one
+    with tqdm(total=len(pairs) * steps, desc="evaluating", unit="step") as bar:
+        return evaluate(
+            {
+                model.name: lambda lr, index, model=model: model.upscale(lr, picture_seed(seed, index), bar.update)
+                for model in models
+            },
+            ((pair.name, *load_pair(pair, scale)) for pair in pairs),
+            protocol=protocol,
+            scale=scale,
+            lpips=lpips,
+            progress=lambda name: bar.update(),
+            keep=write if pictures_folder else None,
+        )
+
+
+def describe(models, *, data, seed):
+    """Return what a report says beside the scores: the data, the seed, and each method's checkpoint and sampling."""
+    methods = {BASELINE: {}}
+    for model in models:
+        methods[model.name] = {"checkpoint": model.checkpoint, "system": model.config.system, **model.sampling()}
+    return {"data": str(data), "seed": seed, "methods": methods}

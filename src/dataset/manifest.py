@@ -1,0 +1,82 @@
+"""The record that preprocessing leaves beside its patches, and that training checks."""
+
+import json
+from pathlib import Path
+
+from src.atomic_file import write_text
+from src.errors import UserError
+
+NAME = "manifest.json"
+FORMAT = "div2k_preprocess"
+VERSION = 1
+
+
+def write_manifest(output, content):
+    """Write a manifest to the folder ``output``, whole or not at all.
+
+    Args:
+        output: the folder.
+        content: plain values; the format and its version are added.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1, ensure_ascii=False)
+    write_text(Path(output) / NAME, text + "\n", "manifest")
+
+
+def read_manifest(output):
+    """Return the manifest of the folder ``output``; None where there is none, or another program's file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    path = Path(output) / NAME
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the manifest {path} ({error}): remove {output} and preprocess again") from error
+    return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
+
+
+def image_name(number, digits):
+    """Return the file name of one output picture, such as ``image_0007.png``."""
+    return f"image_{number:0{digits}d}.png"
+
+
+def checked_sizes(split_folder, scale):
+    """Return the HR size of every picture that the manifest says a split holds.
+
+    Args:
+        split_folder: ``train`` or ``val`` of a preprocessed output.
+        scale: the scale that is wanted.
+
+    Returns:
+        {stem: (height, width)} of the HR pictures, or None where there is no manifest.
+
+    Raises:
+        UserError: the preprocessing is unfinished or was made for another scale.
+    """
+    split_folder = Path(split_folder)
+    output = split_folder.parent
+    manifest = read_manifest(output)
+    if manifest is None or split_folder.name not in ("train", "val"):
+        return None
+    if manifest["version"] != VERSION:
+        raise UserError(
+            f"the manifest of {output} has version {manifest['version']}, not {VERSION}: "
+            "run div2k_preprocess.py with --force"
+        )
+    if not manifest["complete"]:
+        raise UserError(f"the preprocessing of {output} is unfinished: run div2k_preprocess.py again, it continues")
+    made_for = manifest["options"]["scale"]
+    if made_for != scale:
+        raise UserError(f"{output} was made for scale {made_for}, not {scale}: run div2k_preprocess.py --scale {scale}")
+    return {
+        image_name(number, manifest["digits"])[: -len(".png")]: tuple(source["tile"])
+        for source in manifest["splits"][split_folder.name]["sources"]
+        if source["error"] is None
+        for number in range(source["first"], source["first"] + source["count"])
+    }

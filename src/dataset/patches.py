@@ -1,0 +1,155 @@
+"""Random training patches, each a function of (seed, sample number) alone. NumPy only."""
+
+import logging
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from src.dataset.manifest import checked_sizes
+from src.dataset.pairs import find_folders, find_pairs, fitting_size, header_sizes, load_pair
+from src.dataset.randomness import AUGMENTATION, generator, permutation_at
+from src.errors import UserError
+from src.imaging.io import read_rgb
+
+
+class PatchPairs:
+    """HR and LR patches by sample number.
+
+    Every epoch passes over all pictures once in a new order; each visit cuts one patch, mirrors and turns it.
+    Picture, place, mirroring and turn of a sample are functions of (seed, index) alone, so any process can
+    draw any sample, and a run resumes by continuing to count. Instances may be shared by threads.
+
+    Args:
+        root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
+            with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made by MATLAB's
+            bicubic when first needed and stay in memory.
+        scale: integer factor between LR and HR.
+        patch_size: side of the HR patch in pixels, a multiple of ``scale``.
+        seed: int in [0, 2**64).
+        flip: mirror every other patch left to right.
+        rotate: turn patches by 0, 90, 180 or 270 degrees.
+        cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
+
+    Pictures smaller than a patch are left out, with a warning that counts them.
+
+    Raises:
+        UserError: files are missing, do not fit each other or differ from their manifest; or no picture is as large
+            as a patch.
+    """
+
+    def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30):
+        if scale < 1 or patch_size < scale or patch_size % scale:
+            raise UserError(f"patch_size must be a multiple of the scale {scale}, not {patch_size}: change one of them")
+        if not 0 <= seed < 2**64:
+            raise UserError(f"seed must be from 0 to 2**64 - 1, not {seed}: name another")
+        self.scale, self.patch_size, self.seed, self.flip, self.rotate = scale, patch_size, seed, flip, rotate
+        self.pairs = find_pairs(root, scale=scale, split="train")
+        self.pairs, self.lr_sizes = self._large_enough(self._sizes(Path(root)))
+        self.cached = self._fits(cache_bytes)
+        self._pictures = {}
+        self._order = lru_cache(maxsize=2)(partial(permutation_at, seed, length=len(self.pairs)))
+
+    def __len__(self):
+        """Return the number of pictures, the samples of one epoch."""
+        return len(self.pairs)
+
+    def sample(self, index):
+        """Cut one sample.
+
+        Args:
+            index: global sample number: 0, 1, 2, …
+
+        Returns:
+            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3). Both are new arrays.
+
+        Raises:
+            UserError: the picture cannot be decoded, or is not what its header said.
+        """
+        epoch, place = divmod(index, len(self.pairs))
+        number = int(self._order(epoch)[place])
+        height, width = self.lr_sizes[number]
+        side = self.patch_size // self.scale
+        random = generator(self.seed, AUGMENTATION, index)
+        top, left = random.integers((height - side + 1, width - side + 1)).tolist()
+        mirrored, turns = random.integers((2, 4)).tolist()
+        mirrored, turns = mirrored * self.flip, turns * self.rotate
+        hr, lr = self._picture(number)
+        return (
+            _crop(hr, top * self.scale, left * self.scale, self.patch_size, mirrored, turns),
+            _crop(lr, top, left, side, mirrored, turns),
+        )
+
+    def _picture(self, number):
+        """Return a picture's whole hr and lr, uint8 (H, W, 3)."""
+        # two threads may decode the same picture at once: both get the same, and one of them is kept
+        if number in self._pictures:
+            kept = self._pictures[number]
+            return kept if self.cached else (read_rgb(self.pairs[number].hr), kept)
+        hr, lr = load_pair(self.pairs[number], self.scale)
+        if lr.shape[:2] != self.lr_sizes[number]:
+            raise UserError(
+                f"{self.pairs[number].hr} is not of the size its header or manifest says: replace it, or run "
+                "div2k_preprocess.py with --force"
+            )
+        if self.cached:
+            self._pictures[number] = hr, lr
+        elif self.pairs[number].lr is None:
+            self._pictures[number] = lr
+        return hr, lr
+
+    def _sizes(self, root):
+        """Return the LR (height, width) of every picture, from the manifest or else from the files' headers."""
+        folder, _ = find_folders(root, self.scale, "train")
+        sizes = checked_sizes(folder.parent, self.scale) if folder.name.lower() == "x1" else None
+        if sizes is None:
+            return [fitting_size(pair, *header_sizes(pair), self.scale) for pair in self.pairs]
+        return _sizes_in_order(sizes, self.pairs, folder, self.scale)
+
+    def _large_enough(self, sizes):
+        """Return the pairs and LR sizes without the pictures that no patch fits into; say which these are."""
+        side = self.patch_size // self.scale
+        kept = [(pair, size) for pair, size in zip(self.pairs, sizes, strict=True) if min(size) >= side]
+        if len(kept) < len(sizes):
+            pair, (height, width) = next(
+                (pair, size) for pair, size in zip(self.pairs, sizes, strict=True) if min(size) < side
+            )
+            message = (
+                f"{len(sizes) - len(kept)} of {len(sizes)} pictures are smaller than patch_size {self.patch_size}, "
+                f"first {pair.hr} ({width * self.scale}×{height * self.scale})"
+            )
+            if not kept:
+                raise UserError(f"{message}: lower patch_size or name other pictures")
+            logging.getLogger(__name__).warning("%s: they are left out", message)
+        return [pair for pair, _ in kept], [size for _, size in kept]
+
+    def _fits(self, cache_bytes):
+        """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
+        lr_bytes = [3 * height * width for height, width in self.lr_sizes]
+        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
+        if made > cache_bytes:
+            raise UserError(
+                f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
+                f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
+            )
+        return sum(lr_bytes) * (self.scale**2 + 1) <= cache_bytes
+
+
+def _sizes_in_order(sizes, pairs, folder, scale):
+    """Return the LR sizes in the order of ``pairs``, which must be the pictures that the manifest lists."""
+    for pair in pairs:
+        if pair.name not in sizes:
+            raise UserError(f"{pair.hr} is not in the manifest of {folder.parent.parent}: remove it")
+    if len(pairs) != len(sizes):
+        raise UserError(
+            f"{folder} holds {len(pairs)} pictures, its manifest lists {len(sizes)}: run div2k_preprocess.py again"
+        )
+    return [tuple(n // scale for n in sizes[pair.name]) for pair in pairs]
+
+
+def _crop(picture, top, left, side, mirrored, turns):
+    """Cut a square, mirror it left to right if asked, turn it by quarters; return a new array."""
+    patch = picture[top : top + side, left : left + side]
+    if mirrored:
+        patch = patch[:, ::-1]
+    return np.rot90(patch, turns).copy()

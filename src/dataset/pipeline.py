@@ -1,0 +1,162 @@
+"""Training batches on mindspore.dataset, the same whatever the number of workers.
+
+The work is done by threads: decoding, copying and drawing noise all release Python's lock, so threads keep as many
+cores busy as processes would, share the cache of decoded pictures, and need no fork, which is not safe once
+mindspore has threads of its own.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import mindspore.dataset as ds
+import numpy as np
+
+from src.dataset.randomness import noise_at
+from src.errors import UserError
+
+
+def training_batches(
+    patches, *, batch_size, first_step, last_step, workers=2, prefetch=4, noise_steps=None, rank=0, ranks=1
+):
+    """Return the batches of the steps first_step, …, last_step - 1 of one rank.
+
+    Sample i of a batch has the global number (step * ranks + rank) * batch_size + i and is a function of that number
+    and of ``patches.seed`` alone: not of the workers, nor of where a run was interrupted; and the ranks together
+    see what one rank with their common batch size would.
+
+    Args:
+        patches: :class:`src.dataset.patches.PatchPairs`.
+        batch_size: B, samples per batch and rank.
+        first_step: number of the first batch, 0 for a new run.
+        last_step: number after the last batch.
+        workers: threads that prepare batches.
+        prefetch: batches kept ready.
+        noise_steps: T; None leaves out ``t`` and ``noise``.
+        rank: this process's number among ``ranks`` processes.
+        ranks: how many processes share a step.
+
+    Returns:
+        A mindspore dataset of last_step - first_step rows with the columns hr, float32 (B, 3, P, P), and lr, float32
+        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 (B,) in [0, T), and noise, float32
+        (B, 3, P, P). Its iterators make one pass and raise a worker's UserError as itself.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+    _check(batch_size, first_step, last_step, workers, prefetch, rank, ranks)
+    first_samples = [(step * ranks + rank) * batch_size for step in range(first_step, last_step)]
+    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, workers, prefetch))
+
+
+def _check(batch_size, first_step, last_step, workers, prefetch, rank, ranks):
+    for name, value in (("batch_size", batch_size), ("workers", workers), ("prefetch", prefetch), ("ranks", ranks)):
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, not {value}")
+    if not 0 <= first_step < last_step or not 0 <= rank < ranks:
+        raise UserError(
+            f"expected 0 <= first_step < last_step and 0 <= rank < ranks, "
+            f"not steps {first_step} to {last_step} and rank {rank} of {ranks}"
+        )
+
+
+class _Source:
+    """An iterable of batches that threads prepare ahead and that come in order."""
+
+    def __init__(self, patches, first_samples, batch_size, noise_steps, workers, prefetch):
+        self.patches, self.first_samples, self.batch_size = patches, first_samples, batch_size
+        self.noise_steps, self.workers, self.prefetch = noise_steps, workers, prefetch
+        self.columns = ["hr", "lr"] + (["t", "noise"] if noise_steps else [])
+        self.error = None
+
+    def __len__(self):
+        return len(self.first_samples)
+
+    def __iter__(self):
+        self.error = None
+        pending = deque()
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
+        try:
+            for first in self.first_samples:
+                pending.append(pool.submit(make_batch, self.patches, first, self.batch_size, self.noise_steps))
+                if len(pending) > self.prefetch:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except Exception as error:
+            # mindspore makes a RuntimeError of whatever comes, and kills the process if its text speaks of a
+            # MemoryError; so it is given something plain, and the iterator raises the error itself
+            self.error = error
+            raise RuntimeError(str(error)) from None
+        finally:  # also when the consumer stops early
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_batch(patches, first, batch_size, noise_steps=None):
+    """Return the batch of the samples first, …, first + batch_size - 1 as a tuple of NumPy arrays.
+
+    The arrays are the columns that :func:`training_batches` describes.
+    """
+    side = patches.patch_size
+    low = side // patches.scale
+    hr = np.empty((batch_size, 3, side, side), np.float32)
+    lr = np.empty((batch_size, 3, low, low), np.float32)
+    for i in range(batch_size):
+        for column, picture in zip((hr, lr), patches.sample(first + i), strict=True):
+            column[i] = picture.transpose(2, 0, 1)
+    for column in (hr, lr):  # [0, 255] to [-1, 1], in place
+        column /= 127.5
+        column -= 1
+    if not noise_steps:
+        return hr, lr
+    t = np.empty(batch_size, np.int32)
+    noise = np.empty_like(hr)
+    for i in range(batch_size):
+        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps)
+    return hr, lr, t, noise
+
+
+class _Batches(ds.GeneratorDataset):
+    """A GeneratorDataset with its own queue size, one pass per iterator, and clear errors."""
+
+    def __init__(self, source):
+        self.batches = source
+        super().__init__(source, source.columns, shuffle=False)
+
+    def __deepcopy__(self, memodict):
+        # mindspore copies a dataset before it runs it; the source holds the pictures and is to be shared
+        memodict[id(self.batches)] = self.batches
+        return super().__deepcopy__(memodict)
+
+    def parse(self, children=None):
+        # mindspore's own queue behind the source takes its size from a global setting (16 rows, here 16 batches) at
+        # this moment; the source keeps batches ready itself, so the shortest will do
+        before = ds.config.get_prefetch_size()
+        ds.config.set_prefetch_size(1)
+        try:
+            return super().parse(children)
+        finally:
+            ds.config.set_prefetch_size(before)
+
+    def create_dict_iterator(self, num_epochs=1, **options):
+        return _Iterator(super().create_dict_iterator(num_epochs, **options), self.batches)
+
+    def create_tuple_iterator(self, columns=None, num_epochs=1, **options):
+        return _Iterator(super().create_tuple_iterator(columns, num_epochs, **options), self.batches)
+
+
+class _Iterator:
+    """mindspore's iterator, raising the error of a worker in place of the RuntimeError made of it."""
+
+    def __init__(self, inner, source):
+        self.inner, self.source = inner, source
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return next(self.inner)
+        except RuntimeError:
+            if self.source.error is not None:
+                raise self.source.error from None
+            raise

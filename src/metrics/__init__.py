@@ -1,0 +1,1 @@
+"""Scores of an upscaled picture against the original, and the one evaluation loop."""

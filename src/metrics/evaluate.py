@@ -1,0 +1,137 @@
+"""The one evaluation loop: ``eval.py`` and the validation during training both run it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from src.errors import UserError
+from src.imaging.resize import imresize
+from src.metrics.scores import lr_psnr, protocol_named
+
+BASELINE = "bicubic"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one picture, or their means; None where there is no such score.
+
+    Attributes:
+        psnr: dB, by the protocol; infinity for identical pictures.
+        ssim: up to 1, by the protocol; None for pictures smaller than its window.
+        lpips: perceptual distance, less is better; None where it was not computed.
+        lr_psnr: dB, between the reduced result and the input.
+    """
+
+    psnr: float | None = None
+    ssim: float | None = None
+    lpips: float | None = None
+    lr_psnr: float | None = None
+
+
+METRICS = tuple(metric.name for metric in fields(Scores))
+
+
+@dataclass
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        protocol: the protocol's name.
+        scale: the factor of upscaling.
+        lpips_net: the network that LPIPS was computed with, or None.
+        names: the pictures' names, in order.
+        scores: for each method, ``"bicubic"`` first, one :class:`Scores` per picture.
+    """
+
+    protocol: str
+    scale: int
+    lpips_net: str | None
+    names: list[str] = field(default_factory=list)
+    scores: dict[str, list[Scores]] = field(default_factory=dict)
+
+    def mean(self, method):
+        """Return the mean of each score over the pictures that have it, as :class:`Scores`."""
+        return Scores(**{metric: self._mean(method, metric) for metric in METRICS})
+
+    def without(self, metric):
+        """Return the names of the pictures for which some method lacks a score."""
+        rows = zip(self.names, *self.scores.values(), strict=True)
+        return [name for name, *row in rows if any(getattr(scores, metric) is None for scores in row)]
+
+    def _mean(self, method, metric):
+        values = [getattr(scores, metric) for scores in self.scores[method]]
+        values = [value for value in values if value is not None]
+        return float(np.mean(values)) if values else None
+
+
+def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, progress=None, keep=None):
+    """Upscale pictures and score them, beside MATLAB's bicubic of the same LR.
+
+    One picture is in memory at a time, so ``pictures`` may be a generator over any number of files.
+
+    Args:
+        upscalers: a dict of method name to ``upscale(lr, index) -> sr``, or one such function, which is then
+            called "model"; ``lr`` is uint8 (h, w, 3), ``index`` the picture's number from 0 (for its seed,
+            see :func:`picture_seed`) and ``sr`` uint8 (scale·h, scale·w, 3). An empty dict scores bicubic alone.
+        pictures: an iterable of (name, hr, lr), uint8 RGB, ``hr`` exactly ``scale`` times as large as ``lr``.
+        protocol: a name in :data:`src.metrics.scores.PROTOCOLS`.
+        scale: the factor of upscaling, a whole number.
+        lpips: ``distance(sr, hr) -> float or None`` with an attribute ``net`` (:mod:`src.metrics.lpips`);
+            None leaves LPIPS out.
+        progress: called with the picture's name after each picture.
+        keep: called with (picture's name, method, sr) for each result; bicubic's included.
+
+    Returns:
+        Report.
+
+    Raises:
+        UserError: there are no pictures, the protocol is unknown, a model is named "bicubic", or sizes do not match.
+    """
+    methods = _with_baseline(upscalers, scale)
+    score = protocol_named(protocol)
+    report = Report(protocol, scale, getattr(lpips, "net", None), scores={method: [] for method in methods})
+    for index, (name, hr, lr) in enumerate(pictures):
+        _check_pair(name, hr, lr, scale)
+        for method, upscale in methods.items():
+            sr = upscale(lr, index)
+            if sr.shape != hr.shape:
+                raise UserError(f"{method} made {_size(sr)} pixels of {name}, expected {_size(hr)}: check its scale")
+            distance = lpips(sr, hr) if lpips else None
+            report.scores[method].append(Scores(*score(sr, hr, scale), distance, lr_psnr(sr, lr)))
+            if keep:
+                keep(name, method, sr)
+        report.names.append(name)
+        if progress:
+            progress(name)
+    if not report.names:
+        raise UserError("there are no pictures to evaluate: name a folder with pictures")
+    return report
+
+
+def picture_seed(seed, index):
+    """Return the seed of the noise for the picture with a number, both from 0: the numbering of an upscaler's batch.
+
+    A picture's result thus depends on its number and the run's seed alone, not on batches.
+    """
+    return seed + index
+
+
+def _with_baseline(upscalers, scale):
+    upscalers = upscalers if isinstance(upscalers, Mapping) else {"model": upscalers}
+    if BASELINE in upscalers:
+        raise UserError(f"the name '{BASELINE}' is taken by the baseline: give the model another name")
+    return {BASELINE: lambda lr, index: imresize(lr, scale), **upscalers}
+
+
+def _check_pair(name, hr, lr, scale):
+    expected = (lr.shape[0] * scale, lr.shape[1] * scale, 3)
+    if hr.shape != expected:
+        raise UserError(
+            f"the original of {name} must be {scale} times its LR of {_size(lr)}, that is "
+            f"{expected[1]}x{expected[0]}, not {_size(hr)}: check the scale and that the files belong together"
+        )
+
+
+def _size(image):
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,0 +1,221 @@
+"""Where the weights of LPIPS come from: a folder or file of the user's, a cache folder, or, if asked, a download.
+
+They are other people's (torchvision's ImageNet networks; LPIPS' linear layers, BSD 2-Clause) and no part of
+this project. Importing this module does not import mindspore.
+"""
+
+import hashlib
+import http.client
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from src.atomic_file import replacing
+from src.errors import UserError
+
+CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
+
+_TORCHVISION = "https://download.pytorch.org/models/"
+_LINEAR_LAYERS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+_CHUNK = 1 << 18
+
+
+class LPIPSUnavailable(UserError):
+    """The weights are not on this machine; the message says how to get them."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights.
+
+    Attributes:
+        name: its name in the cache folder.
+        url: where it is published.
+        sha256: the checksum of the published bytes, as hexadecimal digits.
+        also: patterns of other names under which the same tensors are found.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    also: tuple[str, ...]
+
+
+def _torchvision(name, sha256, *also):
+    return WeightFile(name, _TORCHVISION + name, sha256, also)
+
+
+def _linear(net, sha256):
+    return WeightFile(f"lpips_lin_{net}_v0.1.pth", f"{_LINEAR_LAYERS}{net}.pth", sha256, (f"{net}.pth",))
+
+
+# For each network, torchvision's classifier and the linear layers of LPIPS v0.1. The first eight digits of the
+# checksums of torchvision's files are part of their names.
+FILES = {
+    "alex": (
+        _torchvision(
+            "alexnet-owt-7be5be79.pth",
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            *("alexnet-owt-*.pth", "alexnet_features.pth"),
+        ),
+        _linear("alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+    ),
+    "vgg": (
+        _torchvision(
+            "vgg16-397923af.pth",
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            *("vgg16-*.pth", "vgg16_features.pth"),
+        ),
+        _linear("vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+    ),
+    "squeeze": (
+        _torchvision(
+            "squeezenet1_1-b8a52dc0.pth",
+            "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+            *("squeezenet1_1-*.pth", "squeezenet1_1_features.pth"),
+        ),
+        _linear("squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
+    ),
+}
+
+
+def find_weights(net, location=None, download=False):
+    """Return the paths of the files with a network's weights.
+
+    Args:
+        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        location: a folder with the two files of :data:`FILES`, or one file with the state of the lpips
+            package's whole model; None takes :func:`cache_folder`.
+        download: fetch what is missing into the folder.
+
+    Raises:
+        LPIPSUnavailable: the files are not there.
+        UserError: there is no such network, or a download failed.
+    """
+    if net not in FILES:
+        raise UserError(f"LPIPS knows the networks {', '.join(FILES)}, not {net!r}")
+    folder = cache_folder() if location is None else Path(location)
+    if folder.is_file():
+        return [folder]
+    found = {file: _find(file, folder) for file in FILES[net]}
+    missing = [file for file, path in found.items() if path is None]
+    if missing and not download:
+        names = " and ".join(file.name for file in missing)
+        raise LPIPSUnavailable(
+            f"LPIPS ({net}) needs {names} in {folder}: fetch them with --lpips-download, "
+            "name their folder with --lpips-weights, or leave LPIPS out with --lpips none"
+        )
+    for file in missing:
+        found[file] = fetch(file, folder)
+    return list(found.values())
+
+
+def load_lpips(net, paths, read):
+    """Return the LPIPS distance of a network with the weights of some files.
+
+    Args:
+        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        paths: from :func:`find_weights`.
+        read: the function that reads a PyTorch file into a dict of NumPy arrays
+            (:func:`src.weights.torch_file.read_torch`).
+
+    Returns:
+        :class:`src.metrics.lpips.LPIPSDistance`.
+
+    Raises:
+        UserError: a file is damaged, or belongs to another network.
+    """
+    from src.metrics.lpips import lpips_from_arrays  # imports mindspore: only when there is something to load
+
+    arrays = {}
+    try:
+        for path in paths:
+            content = read(path)
+            if not isinstance(content, dict):
+                raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
+            arrays.update(content)
+        return lpips_from_arrays(net, arrays)
+    except UserError as error:
+        backbone, linear = (file.name for file in FILES[net])
+        raise UserError(
+            f"LPIPS weights {' and '.join(map(str, paths))}: {error}; expected {backbone} and {linear}, "
+            "or one file of the lpips package's whole model"
+        ) from error
+
+
+def cache_folder():
+    """Return the folder for downloaded weights.
+
+    It is ``$MINDSPORE_SR_CACHE/lpips``, or else
+    ``mindspore-sr/lpips`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser() / "lpips"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindspore-sr" / "lpips"
+
+
+def fetch(file, folder, timeout=30):
+    """Download a file, check it and put it into a folder; it appears there whole or not at all.
+
+    The usual proxy variables (``https_proxy``) are honoured.
+
+    Args:
+        file: WeightFile.
+        folder: Path; made if needed.
+        timeout: seconds of silence after which the server is given up.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UserError: the server cannot be reached or has no such file, what came is not the published file, or
+            the folder cannot be written.
+    """
+    path = folder / file.name
+    logging.info("fetching %s", file.url)
+    with replacing(path, what="LPIPS weights") as temporary, open(temporary, "wb") as output:
+        digest = hashlib.sha256()
+        for chunk in _receive(file, timeout):
+            digest.update(chunk)
+            output.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise UserError(
+                f"{file.url} gave a file with the checksum {digest.hexdigest()[:8]}…, expected {file.sha256[:8]}…: "
+                f"try again, or bring {file.name} from elsewhere into {folder}"
+            )
+    return path
+
+
+def _receive(file, timeout):
+    """Yield the bytes of a file in pieces, with a progress bar; raise UserError for whatever the network does."""
+    received = 0
+    try:
+        request = Request(file.url, headers={"User-Agent": "mindspore-sr"})
+        with urlopen(request, timeout=timeout) as response:
+            total = int(response.headers.get("Content-Length") or 0) or None
+            with tqdm(total=total, desc=file.name, unit="B", unit_scale=True) as bar:
+                while chunk := response.read(_CHUNK):
+                    received += len(chunk)
+                    bar.update(len(chunk))
+                    yield chunk
+        if total and received < total:
+            raise ConnectionError(f"the connection ended after {received} of {total} bytes")
+    # ValueError: a proxy variable or a Content-Length that makes no sense.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(
+            f"cannot download {file.url}: {reason}; check the network and the proxy, or bring the file from elsewhere"
+        ) from error
+
+
+def _find(file, folder):
+    """Return the path of a file in a folder, under its own name before any other, or None."""
+    for pattern in (file.name, *file.also):
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file():
+                return path
+    return None

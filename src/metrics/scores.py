@@ -1,0 +1,173 @@
+"""PSNR, SSIM and LR-PSNR, and the four protocols under which super-resolution papers report them.
+
+The same pictures score differently by protocol (classic luma numbers are about 1.4 dB above RGB ones), so a
+number means something only with its protocol's name beside it. Pictures are uint8 (H, W, 3) RGB.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.errors import UserError
+from src.imaging.color import rgb_to_y
+from src.imaging.resize import imresize
+
+PEAK = 255.0
+_C1 = (0.01 * PEAK) ** 2
+_C2 = (0.03 * PEAK) ** 2
+_GAUSSIAN_WINDOW = 11
+_GAUSSIAN_SIGMA = 1.5
+_UNIFORM_WINDOW = 7
+
+
+def psnr(image, reference):
+    """Return the peak signal-to-noise ratio in dB, over all pixels and channels.
+
+    Args:
+        image, reference: arrays of one shape, values in 0..255, uint8 or float.
+
+    Returns:
+        float: infinity where the arrays are equal; None where they are empty.
+
+    Raises:
+        UserError: the shapes differ.
+    """
+    _check_shapes(image, reference)
+    if image.size == 0:
+        return None
+    difference = image.astype(np.float64) - reference
+    error = np.mean(difference * difference)
+    return float(10 * np.log10(PEAK * PEAK / error)) if error > 0 else float("inf")
+
+
+def ssim_gaussian(image, reference):
+    """Return the structural similarity of its authors: Gaussian window, only where it lies inside the picture.
+
+    Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
+    Similarity", IEEE TIP 13(4), 2004, equations 13 to 17: window 11×11, σ = 1.5, K1 = 0.01, K2 = 0.03.
+
+    Args:
+        image, reference: (H, W) or (H, W, C) of one shape, values in 0..255; channels are scored apart
+            and averaged.
+
+    Returns:
+        float up to 1; None where a side is shorter than the window.
+
+    Raises:
+        UserError: the shapes differ.
+    """
+    _check_shapes(image, reference)
+    if min(image.shape[:2]) < _GAUSSIAN_WINDOW:
+        return None
+    x, y = (np.moveaxis(np.atleast_3d(picture).astype(np.float64), 2, 0) for picture in (image, reference))
+    mean_x, mean_y = _gaussian_mean(x), _gaussian_mean(y)
+    product_of_means = mean_x * mean_y
+    sum_of_squared_means = mean_x * mean_x + mean_y * mean_y
+    # The formula needs the variances only as their sum: one filtered map instead of two.
+    sum_of_variances = _gaussian_mean(x * x + y * y) - sum_of_squared_means
+    covariance = _gaussian_mean(x * y) - product_of_means
+    numerator = (2 * product_of_means + _C1) * (2 * covariance + _C2)
+    return float(np.mean(numerator / ((sum_of_squared_means + _C1) * (sum_of_variances + _C2))))
+
+
+def ssim_uniform(image, reference):
+    """Return scikit-image's structural similarity with its defaults: uniform 7×7 window, sample covariance.
+
+    Args:
+        image, reference: (H, W, C) of one shape, values in 0..255; channels are scored apart and averaged.
+
+    Returns:
+        float up to 1; None where a side is shorter than the window.
+
+    Raises:
+        UserError: the shapes differ.
+    """
+    from skimage.metrics import structural_similarity  # half a second: not for every import of this module
+
+    _check_shapes(image, reference)
+    if min(image.shape[:2]) < _UNIFORM_WINDOW:
+        return None
+    return float(structural_similarity(image, reference, channel_axis=2, data_range=PEAK))
+
+
+def lr_psnr(image, lr):
+    """Return the PSNR in dB, in RGB, between an upscaled picture reduced by MATLAB's bicubic and the LR it came from.
+
+    It tells whether an upscaled picture agrees with its input (SRDiff, arXiv 2104.14951, section 4.1).
+
+    Args:
+        image: uint8 (scale·h, scale·w, 3).
+        lr: uint8 (h, w, 3).
+
+    Returns:
+        float: infinity where the reduced picture equals ``lr``.
+    """
+    return psnr(imresize(image, size=lr.shape[:2]), lr)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to compare two pictures.
+
+    Attributes:
+        description: colour space, crop and kind of SSIM, for the head of a table.
+        luma: compare the BT.601 luma, rounded to whole numbers as MATLAB's rgb2ycbcr gives it for uint8.
+        crop: leave out as many pixels at each edge as the scale.
+        ssim: the function that computes SSIM.
+    """
+
+    description: str
+    luma: bool
+    crop: bool
+    ssim: object
+
+    def __call__(self, image, reference, scale):
+        """Return (PSNR in dB, SSIM) of two uint8 (H, W, 3) pictures; None for what a picture is too small for.
+
+        Raises:
+            UserError: the shapes differ.
+        """
+        _check_shapes(image, reference)
+        if self.luma:
+            image, reference = (rgb_to_y(picture, rounded=True) for picture in (image, reference))
+        if self.crop:
+            image, reference = (picture[scale:-scale, scale:-scale] for picture in (image, reference))
+        return psnr(image, reference), self.ssim(image, reference)
+
+
+PROTOCOLS = {
+    "srdiff": Protocol("RGB, no crop, uniform SSIM", luma=False, crop=False, ssim=ssim_uniform),
+    "classic": Protocol("luma, edges cropped by the scale, Gaussian SSIM", luma=True, crop=True, ssim=ssim_gaussian),
+    "y": Protocol("luma, no crop, Gaussian SSIM", luma=True, crop=False, ssim=ssim_gaussian),
+    "sr3": Protocol("RGB, no crop, Gaussian SSIM", luma=False, crop=False, ssim=ssim_gaussian),
+}
+
+
+def protocol_named(name):
+    """Return the protocol of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in PROTOCOLS:
+        raise UserError(f"the protocol must be one of {', '.join(PROTOCOLS)}, not {name!r}")
+    return PROTOCOLS[name]
+
+
+def _gaussian_mean(stack):
+    """Return the weighted mean around each pixel whose window lies inside: (C, H, W) to (C, H-10, W-10)."""
+    from scipy.ndimage import correlate1d
+
+    radius = _GAUSSIAN_WINDOW // 2
+    window = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * _GAUSSIAN_SIGMA**2))
+    window /= window.sum()
+    rows = correlate1d(stack, window, axis=1)[:, radius:-radius]
+    return correlate1d(rows, window, axis=2)[:, :, radius:-radius]
+
+
+def _check_shapes(image, reference):
+    if image.shape != reference.shape:
+        raise UserError(
+            f"the pictures to compare must have one shape, got {image.shape} and {reference.shape}: "
+            "give each picture its own original"
+        )

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+
+from src.dataset.pairs import Pair, find_pairs, load_pair
+from src.errors import UserError
+from src.imaging.io import read_rgb
+from tests.dataset.pictures import crops, quarter, write_pictures
+
+
+@pytest.fixture
+def pictures(photo):
+    return crops(photo, 3)
+
+
+def write_split(folder, pictures, high="HR", low="LR", ending=""):
+    write_pictures(folder / high, pictures)
+    names = [f"{number:04d}{ending}.png" for number in range(1, len(pictures) + 1)]
+    write_pictures(folder / low, [quarter(picture) for picture in pictures], names)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("inside", "high", "low"),
+    [
+        ("", "HR", "LR"),
+        ("", "hr", "lr"),
+        ("x4", "HR", "LR"),
+        ("X4", "HR", "LR"),
+        ("", "X1", "X4"),
+        ("val", "X1", "X4"),
+    ],
+)
+def test_layouts(tmp_path, pictures, inside, high, low):
+    write_split(tmp_path / inside, pictures, high, low)
+    pairs = find_pairs(tmp_path, scale=4)
+    assert [pair.name for pair in pairs] == ["0001", "0002", "0003"]
+    assert all(pair.lr.parent == tmp_path / inside / low for pair in pairs)
+
+
+def test_the_split_of_a_preprocessed_root(tmp_path, pictures):
+    write_split(tmp_path / "train", pictures, "X1", "X4")
+    write_split(tmp_path / "val", pictures[:1], "X1", "X4")
+    assert len(find_pairs(tmp_path, scale=4)) == 1
+    assert len(find_pairs(tmp_path, scale=4, split="train")) == 3
+
+
+def test_hr_without_lr_and_plain_pictures(tmp_path, pictures):
+    write_pictures(tmp_path / "a" / "HR", pictures)
+    write_pictures(tmp_path / "b", pictures)
+    for data in ("a", "b"):
+        assert [pair.lr for pair in find_pairs(tmp_path / data, scale=4)] == [None] * 3
+
+
+def test_pictures_in_subfolders_have_the_folder_in_their_name(tmp_path, pictures):
+    write_pictures(tmp_path / "one", pictures[:1])
+    write_pictures(tmp_path / "two", pictures[:2])
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["one_0001", "two_0001", "two_0002"]
+
+
+def test_subfolders_that_look_like_lr_are_refused(tmp_path, pictures):
+    write_split(tmp_path, pictures, "DIV2K_valid_HR", "DIV2K_valid_LR")
+    with pytest.raises(UserError, match="DIV2K_valid_LR"):
+        find_pairs(tmp_path)
+
+
+def test_set5(shared):
+    for scale in (2, 3, 4):
+        pairs = find_pairs(shared / "data/val/Set5", scale=scale)
+        assert [pair.name for pair in pairs] == [f"img_00{number}" for number in range(1, 6)]
+        hr, lr = load_pair(pairs[0], scale)
+        assert hr.shape[0] == lr.shape[0] * scale and hr.shape[1] == lr.shape[1] * scale
+
+
+@pytest.mark.parametrize("ending", ["x4", "_x4", "_LR", "LR", "-lr_x4", "_SRF_4_LR"])
+def test_usual_endings_of_names(tmp_path, pictures, ending):
+    write_split(tmp_path, pictures, ending=ending)
+    pairs = find_pairs(hr=tmp_path / "HR", lr=tmp_path / "LR", scale=4)
+    assert [pair.lr.name for pair in pairs] == [f"000{number}{ending}.png" for number in (1, 2, 3)]
+
+
+def test_an_lr_folder_with_one_subfolder_per_scale(tmp_path, pictures):
+    write_split(tmp_path, pictures, low="LR_bicubic/X4", ending="x4")
+    pairs = find_pairs(hr=tmp_path / "HR", lr=tmp_path / "LR_bicubic", scale=4)
+    assert pairs[0].lr == tmp_path / "LR_bicubic/X4/0001x4.png"
+
+
+def test_a_name_that_is_nothing_but_an_ending_is_kept(tmp_path, pictures):
+    write_pictures(tmp_path / "HR", pictures[:1], ["x4.png"])
+    write_pictures(tmp_path / "LR", [quarter(pictures[0])], ["x4.png"])
+    assert [pair.name for pair in find_pairs(tmp_path, scale=4)] == ["x4"]
+
+
+def test_natural_order_spaces_and_other_alphabets(tmp_path, pictures):
+    names = ["фото 10.png", "фото 2.png", "図²1.png"]
+    write_pictures(tmp_path / "a folder", pictures, names)
+    assert [pair.hr.name for pair in find_pairs(tmp_path / "a folder")] == ["фото 2.png", "фото 10.png", "図²1.png"]
+
+
+def test_same_stem_in_a_plain_folder_gives_different_names(tmp_path, pictures):
+    write_pictures(tmp_path, pictures[:2], ["a.png", "a.bmp"])
+    assert sorted(pair.name for pair in find_pairs(tmp_path)) == ["a.bmp", "a.png"]
+
+
+def test_a_missing_partner_is_named(tmp_path, pictures):
+    write_split(tmp_path, pictures)
+    (tmp_path / "LR/0002.png").unlink()
+    with pytest.raises(UserError, match=r"0002\.png .* no partner"):
+        find_pairs(tmp_path)
+    (tmp_path / "HR/0002.png").unlink()
+    (tmp_path / "HR/0003.png").unlink()
+    with pytest.raises(UserError, match=r"0003\.png .* no partner"):
+        find_pairs(tmp_path)
+
+
+def test_two_files_for_one_partner_are_refused(tmp_path, pictures):
+    write_split(tmp_path, pictures)
+    write_pictures(tmp_path / "LR", [quarter(pictures[0])], ["0001x4.png"])
+    with pytest.raises(UserError, match=r"0001\.png and 0001x4\.png"):
+        find_pairs(tmp_path)
+
+
+def test_x1_without_the_scale_is_refused(tmp_path, pictures):
+    write_split(tmp_path, pictures, "X1", "X2")
+    with pytest.raises(UserError, match="no X4"):
+        find_pairs(tmp_path, scale=4)
+
+
+def test_bad_folders(tmp_path, pictures):
+    write_pictures(tmp_path / "HR", pictures)
+    (tmp_path / "empty").mkdir()
+    for arguments in (
+        {"data": tmp_path / "absent"},
+        {"data": tmp_path / "empty"},
+        {"data": tmp_path / "HR/0001.png"},
+        {"hr": tmp_path / "HR", "lr": tmp_path / "empty"},
+        {"hr": tmp_path / "HR", "lr": tmp_path / "absent"},
+        {"lr": tmp_path / "HR"},
+        {"data": tmp_path, "hr": tmp_path},
+        {},
+    ):
+        with pytest.raises(UserError):
+            find_pairs(**arguments)
+
+
+def test_lr_is_made_from_hr_cropped_to_a_multiple(tmp_path, photo):
+    path = write_pictures(tmp_path, [photo[:63, :82]]) / "0001.png"
+    hr, lr = load_pair(Pair("a", path), 4)
+    assert np.array_equal(hr, photo[:60, :80])
+    assert np.array_equal(lr, quarter(photo[:60, :80]))
+
+
+def test_an_lr_made_without_cropping_is_cropped(tmp_path, photo):
+    write_pictures(tmp_path / "HR", [photo[:63, :82]])
+    write_pictures(tmp_path / "LR", [photo[:16, :21]])
+    hr, lr = load_pair(find_pairs(tmp_path)[0], 4)
+    assert hr.shape == (60, 80, 3)
+    assert np.array_equal(lr, photo[:15, :20])
+
+
+def test_sizes_that_do_not_fit(tmp_path, photo):
+    write_pictures(tmp_path / "HR", [photo[:64, :80], photo[:3, :80]])
+    write_pictures(tmp_path / "LR", [photo[:32, :40], photo[:1, :20]])
+    wrong_scale, too_small = find_pairs(tmp_path, scale=4)
+    with pytest.raises(UserError, match="20×16.*40×32"):
+        load_pair(wrong_scale, 4)
+    for pair in (too_small, Pair("made", too_small.hr)):
+        with pytest.raises(UserError, match="smaller than the scale"):
+            load_pair(pair, 4)
+
+
+def test_a_truncated_file_is_named(tmp_path, photo):
+    path = write_pictures(tmp_path, [photo]) / "0001.png"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"0001\.png"):
+        load_pair(find_pairs(tmp_path)[0], 4)
+
+
+def test_official_files_are_read_unchanged(tmp_path, pictures):
+    write_split(tmp_path, pictures)
+    pair = find_pairs(tmp_path)[1]
+    hr, lr = load_pair(pair, 4)
+    assert np.array_equal(hr, pictures[1]) and np.array_equal(lr, read_rgb(pair.lr))

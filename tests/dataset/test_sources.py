@@ -1,0 +1,110 @@
+import pytest
+
+from src.dataset.sources import find_sources
+from src.errors import UserError
+from tests.dataset.pictures import crops, quarter, write_pictures
+
+
+@pytest.fixture
+def official(photo):
+    """Return a function that writes a folder of HR pictures, or of their official LR."""
+    pictures = crops(photo, 3)
+
+    def write(folder, first=1, lr=False):
+        names = [f"{first + i:04d}{'x4' * lr}.png" for i in range(3)]
+        return write_pictures(folder, [quarter(p) for p in pictures] if lr else pictures, names)
+
+    return write
+
+
+def names(pairs):
+    return [pair.name for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("train", "train_lr", "valid"),
+    [
+        ("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X4", "DIV2K_valid_HR"),
+        ("DIV2K_train_HR/DIV2K_train_HR", "DIV2K_train_LR_bicubic/DIV2K_train_LR_bicubic/X4", "DIV2K_valid_HR"),
+        ("DIV2K/DIV2K_train_HR", "DIV2K/DIV2K_train_LR_bicubic_X4/DIV2K_train_LR_bicubic/X4", "DIV2K/DIV2K_valid_HR"),
+        ("div2k/div2k_train_hr", "div2k/DIV2K_TRAIN_LR_BICUBIC/x4", "a/b/DIV2K_valid_HR/DIV2K_valid_HR"),
+        ("DIV2K_train_HR", "DIV2K_train_LR_bicubic_X4/X4", "DIV2K_valid_HR"),
+    ],
+)
+def test_div2k_however_it_was_unpacked(tmp_path, official, train, train_lr, valid):
+    official(tmp_path / train)
+    official(tmp_path / train_lr, lr=True)
+    official(tmp_path / valid, first=801)
+    sources, messages = find_sources(tmp_path, ["div2k"], 4)
+    assert names(sources["train"]) == ["0001", "0002", "0003"]
+    assert [pair.lr.name for pair in sources["train"]] == ["0001x4.png", "0002x4.png", "0003x4.png"]
+    assert names(sources["val"]) == ["0801", "0802", "0803"]
+    assert [pair.lr for pair in sources["val"]] == [None] * 3
+    assert messages == []
+
+
+def test_the_root_may_be_the_folder_itself(tmp_path, official):
+    official(tmp_path / "DIV2K_train_HR")
+    sources, _ = find_sources(tmp_path / "DIV2K_train_HR", ["div2k"], 4, val_count=0)
+    assert len(sources["train"]) == 3
+
+
+def test_lr_of_another_scale_is_not_taken(tmp_path, official):
+    official(tmp_path / "DIV2K_train_HR")
+    official(tmp_path / "DIV2K_train_LR_bicubic/X2", lr=True)
+    sources, _ = find_sources(tmp_path, ["div2k"], 4, val_count=0)
+    assert [pair.lr for pair in sources["train"]] == [None] * 3
+
+
+def test_lr_of_more_pictures_than_there_are_hr(tmp_path, official):
+    official(tmp_path / "DIV2K_train_HR")
+    official(tmp_path / "DIV2K_train_LR_bicubic/X4", lr=True)
+    (tmp_path / "DIV2K_train_HR/0002.png").unlink()
+    assert names(find_sources(tmp_path, ["div2k"], 4, val_count=0)[0]["train"]) == ["0001", "0003"]
+    (tmp_path / "DIV2K_train_LR_bicubic/X4/0003x4.png").unlink()
+    with pytest.raises(UserError, match=r"0003\.png .* no partner"):
+        find_sources(tmp_path, ["div2k"], 4)
+
+
+def test_without_validation_pictures_the_last_ones_are_set_aside(tmp_path, official):
+    official(tmp_path / "Flickr2K/Flickr2K_HR", first=1)
+    official(tmp_path / "Flickr2K/Flickr2K_HR", first=9)  # 9, 10, 11: 9 comes before 10 either way
+    official(tmp_path / "Flickr2K/Flickr2K_LR_bicubic/X4", first=1, lr=True)
+    official(tmp_path / "Flickr2K/Flickr2K_LR_bicubic/X4", first=9, lr=True)
+    sources, messages = find_sources(tmp_path, ["flickr2k"], 4)
+    assert (len(sources["train"]), names(sources["val"])) == (5, ["0011"])
+    assert messages == ["flickr2k: no validation pictures found, the last 1 by name are set aside"]
+    sources, _ = find_sources(tmp_path, ["flickr2k"], 4, val_count=2)
+    assert names(sources["val"]) == ["0010", "0011"]
+    assert all(pair.lr is not None for pairs in sources.values() for pair in pairs)
+
+
+def test_df2k_validates_on_div2k(tmp_path, official):
+    official(tmp_path / "DIV2K_train_HR")
+    official(tmp_path / "DIV2K_valid_HR", first=801)
+    official(tmp_path / "Flickr2K_HR", first=5)
+    sources, _ = find_sources(tmp_path, ["div2k", "flickr2k"], 4)
+    assert names(sources["train"]) == ["0001", "0002", "0003", "0005", "0006", "0007"]
+    assert names(sources["val"]) == ["0801", "0802", "0803"]
+
+
+def test_any_folder(tmp_path, official):
+    official(tmp_path / "plain")
+    official(tmp_path / "pairs/HR")
+    official(tmp_path / "pairs/LR", lr=True)
+    assert names(find_sources(tmp_path / "plain", ["folder"], 4)[0]["val"]) == ["0003"]
+    assert find_sources(tmp_path / "pairs", ["folder"], 4)[0]["train"][0].lr.name == "0001x4.png"
+
+
+@pytest.mark.parametrize("dataset", ["div2k", "flickr2k", "folder"])
+def test_what_is_not_there(tmp_path, dataset):
+    with pytest.raises(UserError):
+        find_sources(tmp_path, [dataset], 4)
+    with pytest.raises(UserError, match="does not exist"):
+        find_sources(tmp_path / "absent", [dataset], 4)
+
+
+@pytest.mark.parametrize("count", [3, 4, -1])
+def test_val_count_that_leaves_nothing(tmp_path, official, count):
+    with pytest.raises(UserError, match="has 3 pictures"):
+        find_sources(official(tmp_path), ["folder"], 4, val_count=count)

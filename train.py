@@ -7,7 +7,9 @@ from src.command import add_device, parser, run
 def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
-    p.add_argument("--config", required=True, metavar="YAML", help="the experiment, such as configs/srdiff_lite_x4.yaml")
+    p.add_argument(
+        "--config", required=True, metavar="YAML", help="the experiment, such as configs/srdiff_lite_x4.yaml"
+    )
     p.add_argument("--output", metavar="RUN", help="the run's folder; by default runs/NAME")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run's folder")
     p.add_argument("--dry-run", action="store_true", help="print parameters, memory and the time of a step, then stop")

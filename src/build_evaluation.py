@@ -3,13 +3,12 @@
 import dataclasses
 import itertools
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from src.config.loader import dump_yaml, load_config
+from src.config.loader import load_config, with_overrides
 from src.config.schema import Config
 from src.config.validate import check
 from src.dataset.pairs import fitting_size, header_sizes, load_pair
@@ -67,10 +66,7 @@ def settings_for(config, config_file=None, overrides=()):
     for override in overrides:
         if not override.startswith(("eval.", "data.val=")):
             raise UserError(f"'{override}' has no effect on an evaluation: change data.val=DIR or eval.NAME=VALUE")
-    with tempfile.TemporaryDirectory() as folder:
-        own = Path(folder, "config.yaml")
-        own.write_text(dump_yaml(config or Config()), encoding="utf-8")
-        given = load_config(config_file or own, overrides)
+    given = load_config(config_file, overrides) if config_file else with_overrides(config or Config(), overrides)
     if config:
         data = dataclasses.replace(config.data, val=given.data.val)
         given = dataclasses.replace(config, eval=given.eval, data=data)

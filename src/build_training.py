@@ -118,6 +118,8 @@ def load_pretrained_encoder(config, model):
     from src.training.checkpoints import load_checkpoint, load_into
 
     path = config.encoder.checkpoint
+    if not path and config.encoder.frozen:
+        raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
     if not path:
         logging.warning("encoder.checkpoint is empty: the encoder starts from random weights")
         return

@@ -29,6 +29,8 @@ def add_device(arguments):
 def run(main):
     """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C."""
     prepare()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     warnings.filterwarnings("ignore", module="PIL")  # a damaged picture gets one line of ours, not two
     try:

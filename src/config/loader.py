@@ -39,10 +39,12 @@ def load_config(path, overrides=()):
     Raises:
         UserError: a file is missing or broken, a setting is unknown or has the wrong type.
     """
-    flat = _read(Path(path), ())
-    for override in overrides:
-        flat.update(_parse_override(override))
-    return _build(Config, flat)
+    return _build(Config, _overridden(_read(Path(path), ()), overrides))
+
+
+def with_overrides(config, overrides):
+    """Return a configuration with ``key=value`` overrides applied; see :func:`load_config`."""
+    return _build(Config, _overridden(_flatten(config_to_dict(config), "the configuration"), overrides))
 
 
 def config_from_dict(settings, where="the configuration"):
@@ -85,6 +87,12 @@ def setting_types(section=Config, prefix=""):
 
 _TYPES = setting_types()
 _SECTIONS = {name.split(".")[0] for name in _TYPES if "." in name}
+
+
+def _overridden(flat, overrides):
+    for override in overrides:
+        flat.update(_parse_override(override))
+    return flat
 
 
 def _read(path, chain):

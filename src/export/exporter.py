@@ -69,7 +69,9 @@ def export_air(output, graphs):
         UserError: this machine is no Ascend machine, the only kind that MindSpore exports AIR on.
     """
     if ms.get_context("device_target") != "Ascend":
-        raise UserError("--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir")
+        raise UserError(
+            "--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir"
+        )
     output = Path(output)
     if output.suffix != ".air":
         raise UserError(f"--output must end in .air for --format air, not '{output.name}'")

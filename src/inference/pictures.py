@@ -93,7 +93,9 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, progress=No
             progress(len(group))
     if broken:
         first = str(broken[0])
-        raise UserError(first if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: {first}")
+        raise UserError(
+            first if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: {first}"
+        )
 
 
 def comparison(lr, sr, scale):

@@ -1,7 +1,7 @@
 """Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
 
-A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*`` (what inference needs) and
-``optimizer.*`` (what resuming needs besides); ``config`` (JSON text) and ``step`` are appended entries.
+A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*`` (what inference needs)
+and ``optimizer.*`` (what resuming needs besides); ``config`` (JSON text) and ``step`` are appended entries.
 """
 
 import errno
@@ -122,7 +122,9 @@ def load_arrays(parameters, arrays, path, prefix=""):
 
 def step_paths(folder):
     """Return the checkpoints ``step_N.ckpt`` of a folder, the oldest first."""
-    found = [(int(match[1]), path) for path in Path(folder).glob("step_*.ckpt") if (match := _STEP_FILE.match(path.name))]
+    found = [
+        (int(match[1]), path) for path in Path(folder).glob("step_*.ckpt") if (match := _STEP_FILE.match(path.name))
+    ]
     return [path for _, path in sorted(found)]
 
 

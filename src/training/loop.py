@@ -88,5 +88,6 @@ class _Window:
 def _check_finite(loss, step):
     if not math.isfinite(loss):
         raise UserError(
-            f"the loss became {loss} before step {step}: go on from the last checkpoint with --resume and a smaller train.lr"
+            f"the loss became {loss} before step {step}: go on from the last checkpoint with --resume and a smaller "
+            "train.lr"
         )

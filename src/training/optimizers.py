@@ -10,7 +10,7 @@ SCHEDULES = ("step", "cosine", "constant")
 
 
 def learning_rate_at(step, lr, schedule, total, decay_every=1, decay_factor=0.5, minimum=0.0):
-    """The learning rate of optimiser step ``step`` (0, 1, …) as a Python float; what :func:`learning_rate` does in graph.
+    """The learning rate of optimiser step ``step`` (0, 1, …) as a float; :func:`learning_rate` does the same in graph.
 
     Args:
         lr: the rate at the start.

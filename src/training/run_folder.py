@@ -1,11 +1,11 @@
 """A run's folder: resolved configuration, log, curves and checkpoints.
 
-    RUN/config.yaml              the resolved configuration
-    RUN/train.log                the messages
-    RUN/curve.csv                step, loss, learning rate, gradient norm, samples per second
-    RUN/validation.csv           step and the mean scores
-    RUN/checkpoints/step_N.ckpt  everything that resuming needs
-    RUN/model.ckpt               the finished model, for eval.py, infer.py, export.py and the next stage
+* ``config.yaml``: the resolved configuration
+* ``train.log``: the messages
+* ``curve.csv``: step, loss, learning rate, gradient norm, samples per second
+* ``validation.csv``: step and the mean scores
+* ``checkpoints/step_N.ckpt``: everything that resuming needs
+* ``model.ckpt``: the finished model, for eval.py, infer.py, export.py and the next stage
 """
 
 import csv
@@ -92,7 +92,9 @@ class RunFolder:
             with open(self.path / name, "a", encoding="utf-8") as handle:
                 handle.write(",".join(str(value) for value in values) + "\n")
         except OSError as error:
-            raise UserError(f"cannot write {self.path / name}: {error.strerror}; free some space and --resume") from error
+            raise UserError(
+                f"cannot write {self.path / name}: {error.strerror}; free some space and --resume"
+            ) from error
 
 
 def _whole(row, columns):

@@ -25,26 +25,29 @@ def arguments():
 def main():
     args = arguments()
     from src.errors import UserError
-    from src.inference.pictures import plan_jobs, upscale_files
+    from src.inference.pictures import make_folders, plan_jobs, upscale_files
 
-    if args.batch < 1 or args.seed < 0:
-        raise UserError(f"--batch must be at least 1 and --seed at least 0, not {args.batch} and {args.seed}")
-    jobs = plan_jobs(args.input, args.output)
+    if args.batch < 1 or not 0 <= args.seed < 2**64:
+        raise UserError(f"--batch must be at least 1, --seed from 0 to 2^64 - 1, not {args.batch} and {args.seed}")
+    jobs = plan_jobs(args.input, args.output, args.compare)
+    make_folders(jobs)
     from tqdm import tqdm
 
     from src.build import load_upscaler
 
     upscaler = load_upscaler(args.checkpoint or args.model, args.device)
+
+    def done(job):
+        for path in (job.result, job.comparison)[: 1 + args.compare]:
+            tqdm.write(str(path))  # on stdout, past the bar
+        bar.update()
+
     with tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
         upscale_files(
-            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, progress=bar.update,
+            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, done=done,
             sampler=args.sampler, steps=args.steps, temperature=args.temperature,
             callback=lambda k, *_: bar.set_postfix_str(f"step {k + 1}"),
         )  # fmt: skip
-    for job in jobs:
-        print(job.result)
-        if args.compare:
-            print(job.comparison)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from src.build import (
     build_loss,
     build_model,
@@ -26,10 +28,12 @@ class Training:
         config: a checked ``Config``.
 
     Raises:
-        UserError: the training pictures or the encoder's checkpoint are missing or do not fit.
+        UserError: the pictures to train or to validate on, or the encoder's checkpoint, are missing or do not fit.
     """
 
     def __init__(self, config):
+        import mindspore as ms
+
         from src.dataset.patches import PatchPairs
         from src.training.optimizers import adam, learning_rate, learning_rate_at
         from src.training.step import TrainStep
@@ -40,7 +44,9 @@ class Training:
             data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed,
             flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20,
         )  # fmt: skip
+        self.validation_pairs = find_validation_pairs(config)
         self.steps = train.steps or max(1, train.epochs * len(self.patches) // train.batch_size)
+        ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
         self.model = build_model(config)
         if config.system == "srdiff":
             load_pretrained_encoder(config, self.model)
@@ -85,16 +91,15 @@ class Training:
 
     def validate(self):
         """Upscale and score the validation pictures; return the ``Report``."""
-        from src.dataset.pairs import find_pairs, load_pair
+        from src.dataset.pairs import load_pair
         from src.metrics.evaluate import evaluate, picture_seed
 
         config = self.config
-        pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
         upscaler = build_upscaler(config, self.networks)
         sampling = {"sampler": config.eval.sampler, "steps": config.eval.steps, "temperature": config.eval.temperature}
         return evaluate(
             {config.name: lambda lr, i: upscaler.upscale([lr], seeds=[picture_seed(config.seed, i)], **sampling)[0]},
-            ((pair.name, *load_pair(pair, config.data.scale)) for pair in pairs),
+            ((pair.name, *load_pair(pair, config.data.scale)) for pair in self.validation_pairs),
             protocol=config.eval.protocol,
             scale=config.data.scale,
         )
@@ -106,7 +111,22 @@ class Training:
 
     def _optimizer_state(self):
         names = {parameter.name for parameter in self.trained}
+        names.add("learning_rate")  # a constant one is a parameter; the configuration says what it is, also on resuming
         return [parameter for parameter in self.optimizer.get_parameters() if parameter.name not in names]
+
+
+def find_validation_pairs(config):
+    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
+
+    Raises:
+        UserError: there are none, one cannot be read, or HR and LR do not fit.
+    """
+    from src.dataset.pairs import find_pairs, load_pair
+
+    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
+    for pair in pairs:
+        load_pair(pair, config.data.scale)
+    return pairs
 
 
 def load_pretrained_encoder(config, model):
@@ -144,21 +164,26 @@ def run_training(config, output, resume=False):
     from src.training.run_folder import RunFolder
 
     training = Training(config)
-    folder = RunFolder(output, dump_yaml(config), resume)
+    folder = RunFolder(output, resume)
     try:
         checkpoint = folder.newest() if resume else None
         first = training.restore(checkpoint) if checkpoint else 0
-        folder.start_at(first)
+        if first > training.steps:
+            raise UserError(
+                f"{output} has done {first} steps, but train.steps is {training.steps}: set it to {first} or more"
+            )
+        folder.start_at(first, dump_yaml(config))
         logging.info("%s: steps %d to %d, %d pictures", config.name, first, training.steps, len(training.patches))
         text = config_json(config)
         if first < training.steps:
-            train(
-                training.step, training.batches(first, training.steps), first_step=first, last_step=training.steps,
-                batch_size=config.train.batch_size, learning_rate_at=training.learning_rate_at,
-                log=folder.add_curve, validate=partial(_validate, training, folder),
-                save=lambda step: folder.save(training.state(), text, step, config.train.keep),
-                log_every=config.train.log_every, val_every=config.train.val_every, save_every=config.train.save_every,
-            )  # fmt: skip
+            with logging_redirect_tqdm():
+                train(
+                    training.step, training.batches(first, training.steps), first_step=first, last_step=training.steps,
+                    batch_size=config.train.batch_size, learning_rate_at=training.learning_rate_at,
+                    log=folder.add_curve, validate=partial(_validate, training, folder),
+                    save=lambda step: folder.save(training.state(), text, step, config.train.keep),
+                    log_every=config.train.log_every, val_every=config.train.val_every, save_every=config.train.save_every,
+                )  # fmt: skip
         folder.save_result(training.weights(), text, training.steps)
         logging.info("finished: %s", folder.path / "model.ckpt")
     finally:
@@ -170,8 +195,13 @@ def _validate(training, folder, step):
     for method in report.scores:
         mean = report.mean(method)
         folder.add_validation(step, method, mean)
-        ssim = "–" if mean.ssim is None else f"{mean.ssim:.4f}"
-        logging.info("step %d %s: PSNR %.2f dB, SSIM %s, LR-PSNR %.2f dB", step, method, mean.psnr, ssim, mean.lr_psnr)
+        logging.info("step %d %s: PSNR %s dB, SSIM %s, LR-PSNR %s dB", step, method, *_shown(mean))
+
+
+def _shown(mean):
+    """PSNR, SSIM and LR-PSNR as text; pictures may be too small for a score."""
+    scores = (mean.psnr, ".2f"), (mean.ssim, ".4f"), (mean.lr_psnr, ".2f")
+    return ["–" if score is None else format(score, digits) for score, digits in scores]
 
 
 def dry_run(config):

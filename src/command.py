@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from src.errors import UserError
+from src.interrupts import Terminated
 from src.runtime import DEVICES, prepare
 
 
@@ -27,7 +28,10 @@ def add_device(arguments):
 
 
 def run(main):
-    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C."""
+    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C.
+
+    143 after a SIGTERM, where that raises an exception (:mod:`src.interrupts`).
+    """
     prepare()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
@@ -40,6 +44,6 @@ def run(main):
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(error, Terminated) else 130)

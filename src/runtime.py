@@ -47,10 +47,13 @@ def select_device(name=None, graph=True):
     name = name or next(device for device in DEVICES if _driver_missing(device) is None)
     reason = _driver_missing(name)
     if reason is None:
+        running_on = ms.get_context("device_target")
         try:
             ms.set_device(name)
         except (RuntimeError, ValueError, ImportError) as error:
-            reason = str(error).strip().splitlines()[0].strip()
+            # something ran before a device was chosen: no harm if it is this one
+            if name != running_on or "has been initialized" not in str(error):
+                reason = str(error).strip().splitlines()[0].strip()
     if reason is not None:
         raise UserError(
             f"device {name} is not available here ({reason}): use --device CPU, or install the driver and "

@@ -30,3 +30,24 @@ def photo():
     picture = skimage_data.astronaut()
     picture.flags.writeable = False
     return picture
+
+
+@pytest.fixture(scope="session")
+def tiny_pictures(tmp_path_factory, photo):
+    """Return a folder with a few crops of the photograph in train/ and val/."""
+    from src.imaging.io import write_image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        write_image(folder / "train" / f"{number}.png", photo[100 * number : 100 * number + 48, 100:156])
+    write_image(folder / "val" / "eye.png", photo[100:132, 200:240])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tmp_path_factory):
+    """Return {system: path} of checkpoints of the tiny networks with random weights."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return {name: tiny.save_untrained(folder / f"{name}.ckpt", tiny.config(name)) for name in ("rrdb", "srdiff")}

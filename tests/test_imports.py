@@ -40,11 +40,13 @@ PARTS = {  # part: the other parts that it may import
     # The modules at the top of src/
     "errors": set(),
     "atomic_file": set(),
+    "folder_lock": set(),
+    "interrupts": set(),
     "runtime": set(),
     "command": {"runtime"},
 }
 BUILD = {part_of(module) for module in MODULES if part_of(module).startswith("build")}  # may import everything
-FOR_ALL = {"errors", "atomic_file"}
+FOR_ALL = {"errors", "atomic_file", "folder_lock", "interrupts"}
 COMMANDS_IN_SRC = {"src.dataset.div2k_preprocess"}  # a module that is run as a command may import these as well:
 FOR_COMMANDS = {"command", "runtime"}
 WITHOUT_MINDSPORE = (
@@ -56,6 +58,8 @@ WITHOUT_MINDSPORE = (
     "src.dataset.patches",
     "src.errors",
     "src.atomic_file",
+    "src.folder_lock",
+    "src.interrupts",
 )
 
 

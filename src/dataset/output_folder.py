@@ -1,7 +1,6 @@
 """The folder that preprocessing writes to: who may write it, what is in it already, what is cleared away."""
 
 import contextlib
-import fcntl
 import os
 import re
 from pathlib import Path
@@ -10,8 +9,9 @@ from src.dataset.manifest import VERSION, read_manifest, write_manifest
 from src.dataset.plan import SPLITS, same_plan
 from src.dataset.tiles import PARTIAL, is_whole, output_paths
 from src.errors import UserError
+from src.folder_lock import LOCK_NAME
+from src.folder_lock import locked as lock_held
 
-_LOCK = ".lock"
 _IMAGE = re.compile(r"image_[0-9]{4,}\.png")
 _PARTIAL_IMAGE = re.compile(rf"image_[0-9]{{4,}}\.png\.[0-9]+{re.escape(PARTIAL)}")  # left by a killed run
 _PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
@@ -19,30 +19,18 @@ _PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
 
 @contextlib.contextmanager
 def locked(output):
-    """Make the folder if needed and hold its lock; the system releases it when the process ends in any way.
+    """Hold the folder's lock (:mod:`src.folder_lock`).
 
     Raises:
         UserError: another process holds it, or the system refuses something while it is held, as on a full disk.
     """
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        lock = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _take(lock, output)
+        with lock_held(output):
             yield
-        finally:
-            os.close(lock)
     except OSError as error:
         raise UserError(
             f"cannot write to {output}: {error.strerror}; free some space or name another folder"
         ) from error
-
-
-def _take(lock, output):
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(f"another run is writing to {output}: wait for its end or name another folder") from error
 
 
 def check_apart(output, source_folders):
@@ -67,7 +55,7 @@ def check_ours(output):
         raise UserError(f"the output {output} is a file: name a folder")
     if not output.is_dir() or read_manifest(output) is not None:
         return
-    if any(entry.name != _LOCK and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
+    if any(entry.name != LOCK_NAME and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
         raise UserError(f"{output} is not empty and was not written by this command: name a new folder")
 
 

@@ -1,13 +1,14 @@
 """Write a model as MindIR: graphs with free batch, height and width, and what a runner must know about them.
 
 ``X.mindir`` is the graph that runs once per step (SRDiff), or the whole network (RRDB). Beside it stand
-``X.encode.mindir``, run once per picture (SRDiff), and ``X.json``: configuration, schedule, file hashes, versions.
+``X.encode.mindir``, run once per picture (SRDiff), and ``X.json``: configuration, hashes of the files and of itself.
 Noise is an input, never part of a graph.
 """
 
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -47,19 +48,25 @@ def export_mindir(output, graphs, settings, checkpoint):
         "config": settings,
         "graphs": {},
     }
-    written = []
     with tempfile.TemporaryDirectory() as scratch:
+        exported = {role: Path(scratch) / f"{role}.mindir" for role in graphs}
         for role, (cell, inputs) in graphs.items():
+            ms.export(cell, *inputs, file_name=str(exported[role]), file_format="MINDIR")
+        for role, source in exported.items():  # an older export is touched only when all graphs are there
             path = graph_path(output, role)
-            exported = Path(scratch) / f"{role}.mindir"
-            ms.export(cell, *inputs, file_name=str(exported), file_format="MINDIR")
             with replacing(path, "exported model") as temporary:
-                temporary.write_bytes(exported.read_bytes())
+                shutil.copyfile(source, temporary)
             description["graphs"][role] = {"file": path.name, "sha256": sha256(path)}
-            written.append(path)
+    description["sha256"] = description_hash(description)
     description_path = output.with_suffix(".json")
     write_text(description_path, json.dumps(description, indent=1), "description of the exported model")
-    return written + [description_path]
+    return [graph_path(output, role) for role in graphs] + [description_path]
+
+
+def description_hash(description):
+    """The SHA-256 of a description without its own hash, whatever the order and the layout of its JSON."""
+    rest = {key: value for key, value in description.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def export_air(output, graphs):

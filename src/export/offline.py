@@ -7,7 +7,7 @@ import mindspore as ms
 from mindspore import nn
 
 from src.errors import UserError
-from src.export.exporter import FORMAT, FORMAT_VERSION, sha256
+from src.export.exporter import FORMAT, FORMAT_VERSION, description_hash, sha256
 from src.inference.networks import DiffusionNetworks, RegressionNetworks
 
 _ADVICE = "export it anew with export.py, and keep the .mindir files and the .json together"
@@ -52,6 +52,8 @@ def _read_description(path):
     version = description.get("format_version")
     if version != FORMAT_VERSION:
         raise UserError(f"{beside} has format version {version}, this program reads {FORMAT_VERSION}: {_ADVICE}")
+    if description.get("sha256") != description_hash(description):
+        raise UserError(f"{beside} was changed after the export: {_ADVICE}")
     return description
 
 

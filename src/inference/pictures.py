@@ -1,6 +1,7 @@
 """Files in, files out: any pictures, their transparency and grayness kept, batched by size."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +25,21 @@ class Job:
         return self.result.with_name(f"{self.result.stem}_compare.png")
 
 
-def plan_jobs(source, output):
+def plan_jobs(source, output, compare=False):
     """Pair every input picture with its output file.
 
     Args:
         source: a picture, or a folder of pictures.
         output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
             and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
+        compare: whether the comparisons will be written as well.
 
     Returns:
         list of :class:`Job`.
 
     Raises:
-        UserError: the input is not there, or the output does not fit it or would overwrite an input.
+        UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
+            another result.
     """
     source, output = Path(source), Path(output)
     if not source.exists():
@@ -47,23 +50,47 @@ def plan_jobs(source, output):
             raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
         sources = list_images(source)
     elif names_file:
-        return [_safe(Job(source, output))]
+        return _checked([Job(source, output)], compare)
     else:
         if output.suffix and not output.is_dir():
             raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
         sources = [source]
     stems = [path.stem.lower() for path in sources]
     names = [path.stem if stems.count(path.stem.lower()) == 1 else path.name for path in sources]
-    return [_safe(Job(path, output / f"{name}.png")) for path, name in zip(sources, names, strict=True)]
+    jobs = [Job(path, output / f"{name}.png") for path, name in zip(sources, names, strict=True)]
+    return _checked(jobs, compare)
 
 
-def _safe(job):
-    if job.result.exists() and job.result.samefile(job.source):
-        raise UserError(f"{job.result} would overwrite its own input: name another --output")
-    return job
+def _checked(jobs, compare):
+    sources = {job.source.resolve() for job in jobs}
+    taken = set()
+    for job in jobs:
+        for path in (job.result, job.comparison)[: 1 + compare]:
+            place = path.resolve()
+            if place in sources:
+                raise UserError(f"{path} would overwrite a picture of the input: name another --output")
+            if place in taken:
+                raise UserError(f"two results would be written to {path}: rename {job.source} first")
+            taken.add(place)
+    return jobs
 
 
-def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, progress=None, **sampling):
+def make_folders(jobs):
+    """Make the folders of the results, so that one that cannot be written is found before the work.
+
+    Raises:
+        UserError: it cannot be made, or not be written to.
+    """
+    for folder in {job.result.parent for job in jobs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {folder}: {error.strerror}; name another --output") from error
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"the folder {folder} cannot be written to: name another --output")
+
+
+def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, done=None, **sampling):
     """Upscale pictures and write the results.
 
     Consecutive pictures of one size are upscaled together. Every picture starts from the same seed, so that its
@@ -75,7 +102,7 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, progress=No
         batch: the most pictures upscaled together.
         seed: of the noise.
         compare: also write LR | bicubic | SR side by side.
-        progress: called as ``progress(done)`` with the number of pictures done, after each batch.
+        done: called with each :class:`Job` whose result has been written.
         sampling: options of ``Upscaler.upscale``.
 
     Raises:
@@ -89,8 +116,8 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, progress=No
             write_image(job.result, _as_source(picture, sr, upscaler.scale))
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
-        if progress:
-            progress(len(group))
+            if done:
+                done(job)
     if broken:
         first = str(broken[0])
         raise UserError(

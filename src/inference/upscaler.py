@@ -1,5 +1,6 @@
 """LR pictures in, HR pictures out: what users, evaluation and the exported model's runner all call."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -185,8 +186,8 @@ class DiffusionUpscaler(Upscaler):
         defaults = self.config.eval
         draw = sampler_named(defaults.sampler if sampler is None else sampler)
         temperature = defaults.temperature if temperature is None else temperature
-        if not temperature >= 0:
-            raise UserError(f"the temperature must be 0 or more, not {temperature}")
+        if not 0 <= temperature < math.inf:
+            raise UserError(f"the temperature must be a number from 0 up, not {temperature}")
         path = self.schedule.steps(defaults.steps if steps is None else steps)
         condition = self.encode(lr, lr_up)
         if noise is None:

@@ -159,7 +159,13 @@ class ConditionalUNet(nn.Cell):
         return self._unfold(self.last_conv(self.last_block(x)))
 
     def _fold(self, x):
-        return x if self.space_to_depth == 1 else ops.pixel_unshuffle(x, self.space_to_depth)
+        if self.space_to_depth == 1:
+            return x
+        # ops.pixel_unshuffle checks its sizes inside the graph, and MindIR with free sizes cannot be loaded then
+        r = self.space_to_depth
+        b, c, h, w = x.shape
+        x = x.reshape(b, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
+        return x.reshape(b, c * r * r, h // r, w // r)
 
     def _unfold(self, x):
         return x if self.space_to_depth == 1 else ops.pixel_shuffle(x, self.space_to_depth)

@@ -58,6 +58,8 @@ def save_model(path, arrays, config_json, step):
             )
         except RuntimeError as error:  # mindspore wraps the OSError of a full disk
             raise OSError(_errno_of(error), _first_line(error)) from error
+        finally:  # where mindspore writes to first, and what it leaves there when the disk is full
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)
         os.chmod(temporary, 0o644)  # mindspore makes it 0400
 
 
@@ -133,9 +135,13 @@ def step_path(folder, step):
     return Path(folder) / f"step_{step:08d}.ckpt"
 
 
-def remove_old(folder, keep):
-    """Delete all but the newest ``keep`` checkpoints ``step_N.ckpt``."""
-    for path in step_paths(folder)[:-keep]:
+def remove_old(folder, keep, newest):
+    """Delete all but the last ``keep`` checkpoints ``step_N.ckpt`` up to the one called ``newest``.
+
+    Later ones, damaged or from before a resumption, are neither counted nor deleted: their turn comes again.
+    """
+    paths = step_paths(folder)
+    for path in paths[: paths.index(newest) + 1][:-keep]:
         path.unlink(missing_ok=True)
 
 

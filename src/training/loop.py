@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.errors import UserError
+from src.interrupts import held_back
 
 
 def train(
@@ -27,7 +28,7 @@ def train(
         save: ``save(step)``, every ``save_every`` steps, at the end, and when the user interrupts.
 
     Raises:
-        UserError: the loss is not a number any more.
+        UserError: the loss or the gradient is not a number any more; nothing is saved then.
         KeyboardInterrupt: after the checkpoint was saved.
     """
     bar = tqdm(total=last_step, initial=first_step, unit="step", desc="train", dynamic_ncols=True)
@@ -35,22 +36,26 @@ def train(
     done = first_step
     try:
         for batch in batches:
-            window.add(*step_function(*batch))
-            done += 1
+            with held_back():  # an update and its count stay together
+                window.add(*step_function(*batch))
+                done += 1
             if done % log_every == 0 or done == last_step:
+                window.check(done)
                 loss, norm, rate = window.close(batch_size)
-                _check_finite(loss, done)
                 learning_rate = learning_rate_at(done - 1)
                 bar.set_postfix_str(f"loss {loss:.4f}, lr {learning_rate:.2e}, {rate:.1f} samples/s", refresh=False)
                 log(done, loss, learning_rate, norm, rate)
             bar.update(1)
             if done % save_every == 0 or done == last_step:
-                save(done)
+                window.check(done)
+                with held_back():
+                    save(done)
             if (val_every and done % val_every == 0) or done == last_step:
                 validate(done)
                 window.restart()
     except KeyboardInterrupt:
         if done > first_step:
+            window.check(done)
             save(done)
             logging.info("interrupted after step %d, which is saved: --resume goes on from there", done)
         raise
@@ -67,13 +72,22 @@ class _Window:
 
     def add(self, loss, norm):
         self.losses.append(loss)
-        self.norm = norm
+        self.last = loss, norm
         self.count += 1
+
+    def check(self, step):
+        """Raise a UserError if the last step's loss or gradient is not a number: its update then spoilt the weights."""
+        for name, value in zip(("loss", "gradient"), self.last, strict=True):
+            if not math.isfinite(float(value.asnumpy())):
+                raise UserError(
+                    f"the {name} became {float(value.asnumpy())} by step {step}: go on from the last checkpoint "
+                    "with --resume and a smaller train.lr"
+                )
 
     def close(self, batch_size):
         """Return the mean loss, the last gradient norm and samples per second, and begin anew."""
         loss = float(np.mean([loss.asnumpy() for loss in self.losses]))
-        norm = float(self.norm.asnumpy())
+        norm = float(self.last[1].asnumpy())
         rate = self.count * batch_size / max(time.perf_counter() - self.start, 1e-9)
         self.losses = []
         self.restart()
@@ -83,11 +97,3 @@ class _Window:
         """Begin to measure the time anew."""
         self.start = time.perf_counter()
         self.count = 0
-
-
-def _check_finite(loss, step):
-    if not math.isfinite(loss):
-        raise UserError(
-            f"the loss became {loss} before step {step}: go on from the last checkpoint with --resume and a smaller "
-            "train.lr"
-        )

@@ -8,12 +8,14 @@
 * ``model.ckpt``: the finished model, for eval.py, infer.py, export.py and the next stage
 """
 
+import contextlib
 import csv
 import logging
 from pathlib import Path
 
 from src.atomic_file import write_text
 from src.errors import UserError
+from src.folder_lock import locked
 from src.training.checkpoints import load_checkpoint, remove_old, save_model, step_path, step_paths
 
 CURVE = ("step", "loss", "learning_rate", "gradient_norm", "samples_per_second")
@@ -24,37 +26,48 @@ class RunFolder:
     """The files of one training run.
 
     Args:
-        path: the folder; made if needed.
-        config_yaml: text of the resolved configuration.
+        path: the folder; made if needed, and locked until :meth:`close`.
         resume: go on in a folder that holds a run; without it such a folder is refused.
 
     Raises:
-        UserError: the folder holds a run and resume is not asked for, or cannot be written.
+        UserError: the folder holds a run and resume is not asked for, another process writes to it, or it cannot be
+            written.
     """
 
-    def __init__(self, path, config_yaml, resume=False):
+    def __init__(self, path, resume=False):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--output {self.path} is a file: name a folder")
         if not resume and (step_paths(self.checkpoints) or (self.path / "model.ckpt").exists()):
             raise UserError(f"{self.path} holds a run already: add --resume to go on with it, or name another --output")
-        write_text(self.path / "config.yaml", config_yaml, "configuration")
-        self._handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logging.getLogger().addHandler(self._handler)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(locked(self.path))
+        try:
+            self._held.enter_context(_messages_to(self.path / "train.log"))
+        except BaseException:
+            self._held.close()
+            raise
 
     def newest(self):
-        """Return the newest whole :class:`Checkpoint`, or None; a damaged one is passed over with a warning."""
-        for path in reversed(step_paths(self.checkpoints)):
+        """Return the newest whole :class:`Checkpoint`, or None in a new folder; damaged ones are passed over.
+
+        Raises:
+            UserError: there are checkpoints, and none is whole.
+        """
+        paths = step_paths(self.checkpoints)
+        for path in reversed(paths):
             try:
                 return load_checkpoint(path)
             except UserError as error:
-                logging.warning("%s; trying the one before it", error)
+                logging.warning("passing over a checkpoint: %s", error)
+        if paths:
+            raise UserError(f"no checkpoint in {self.checkpoints} is whole: delete {self.path} to begin anew")
         return None
 
-    def start_at(self, step):
-        """Drop what the curves say beyond ``step``: those steps are about to be done again."""
+    def start_at(self, step, config_yaml):
+        """Write the resolved configuration, and drop what the curves say beyond ``step``, which is to be done again."""
+        write_text(self.path / "config.yaml", config_yaml, "configuration")
         for name, columns in (("curve.csv", CURVE), ("validation.csv", VALIDATION)):
             path = self.path / name
             rows = []
@@ -75,17 +88,17 @@ class RunFolder:
 
     def save(self, arrays, config_json, step, keep):
         """Write the checkpoint of a step, then remove all but the newest ``keep``."""
-        save_model(step_path(self.checkpoints, step), arrays, config_json, step)
-        remove_old(self.checkpoints, keep)
+        path = step_path(self.checkpoints, step)
+        save_model(path, arrays, config_json, step)
+        remove_old(self.checkpoints, keep, path)
 
     def save_result(self, arrays, config_json, step):
         """Write ``model.ckpt``: the network without the optimiser's state."""
         save_model(self.path / "model.ckpt", arrays, config_json, step)
 
     def close(self):
-        """Close the log file."""
-        logging.getLogger().removeHandler(self._handler)
-        self._handler.close()
+        """Close the log file and release the folder."""
+        self._held.close()
 
     def _append(self, name, values):
         try:
@@ -95,6 +108,33 @@ class RunFolder:
             raise UserError(
                 f"cannot write {self.path / name}: {error.strerror}; free some space and --resume"
             ) from error
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that gives up in silence where it cannot be written: the checkpoint reports a full disk."""
+
+    def handleError(self, record):
+        pass
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+@contextlib.contextmanager
+def _messages_to(path):
+    """Send the messages to a file as well."""
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; name another --output") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _whole(row, columns):

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Score checkpoints beside bicubic.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+Usage: bash scripts/run_eval.sh [--checkpoint W ...] [--data DIR | --hr DIR [--lr DIR]]
+           [--device Ascend|GPU|CPU] [--protocol srdiff|classic|y|sr3] [--output DIR] [OPTION ...]
+
+Scores one or more checkpoints beside bicubic, prints the table, writes metrics.json and metrics.csv.
+
+    --checkpoint    models written by train.py or convert.py (none: bicubic alone)
+    --data          pictures: a folder with X1 and X4, or HR and LR, or HR pictures alone
+    --device        where to run (default: the first of Ascend, GPU, CPU that works)
+    --protocol      how to score (default: the checkpoint's)
+    --output        folder for the metrics (default: runs/eval)
+
+For example:
+    bash scripts/run_eval.sh --checkpoint runs/srdiff_lite_x4/model.ckpt --data data/Set5/x4 \
+        --protocol classic --lpips none --device CPU
+
+Everything is passed on to eval.py, whose --help lists all options. Paths are relative to the
+folder that you are in. The environment is the active virtual environment if mindspore is installed
+in it, else .venv in the project's folder, which is made on the first run.
+HELP
+}
+
+case ${1:-} in
+    -h | --help) usage && exit ;;
+    "") echo "error: name a model with --checkpoint, or pictures with --data (see bash scripts/run_eval.sh --help)" >&2 && exit 2 ;;
+esac
+
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+project=$PWD
+# shellcheck source=scripts/environment.sh
+source scripts/environment.sh
+prepare_environment requirements.txt
+cd "$here"
+exec "$python" "$project/eval.py" "$@"

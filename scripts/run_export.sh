@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Export a checkpoint for deployment.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+Usage: bash scripts/run_export.sh --checkpoint W --output FILE [--format mindir|air]
+           [--device Ascend|GPU|CPU] [--check] [OPTION ...]
+
+Exports a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR.
+
+    --checkpoint    a model written by train.py or convert.py
+    --output        X.mindir; X.encode.mindir and X.json go beside it and belong to it
+    --format        mindir (default), or air on an Ascend machine
+    --device        where to run (default: the first of Ascend, GPU, CPU that works)
+    --check         compare the export with the checkpoint, fail if they differ by more than 1e-4
+
+For example:
+    bash scripts/run_export.sh --checkpoint runs/srdiff_lite_x4/model.ckpt \
+        --output export/srdiff.mindir --check --device CPU
+
+Everything is passed on to export.py, whose --help lists all options. Paths are relative to the
+folder that you are in. The environment is the active virtual environment if mindspore is installed
+in it, else .venv in the project's folder, which is made on the first run.
+HELP
+}
+
+case ${1:-} in
+    -h | --help) usage && exit ;;
+    "") echo "error: name a model with --checkpoint and a file with --output (see bash scripts/run_export.sh --help)" >&2 && exit 2 ;;
+esac
+
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+project=$PWD
+# shellcheck source=scripts/environment.sh
+source scripts/environment.sh
+prepare_environment requirements.txt
+cd "$here"
+exec "$python" "$project/export.py" "$@"

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Upscale a picture or a folder of pictures.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+Usage: bash scripts/run_infer.sh (--checkpoint W | --model M.mindir) --input FILE|DIR
+           [--output FILE|DIR] [--device Ascend|GPU|CPU] [--compare] [OPTION ...]
+
+Upscales a picture or a folder of pictures of any size and kind.
+
+    --checkpoint    a model written by train.py or convert.py
+    --model         a model written by export.py
+    --input         a picture, or a folder of pictures
+    --output        a file, or a folder that keeps the names (default: results)
+    --device        where to run (default: the first of Ascend, GPU, CPU that works)
+    --compare       also write NAME_compare.png: LR | bicubic | SR
+
+For example:
+    bash scripts/run_infer.sh --checkpoint runs/srdiff_lite_x4/model.ckpt --input photo.jpg \
+        --output photo_x4.png --steps 25 --seed 1 --device CPU
+
+Everything is passed on to infer.py, whose --help lists all options. Paths are relative to the
+folder that you are in. The environment is the active virtual environment if mindspore is installed
+in it, else .venv in the project's folder, which is made on the first run.
+HELP
+}
+
+case ${1:-} in
+    -h | --help) usage && exit ;;
+    "") echo "error: name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)" >&2 && exit 2 ;;
+esac
+
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+project=$PWD
+# shellcheck source=scripts/environment.sh
+source scripts/environment.sh
+prepare_environment requirements.txt
+cd "$here"
+exec "$python" "$project/infer.py" "$@"

@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM: one kind of exception for both, held back while something must not be cut in two."""
+
+import contextlib
+import signal
+import threading
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, to be treated like Ctrl-C: from a job scheduler, from ``kill``, or from mindspore.
+
+    While a graph runs, mindspore catches Ctrl-C itself and answers it by sending SIGTERM to its own process, which
+    would end there without a word.
+    """
+
+
+def raise_on_sigterm():
+    """Make SIGTERM raise :class:`Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number, frame):
+    raise Terminated
+
+
+@contextlib.contextmanager
+def held_back():
+    """Let a Ctrl-C or SIGTERM that comes during the block take effect at its end.
+
+    Signals that are ignored, or left to the system, are not touched; nor are any outside the main thread, which
+    alone receives them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    came = []
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        number, frame = came[0]
+        handlers[number](number, frame)

@@ -1,0 +1,107 @@
+"""From a configuration or a file to objects."""
+
+import json
+import os
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from src.build import build_model, load_model, load_upscaler, size_multiple
+from src.errors import UserError
+from src.training.checkpoints import load_checkpoint, save_model
+from tests import tiny
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_parameters_are_named_by_their_part(tiny_checkpoints, system):
+    names = load_checkpoint(tiny_checkpoints[system]).arrays.keys()
+    parts = {name.split(".")[0] for name in names}
+    assert parts == ({"encoder"} if system == "rrdb" else {"encoder", "unet"})
+
+
+def test_stage_1s_names_are_stage_2s():
+    encoder = {p.name: p.shape for p in build_model(tiny.config("rrdb")).get_parameters()}
+    whole = {p.name: p.shape for p in build_model(tiny.config("srdiff")).get_parameters()}
+    assert encoder.items() <= whole.items()
+
+
+def test_a_checkpoint_comes_back(tiny_checkpoints):
+    config, model = load_model(tiny_checkpoints["srdiff"])
+    arrays = load_checkpoint(tiny_checkpoints["srdiff"]).arrays
+    assert config == tiny.config("srdiff")
+    for parameter in model.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])
+
+
+@pytest.mark.parametrize(("fold", "levels", "multiple"), [(1, "[1,2,3,4]", 8), (4, "[1,2,2]", 16), (4, "[1]", 4)])
+def test_sizes_are_multiples_of_what_the_levels_divide(fold, levels, multiple):
+    settings = f"unet.space_to_depth={fold}", f"unet.multipliers={levels}"
+    config = tiny.config("srdiff", None, *settings)
+    assert size_multiple(config) == build_model(config).unet.size_multiple == multiple
+    assert size_multiple(tiny.config("rrdb")) == 4
+
+
+@pytest.mark.parametrize("name", ["missing.ckpt", "missing.mindir", "missing.pth", "missing"])
+def test_no_model(tmp_path, name):
+    with pytest.raises(UserError, match=f"no model at .*{name}: name a .ckpt from train.py"):
+        load_upscaler(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.onnx", "w", "w.ckpt.bak"])
+def test_another_kind_of_file(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match="is neither a .ckpt nor a .mindir file"):
+        load_upscaler(tmp_path / name, "CPU")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no checkpoint at"),
+        (b"", "not a whole MindSpore checkpoint"),
+        (b"PK\x03\x04" + bytes(100), "of another kind .PyTorch files are read by convert.py"),
+    ],
+)
+def test_a_checkpoint_that_is_none(tmp_path, content, message):
+    path = tmp_path / "w.ckpt"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_upscaler(path, "CPU")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the configuration inside .* is not JSON"),
+        ("[]", "the configuration inside"),
+        ('{"sytem": "rrdb"}', "unknown setting 'sytem'"),
+        ('{"data": {"scale": "four"}}', "'data.scale' expects a whole number"),
+    ],
+)
+def test_a_broken_configuration_inside(tmp_path, text, message):
+    save_model(tmp_path / "w.ckpt", {"encoder.a": np.zeros(2, np.float32)}, text, 0)
+    with pytest.raises(UserError, match=message):
+        load_upscaler(tmp_path / "w.ckpt", "CPU")
+
+
+def test_weights_of_another_size_than_the_configuration_inside(tmp_path, tiny_checkpoints):
+    checkpoint = load_checkpoint(tiny_checkpoints["rrdb"])
+    settings = json.loads(checkpoint.config_json)
+    settings["encoder"]["features"] = 16
+    save_model(tmp_path / "w.ckpt", checkpoint.arrays, json.dumps(settings), 0)
+    with pytest.raises(UserError, match=r"is \(8, 3, 3, 3\), but the configuration makes it \(16, 3, 3, 3\)"):
+        load_upscaler(tmp_path / "w.ckpt", "CPU")
+
+
+def test_anothers_mindspore_checkpoint(tmp_path):
+    ms.save_checkpoint(nn.Dense(2, 2), str(tmp_path / "w.ckpt"))
+    with pytest.raises(UserError, match="carries no configuration|not a whole MindSpore checkpoint"):
+        load_upscaler(tmp_path / "w.ckpt", "CPU")
+
+
+def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch, tiny_checkpoints):
+    monkeypatch.chdir(tmp_path)
+    load_upscaler(tiny_checkpoints["srdiff"], "CPU").sample(np.zeros((1, 3, 8, 8), np.float32), steps=1)
+    assert os.listdir() == [] and ms.get_context("mode") == ms.GRAPH_MODE

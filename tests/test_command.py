@@ -1,0 +1,73 @@
+"""What every command shares: help without mindspore, one line for an error, exit statuses."""
+
+import subprocess
+import sys
+
+import pytest
+
+from src.command import add_device, parser, run
+from src.errors import UserError
+from src.interrupts import Terminated
+from tests.tiny import ROOT
+
+COMMANDS = ["train.py", "eval.py", "infer.py", "export.py", "convert.py", "src/dataset/div2k_preprocess.py"]
+HEAVY = ("mindspore", "torch", "scipy", "skimage")
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_help_imports_nothing_heavy(script, tmp_path):
+    command = [sys.executable, "-X", "importtime", str(ROOT / script), "--help"]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("usage: ")
+    modules = {line.split("|")[-1].strip() for line in process.stderr.splitlines()}
+    assert "argparse" in modules and not modules & set(HEAVY)
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_a_wrong_option_is_one_line(script, tmp_path):
+    command = [sys.executable, str(ROOT / script), "--no-such-option"]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "message"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 1, 1, ""),
+        (raising(UserError("two\n lines –  here")), 2, "error: two lines – here\n"),
+        (raising(KeyboardInterrupt()), 130, "interrupted\n"),
+        (raising(Terminated()), 143, "interrupted\n"),
+        (raising(BrokenPipeError()), 1, ""),
+    ],
+)
+def test_exit_statuses(main, status, message, tmp_path, capfd):
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == status
+    assert capfd.readouterr() == ("", message)
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run(raising(ZeroDivisionError()))
+
+
+def test_an_unknown_device_is_one_line(capsys):
+    arguments = parser("x", prog="command")
+    add_device(arguments)
+    assert arguments.parse_args([]).device is None
+    with pytest.raises(SystemExit) as caught:
+        arguments.parse_args(["--device", "TPU"])
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: argument --device: invalid choice: 'TPU'") and message.count("\n") == 1

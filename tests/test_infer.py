@@ -1,0 +1,132 @@
+"""infer.py from its command line."""
+
+import functools
+
+import pytest
+from PIL import Image
+
+import infer
+from src.build import load_upscaler
+from src.errors import UserError
+from src.imaging.io import read_rgb, write_image
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def load_once():
+    """``load_upscaler`` that remembers what it has loaded and compiled."""
+    return functools.cache(load_upscaler)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tiny_checkpoints, load_once):
+    """``command(arguments…)`` runs infer.py's main in this process and returns its stdout's lines."""
+    monkeypatch.setattr("src.build.load_upscaler", load_once)
+
+    def command(*arguments, system="srdiff"):
+        checkpoint = ["--checkpoint", tiny_checkpoints[system], "--device", "CPU"]
+        monkeypatch.setattr("sys.argv", ["infer.py", *map(str, [*checkpoint, *arguments])])
+        infer.main()
+        return capsys.readouterr().out.splitlines()
+
+    return command
+
+
+@pytest.fixture
+def folder(tmp_path, photo):
+    """A folder of three small pictures, two of one size."""
+    for name, (height, width) in {"a.png": (7, 9), "b é.png": (7, 9), "c.jpg": (1, 1)}.items():
+        write_image(tmp_path / "in" / name, photo[100 : 100 + height, 100 : 100 + width])
+    return tmp_path / "in"
+
+
+def test_a_folder_and_its_broken_picture(folder, tmp_path, tiny_checkpoints):
+    (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "my results"
+    (tmp_path / "cwd").mkdir()
+    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--input", folder, "--output", out, "--device", "CPU"]
+    status, printed, lines = tiny.run("infer.py", *arguments, "--compare", cwd=tmp_path / "cwd")
+    assert status == 2
+    assert lines[-1].startswith("error: 1 of 4 pictures could not be read: cannot read ")
+    assert sum(line.startswith("error:") for line in lines) == 1 and not any("Traceback" in line for line in lines)
+    expected = [out / f"{stem}{end}.png" for stem in ("a", "b é", "c") for end in ("", "_compare")]
+    assert printed.splitlines() == list(map(str, expected))
+    assert sorted(out.iterdir()) == sorted(expected) and list((tmp_path / "cwd").iterdir()) == []
+    assert read_rgb(out / "c.png").shape == (4, 4, 3) and read_rgb(out / "c_compare.png").shape == (4, 12, 3)
+
+
+def test_the_seed_decides_and_company_does_not(command, folder, tmp_path):
+    def result(output, *arguments, source=folder):
+        command("--input", source, "--output", tmp_path / output, *arguments)
+        return (tmp_path / output / "b é.png").read_bytes()
+
+    first = result("1")
+    assert result("2") == first
+    assert result("3", "--batch", "1") == first
+    assert result("4", source=folder / "b é.png") == first
+    assert result("5", "--seed", "1") != first
+    assert result("6", "--temperature", "0") != first
+    assert result("7", "--temperature", "0", "--seed", "9") == result("8", "--temperature", "0")
+
+
+def test_rrdb(command, folder, tmp_path):
+    assert command("--input", folder / "a.png", "--output", tmp_path / "x.webp", system="rrdb") == [
+        str(tmp_path / "x.webp")
+    ]
+    assert Image.open(tmp_path / "x.webp").size == (36, 28)
+
+
+def test_gray_and_alpha_are_kept(command, tmp_path, photo):
+    Image.fromarray(photo[:5, :6]).convert("LA").save(tmp_path / "a.png")
+    command("--input", tmp_path / "a.png", "--output", tmp_path / "x.png")
+    assert Image.open(tmp_path / "x.png").mode == "LA"
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_any_number_of_steps(command, folder, tmp_path, steps):
+    assert len(command("--input", folder, "--output", tmp_path / "out", "--steps", steps)) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "5"], "from 1 to 4 for this model, not 5"),
+        (["--steps", "0"], "from 1 to 4 for this model, not 0"),
+        (["--sampler", "ddim9"], "sampler must be one of ddpm, not 'ddim9'"),
+        (["--temperature", "-1"], "the temperature must be"),
+        (["--temperature", "nan"], "the temperature must be"),
+        (["--batch", "0"], "--batch must be at least 1"),
+        (["--seed", "-1"], "--seed from 0 to"),
+        (["--seed", str(2**64)], "--seed from 0 to"),
+    ],
+)
+def test_options_out_of_range(command, folder, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message):
+        command("--input", folder, "--output", tmp_path / "out", *arguments)
+
+
+def test_the_largest_seed(command, folder, tmp_path):
+    assert command("--input", folder / "a.png", "--output", tmp_path / "x.png", "--seed", 2**64 - 1)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(command, folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("src.build.load_upscaler", None)
+    with pytest.raises(UserError, match="cannot make the folder"):
+        command("--input", folder, "--output", tmp_path / "file" / "out")
+    with pytest.raises(UserError, match="would overwrite"):
+        command("--input", folder, "--output", folder)
+
+
+def test_one_model_is_needed(folder, tmp_path):
+    status, out, lines = tiny.run("infer.py", "--input", folder, cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert lines == ["error: one of the arguments --checkpoint --model is required (see infer.py --help)"]
+
+
+def test_a_missing_device_is_one_line(folder, tmp_path, tiny_checkpoints):
+    arguments = ["--checkpoint", tiny_checkpoints["rrdb"], "--input", folder, "--output", tmp_path / "o"]
+    status, out, lines = tiny.run("infer.py", *arguments, "--device", "Ascend", cwd=tmp_path)
+    if status == 0:
+        pytest.skip("this is an Ascend machine")
+    assert (status, out, len(lines)) == (2, "", 1) and lines[0].startswith("error: device Ascend is not available here")

@@ -1,0 +1,98 @@
+"""The environment that is set before mindspore is imported, and the choice of the device."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from src import runtime
+from src.errors import UserError
+from tests.tiny import ROOT
+
+
+@pytest.fixture
+def without_mindspore(monkeypatch):
+    """An environment in which nothing is set and mindspore seems not to be imported."""
+    monkeypatch.delitem(sys.modules, "mindspore", raising=False)
+    for name in ("ONEDNN_MAX_CPU_ISA", "GLOG_v"):
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("machine", "isa"), [("x86_64", "AVX2"), ("AMD64", "AVX2"), ("aarch64", None), ("arm64", None), ("", None)]
+)
+def test_the_convolutions_are_set_right_on_x86_alone(monkeypatch, without_mindspore, machine, isa):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    runtime.prepare()
+    assert os.environ.get("ONEDNN_MAX_CPU_ISA") == isa
+    assert os.environ["GLOG_v"] == "3"
+
+
+def test_what_the_user_has_set_stays(monkeypatch, without_mindspore):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    monkeypatch.setenv("GLOG_v", "1")
+    runtime.prepare()
+    assert (os.environ["ONEDNN_MAX_CPU_ISA"], os.environ["GLOG_v"]) == ("AVX512_CORE", "1")
+
+
+def test_it_is_set_before_mindspore_is_there(tmp_path):
+    program = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); import src.runtime as r; "
+        "assert 'mindspore' not in sys.modules and 'ONEDNN_MAX_CPU_ISA' not in os.environ; "
+        "r.platform.machine = lambda: 'x86_64'; r.prepare(); "
+        "assert os.environ['ONEDNN_MAX_CPU_ISA'] == 'AVX2' and 'mindspore' not in sys.modules"
+    )
+    bare = {key: value for key, value in os.environ.items() if key not in ("ONEDNN_MAX_CPU_ISA", "GLOG_v")}
+    subprocess.run([sys.executable, "-c", program, str(ROOT)], check=True, cwd=tmp_path, env=bare)
+
+
+@pytest.mark.parametrize("name", ["cpu", "TPU", ""])
+def test_an_unknown_device(name):
+    with pytest.raises(UserError, match=f"device must be one of Ascend, GPU, CPU, not '{name}'"):
+        runtime.select_device(name)
+
+
+@pytest.mark.parametrize(("name", "driver"), [("GPU", "NVIDIA"), ("Ascend", "Ascend")])
+def test_a_device_without_its_driver(monkeypatch, name, driver):
+    def missing(_):
+        raise OSError
+
+    monkeypatch.setattr(runtime.ctypes, "CDLL", missing)
+    monkeypatch.setattr(runtime.glob, "glob", lambda _: [])
+    with pytest.raises(UserError, match=rf"device {name} is not available here \(no {driver} driver.*use --device CPU"):
+        runtime.select_device(name)
+
+
+def test_a_device_that_mindspore_was_not_built_for(monkeypatch):
+    import mindspore
+
+    def refuse(name):
+        raise RuntimeError(f"{name} is not supported\n----\n- C++ call stack\n----")
+
+    monkeypatch.setattr(runtime, "_driver_missing", lambda device: None)
+    monkeypatch.setattr(mindspore, "set_device", refuse)
+    with pytest.raises(UserError, match=r"device GPU is not available here \(GPU is not supported\)") as caught:
+        runtime.select_device("GPU")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_device_may_be_chosen_after_the_first_operator(tmp_path):
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import mindspore as ms; from src.runtime import select_device; "
+        "(ms.Tensor([1.0]) + 1).asnumpy(); assert select_device('CPU') == select_device('CPU') == 'CPU'"
+    )
+    subprocess.run([sys.executable, "-c", program, str(ROOT)], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_the_cpu_is_taken_where_there_is_nothing_else(monkeypatch, graph):
+    import mindspore
+
+    monkeypatch.setattr(runtime, "_driver_missing", lambda device: None if device == "CPU" else "none")
+    assert runtime.select_device(graph=graph) == "CPU"
+    assert mindspore.get_context("device_target") == "CPU"
+    assert mindspore.get_context("mode") == (mindspore.GRAPH_MODE if graph else mindspore.PYNATIVE_MODE)

@@ -1,0 +1,65 @@
+"""The smallest configurations, and the commands run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from src.config.loader import load_config
+from src.config.validate import check
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (
+    "encoder.features=8", "encoder.blocks=2", "encoder.growth=4", "unet.width=8", "unet.multipliers=[1,2]",
+    "diffusion.steps=4", "diffusion.residual_scale=2", "eval.steps=2", "data.patch_size=32", "data.workers=1", "train.batch_size=2", "train.steps=4",
+    "train.log_every=1", "train.save_every=2", "train.val_every=0", "train.lr_schedule=step", "train.lr_decay_every=3",
+)  # fmt: skip
+
+
+def settings(system, pictures=None, *more):
+    """Return the arguments of train.py: ``--config`` and the overrides that make it tiny; later ones win."""
+    data = [f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"] if pictures else []
+    given = dict(override.split("=", 1) for override in (*SETTINGS, *data, *more))
+    return ["--config", f"{ROOT}/configs/{system}_lite_x4.yaml", *(f"{key}={value}" for key, value in given.items())]
+
+
+def config(system, pictures=None, *more):
+    """Return the configuration that :func:`settings` describes."""
+    _, path, *overrides = settings(system, pictures, *more)
+    made = load_config(path, overrides)
+    check(made)
+    return made
+
+
+def save_untrained(path, made):
+    """Write a checkpoint of a configuration with random weights; return its path."""
+    import mindspore as ms
+
+    from src.build import build_model, config_json
+    from src.training.checkpoints import save_model
+
+    ms.set_seed(1)
+    save_model(path, {p.name: p for p in build_model(made).get_parameters()}, config_json(made), 0)
+    return path
+
+
+def start(script, *arguments, cwd):
+    """Start a command in a folder that is not the repository; return its Popen."""
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
+    )
+
+
+def finish(process):
+    """Wait for a command; return its exit status, its stdout, and its stderr's lines without progress bars."""
+    out, err = process.communicate(timeout=240)
+    lines = [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "it/s" not in line]
+    bars = ("train:", "upscale:")
+    return process.returncode, out, [line for line in lines if not line.startswith(bars)]
+
+
+def run(script, *arguments, cwd):
+    """Run a command; see :func:`finish`."""
+    return finish(start(script, *arguments, cwd=cwd))

@@ -1,0 +1,169 @@
+"""A run's folder: its files, a second run in it, resuming over what is damaged."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.metrics.evaluate import Scores
+from src.training.checkpoints import load_checkpoint, step_path
+from src.training.run_folder import RunFolder
+
+ARRAYS = {"a": np.zeros(3, np.float32)}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A closed run after steps 2, 4 and 6, the last two of which are kept."""
+    folder = RunFolder(tmp_path / "a run é")
+    folder.start_at(0, "name: one\n")
+    for step in (2, 4, 6):
+        folder.add_curve(step, 0.123456789, 2e-4, 1.5, 1234.5)
+        folder.add_validation(step, "bicubic", Scores(28.123456, None, None, float("inf")))
+        folder.save(ARRAYS, "{}", step, keep=2)
+    folder.close()
+    return folder.path
+
+
+def resumed(path, step):
+    folder = RunFolder(path, resume=True)
+    folder.start_at(step, "name: two\n")
+    folder.close()
+
+
+def test_its_files(run):
+    assert (run / "config.yaml").read_text() == "name: one\n"
+    assert (run / "curve.csv").read_text().splitlines()[:2] == [
+        "step,loss,learning_rate,gradient_norm,samples_per_second", "2,0.123457,0.0002,1.5,1234",
+    ]  # fmt: skip
+    assert (run / "validation.csv").read_text().splitlines()[:2] == [
+        "step,method,psnr,ssim,lr_psnr", "2,bicubic,28.1235,,inf",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step_00000004.ckpt", "step_00000006.ckpt"]
+
+
+def test_a_folder_that_holds_a_run_needs_resume(run):
+    with pytest.raises(UserError, match="holds a run already: add --resume to go on with it, or name another --output"):
+        RunFolder(run)
+    assert (run / "config.yaml").read_text() == "name: one\n"
+
+
+def test_a_finished_model_alone_is_a_run_as_well(tmp_path):
+    (tmp_path / "model.ckpt").touch()
+    with pytest.raises(UserError, match="holds a run already"):
+        RunFolder(tmp_path)
+
+
+def test_resuming_cuts_the_curves_off(run):
+    resumed(run, 4)
+    assert [line.split(",")[0] for line in (run / "curve.csv").read_text().splitlines()] == ["step", "2", "4"]
+    assert [line.split(",")[0] for line in (run / "validation.csv").read_text().splitlines()] == ["step", "2", "4"]
+    assert (run / "config.yaml").read_text() == "name: two\n"
+
+
+def test_a_half_written_line_is_dropped(run):
+    with open(run / "curve.csv", "a") as handle:
+        handle.write("8,0.1")
+    resumed(run, 8)
+    assert (run / "curve.csv").read_text().splitlines()[-1].startswith("6,")
+
+
+def test_asking_to_resume_changes_nothing_yet(run):
+    RunFolder(run, resume=True).close()
+    assert (run / "config.yaml").read_text() == "name: one\n"
+
+
+def test_the_newest_whole_checkpoint_is_found(run, caplog):
+    folder = RunFolder(run, resume=True)
+    assert folder.newest().step == 6
+    for damage in (lambda content: content[:-9], lambda content: content[:99] + b"x" + content[100:]):
+        path = step_path(folder.checkpoints, 6)
+        whole = path.read_bytes()
+        path.write_bytes(damage(whole))
+        caplog.clear()
+        assert folder.newest().step == 4
+        assert "passing over a checkpoint" in caplog.text and "step_00000006.ckpt is not a whole" in caplog.text
+        path.write_bytes(whole)
+    folder.close()
+
+
+def test_after_passing_over_a_damaged_one_the_new_ones_are_kept(run):
+    step_path(run / "checkpoints", 6).write_bytes(b"")
+    folder = RunFolder(run, resume=True)
+    folder.save(ARRAYS, "{}", 5, keep=1)
+    assert folder.newest().step == 5
+    folder.close()
+
+
+def test_without_a_whole_checkpoint_nothing_is_begun_anew(run):
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    folder = RunFolder(run, resume=True)
+    with pytest.raises(UserError, match="no checkpoint in .* is whole: delete .* to begin anew"):
+        folder.newest()
+    folder.close()
+    assert len((run / "curve.csv").read_text().splitlines()) == 4
+
+
+def test_resuming_in_a_new_folder_starts_at_the_beginning(tmp_path):
+    folder = RunFolder(tmp_path / "new", resume=True)
+    assert folder.newest() is None
+    folder.close()
+
+
+def test_a_second_run_in_the_folder_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(UserError, match="another run is writing to"):
+            RunFolder(tmp_path, resume)
+    folder.close()
+    RunFolder(tmp_path).close()
+
+
+def test_messages_go_to_the_log_until_it_is_closed(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    before = list(logging.getLogger().handlers)
+    folder = RunFolder(tmp_path)
+    logging.info("hello – é")
+    folder.close()
+    logging.info("too late")
+    assert logging.getLogger().handlers == before
+    log = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert log.endswith("hello – é\n") and "late" not in log
+
+
+def test_the_result_is_a_checkpoint(run):
+    folder = RunFolder(run, resume=True)
+    folder.save_result(ARRAYS, '{"name": "x"}', 6)
+    folder.close()
+    assert load_checkpoint(run / "model.ckpt").config_json == '{"name": "x"}'
+
+
+def test_the_folder_is_a_file_or_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--output .* is a file: name a folder"):
+        RunFolder(tmp_path / "file")
+    with pytest.raises(UserError, match="cannot write to .*file/run: Not a directory"):
+        RunFolder(tmp_path / "file" / "run")
+    (tmp_path / "run" / "train.log").mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot write .*train.log: Is a directory"):
+        RunFolder(tmp_path / "run")
+    (tmp_path / "run" / "train.log").rmdir()
+    RunFolder(tmp_path / "run").close()  # the lock was released
+
+
+def test_a_curve_on_a_full_disk(tmp_path, capfd):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "curve.csv").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="cannot write .*curve.csv: No space left on device; free some space and --resume"):
+        folder.add_curve(1, 0.1, 0.1, 0.1, 0.1)
+    folder.close()
+
+
+def test_a_log_on_a_full_disk_says_nothing(tmp_path, capfd):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    folder = RunFolder(tmp_path)
+    logging.getLogger().warning("hello")
+    folder.close()
+    assert "Logging error" not in capfd.readouterr().err

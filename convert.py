@@ -47,7 +47,7 @@ def _arguments():
     parser.add_argument("--output", required=True, help="the MindSpore checkpoint to write, .ckpt")
     parser.add_argument("--config", help="settings that the file does not tell; those that it tells must agree")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="change settings of --config")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def _print_summary(config, converted, target):

@@ -37,8 +37,8 @@ def arguments():
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.val=DIR")
     args = p.parse_intermixed_args()
-    if args.seed < 0:
-        p.error(f"argument --seed: expected 0 or more, got {args.seed}")
+    if not 0 <= args.seed < 2**63:
+        p.error(f"argument --seed: expected a number from 0 to 2^63 - 1, got {args.seed}")
     # argparse takes key=value after "--checkpoint W" for another checkpoint.
     misread = [text for text in args.checkpoint if "=" in text and not Path(text).exists()]
     args.checkpoint = [text for text in args.checkpoint if text not in misread]

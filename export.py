@@ -20,15 +20,23 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.build import export_graphs, load_model, load_upscaler
+    from src.build import export_graphs, load_model, load_upscaler, size_multiple
     from src.config.loader import config_to_dict
     from src.errors import UserError
     from src.runtime import select_device
 
-    select_device(args.device)
-    from src.export.exporter import export_air, export_mindir, largest_deviation
+    device = select_device(args.device)
+    from src.export.exporter import check_request, export_air, export_mindir, largest_deviation
 
+    check_request(args.output, args.format, device)
+    if args.format == "air" and args.check:
+        raise UserError("--check compares MindIR exports, AIR runs only after ATC has converted it: leave --check out")
     config, model = load_model(args.checkpoint)
+    multiple = size_multiple(config)
+    if min(args.size) < 2 or any(side * config.data.scale % multiple for side in args.size):
+        raise UserError(
+            f"--size {args.size[0]} {args.size[1]} times {config.data.scale} must be multiples of {multiple}"
+        )
     if args.format == "air":
         written = export_air(args.output, export_graphs(config, model, (1, *args.size)))
     else:

@@ -32,20 +32,22 @@ def main():
     jobs = plan_jobs(args.input, args.output, args.compare)
     make_folders(jobs)
     from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
     from src.build import load_upscaler
 
     upscaler = load_upscaler(args.checkpoint or args.model, args.device)
+    sampling = {"sampler": args.sampler, "steps": args.steps, "temperature": args.temperature}
+    upscaler.check(**sampling)
 
     def done(job):
         for path in (job.result, job.comparison)[: 1 + args.compare]:
             tqdm.write(str(path))  # on stdout, past the bar
         bar.update()
 
-    with tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
+    with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
         upscale_files(
-            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, done=done,
-            sampler=args.sampler, steps=args.steps, temperature=args.temperature,
+            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, done=done, **sampling,
             callback=lambda k, *_: bar.set_postfix_str(f"step {k + 1}"),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ def arguments():
     p.add_argument("--dry-run", action="store_true", help="print parameters, memory and the time of a step, then stop")
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="settings, such as train.batch_size=8")
-    return p.parse_args()
+    return p.parse_intermixed_args()
 
 
 def main():

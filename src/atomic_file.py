@@ -12,9 +12,9 @@ from src.errors import UserError
 def replacing(path, what="file"):
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
-    The temporary name keeps the suffix (libraries choose a format by it) and the process id (two
-    processes never share one). When the block fails, what was written is removed and ``path`` is as
-    it was before.
+    The temporary name keeps the suffix (libraries choose a format by it), holds the process id (two processes never
+    share one) and only the start of the stem (a name cannot be much longer). When the block fails, what was written
+    is removed and ``path`` is as it was before.
 
     Args:
         path: the file to create or to replace; its folder is made if needed.
@@ -24,7 +24,7 @@ def replacing(path, what="file"):
         UserError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:32]}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.build import (
@@ -16,7 +17,7 @@ from src.build import (
     config_of,
     networks_of,
 )
-from src.config.loader import dump_yaml
+from src.config.loader import config_to_dict, dump_yaml
 from src.config.validate import check_encoder
 from src.errors import UserError
 
@@ -26,20 +27,23 @@ class Training:
 
     Args:
         config: a checked ``Config``.
+        pretrained: load the encoder that an SRDiff's configuration names; not needed before :meth:`restore`.
 
     Raises:
         UserError: the pictures to train or to validate on, or the encoder's checkpoint, are missing or do not fit.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, pretrained=True):
         import mindspore as ms
 
         from src.dataset.patches import PatchPairs
+        from src.training.checkpoints import load_into
         from src.training.optimizers import adam, learning_rate, learning_rate_at
         from src.training.step import TrainStep
 
         data, train = config.data, config.train
         self.config = config
+        encoder = load_pretrained_encoder(config) if pretrained and config.system == "srdiff" else None
         self.patches = PatchPairs(
             data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed,
             flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20,
@@ -48,8 +52,8 @@ class Training:
         self.steps = train.steps or max(1, train.epochs * len(self.patches) // train.batch_size)
         ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
         self.model = build_model(config)
-        if config.system == "srdiff":
-            load_pretrained_encoder(config, self.model)
+        if encoder:
+            load_into(self.model.encoder, encoder.arrays, encoder.path)
         schedule = {
             "lr": train.lr, "schedule": train.lr_schedule, "total": self.steps, "decay_every": train.lr_decay_every,
             "decay_factor": train.lr_decay_factor, "minimum": train.lr_min,
@@ -104,6 +108,11 @@ class Training:
             scale=config.data.scale,
         )
 
+    def compile_validation(self):
+        """Compile the graphs that :meth:`validate` runs, so that what is wrong with them shows before the training."""
+        upscaler = build_upscaler(self.config, self.networks)
+        upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], steps=1)
+
     def _trained_parameters(self):
         if self.config.system == "srdiff" and self.config.encoder.frozen:
             return self.model.unet.trainable_params()
@@ -129,20 +138,20 @@ def find_validation_pairs(config):
     return pairs
 
 
-def load_pretrained_encoder(config, model):
-    """Load stage 1's encoder into an SRDiff, if the configuration names one.
+def load_pretrained_encoder(config):
+    """Return the :class:`Checkpoint` of stage 1 that a configuration names; None if it names none and need not.
 
     Raises:
         UserError: the file is missing, or its network has another size.
     """
-    from src.training.checkpoints import load_checkpoint, load_into
+    from src.training.checkpoints import load_checkpoint
 
     path = config.encoder.checkpoint
     if not path and config.encoder.frozen:
         raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
     if not path:
         logging.warning("encoder.checkpoint is empty: the encoder starts from random weights")
-        return
+        return None
     if not Path(path).is_file():
         raise UserError(
             f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml), "
@@ -151,7 +160,7 @@ def load_pretrained_encoder(config, model):
     checkpoint = load_checkpoint(path)
     trained = config_of(checkpoint)
     check_encoder(config, trained.encoder, trained.data.scale, path)
-    load_into(model.encoder, checkpoint.arrays, path)
+    return checkpoint
 
 
 def run_training(config, output, resume=False):
@@ -160,14 +169,15 @@ def run_training(config, output, resume=False):
     Raises:
         UserError: a file is missing or cannot be written, or the run's folder is in use.
     """
-    from src.training.loop import train
-    from src.training.run_folder import RunFolder
+    from src.training.run_folder import RunFolder, holds_checkpoints
 
-    training = Training(config)
+    training = Training(config, pretrained=not (resume and holds_checkpoints(output)))
     folder = RunFolder(output, resume)
     try:
         checkpoint = folder.newest() if resume else None
         first = training.restore(checkpoint) if checkpoint else 0
+        if checkpoint:
+            _tell_changes(config_of(checkpoint), config)
         if first > training.steps:
             raise UserError(
                 f"{output} has done {first} steps, but train.steps is {training.steps}: set it to {first} or more"
@@ -176,18 +186,39 @@ def run_training(config, output, resume=False):
         logging.info("%s: steps %d to %d, %d pictures", config.name, first, training.steps, len(training.patches))
         text = config_json(config)
         if first < training.steps:
+            training.compile_validation()
             with logging_redirect_tqdm():
-                train(
-                    training.step, training.batches(first, training.steps), first_step=first, last_step=training.steps,
-                    batch_size=config.train.batch_size, learning_rate_at=training.learning_rate_at,
-                    log=folder.add_curve, validate=partial(_validate, training, folder),
-                    save=lambda step: folder.save(training.state(), text, step, config.train.keep),
-                    log_every=config.train.log_every, val_every=config.train.val_every, save_every=config.train.save_every,
-                )  # fmt: skip
+                _train(training, folder, first, text)
         folder.save_result(training.weights(), text, training.steps)
         logging.info("finished: %s", folder.path / "model.ckpt")
     finally:
         folder.close()
+
+
+def _tell_changes(before, now):
+    """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
+    before, now = config_to_dict(before), config_to_dict(now)
+    for section, settings in now.items():
+        old = before[section]
+        pairs = [(section, old, settings)] if not isinstance(settings, dict) else [
+            (f"{section}.{key}", old[key], value) for key, value in settings.items()
+        ]  # fmt: skip
+        for name, was, value in pairs:
+            if was != value:
+                logging.warning("%s was %s when the run was started and is %s now", name, was, value)
+
+
+def _train(training, folder, first, text):
+    from src.training.loop import train
+
+    settings = training.config.train
+    train(
+        training.step, training.batches(first, training.steps), first_step=first, last_step=training.steps,
+        batch_size=settings.batch_size, learning_rate_at=training.learning_rate_at,
+        log=folder.add_curve, validate=partial(_validate, training, folder),
+        save=lambda step: folder.save(training.state(), text, step, settings.keep),
+        log_every=settings.log_every, val_every=settings.val_every, save_every=settings.save_every,
+    )  # fmt: skip
 
 
 def _validate(training, folder, step):
@@ -216,7 +247,7 @@ def dry_run(config):
         loss.asnumpy()
         seconds.append(time.perf_counter() - start)
     state = 4 * (total + 3 * trained) / 2**20
-    hours = training.steps * seconds[-1] / 3600
+    hours = training.steps * min(seconds[1:]) / 3600
     return [
         f"configuration  {config.name} ({config.system}), batch {config.train.batch_size} x {config.data.patch_size}²",
         f"pictures       {len(training.patches)}",

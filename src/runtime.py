@@ -6,6 +6,7 @@ before anything imports mindspore, then :func:`select_device`.
 
 import ctypes
 import glob
+import logging
 import os
 import platform
 import sys
@@ -44,23 +45,32 @@ def select_device(name=None, graph=True):
     prepare()
     import mindspore as ms
 
-    name = name or next(device for device in DEVICES if _driver_missing(device) is None)
-    reason = _driver_missing(name)
-    if reason is None:
-        running_on = ms.get_context("device_target")
-        try:
-            ms.set_device(name)
-        except (RuntimeError, ValueError, ImportError) as error:
-            # something ran before a device was chosen: no harm if it is this one
-            if name != running_on or "has been initialized" not in str(error):
-                reason = str(error).strip().splitlines()[0].strip()
-    if reason is not None:
-        raise UserError(
-            f"device {name} is not available here ({reason}): use --device CPU, or install the driver and "
-            f"a mindspore build for {name}"
-        )
-    ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
-    return name
+    reasons = {}
+    for candidate in (name,) if name else DEVICES:
+        reasons[candidate] = _driver_missing(candidate) or _set(ms, candidate)
+        if reasons[candidate] is None:
+            ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
+            return candidate
+    device, reason = next(iter(reasons.items()))
+    raise UserError(
+        f"device {device} is not available here ({reason}): use --device CPU, or install the driver and a "
+        f"mindspore build for {device}"
+    )
+
+
+def _set(ms, device):
+    """Make mindspore take a device; say why it does not, or None."""
+    running_on = ms.get_context("device_target")
+    logging.disable(logging.CRITICAL)  # of a device that it cannot take mindspore says so at length
+    try:
+        ms.set_device(device)
+    except (RuntimeError, ValueError, ImportError) as error:
+        if device == running_on and "has been initialized" in str(error):
+            return None  # something ran before a device was chosen, on this one
+        return str(error).strip().splitlines()[0].strip()
+    finally:
+        logging.disable(logging.NOTSET)
+    return None
 
 
 def _driver_missing(device):

@@ -30,10 +30,10 @@ def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named(tmp_path, number):
-    with pytest.raises(UserError, match=r"no space left on the disk for the checkpoint .*w\.ckpt: free some space"):
-        with replacing(tmp_path / "w.ckpt", "checkpoint") as temporary:
-            temporary.write_text("half")
-            raise OSError(number, os.strerror(number))
+    message = r"no space left on the disk for the checkpoint .*w\.ckpt: free some space"
+    with pytest.raises(UserError, match=message), replacing(tmp_path / "w.ckpt", "checkpoint") as temporary:
+        temporary.write_text("half")
+        raise OSError(number, os.strerror(number))
     assert os.listdir(tmp_path) == []
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.build_training import Training, dry_run, load_pretrained_encoder, run_training
 from src.build import build_model
+from src.build_training import Training, dry_run, load_pretrained_encoder, run_training
 from src.errors import UserError
 from src.imaging.io import write_image
 from src.runtime import select_device

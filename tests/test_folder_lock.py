@@ -32,7 +32,9 @@ def test_it_is_free_after_an_error(tmp_path):
 def test_another_process_is_refused(tmp_path):
     program = "import sys; sys.path.insert(0, sys.argv[1]); from src.folder_lock import locked\nwith locked('.'): pass"
     with locked(tmp_path):
-        process = subprocess.run([sys.executable, "-c", program, str(ROOT)], cwd=tmp_path, capture_output=True, text=True)
+        process = subprocess.run(
+            [sys.executable, "-c", program, str(ROOT)], cwd=tmp_path, capture_output=True, text=True
+        )
     assert "another run is writing to" in process.stderr
     process = subprocess.run([sys.executable, "-c", program, str(ROOT)], cwd=tmp_path, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
@@ -40,7 +42,10 @@ def test_another_process_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write to .*file/run: Not a directory"), locked(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(UserError, match="cannot write to .*file/run: Not a directory"),
+        locked(tmp_path / "file" / "run"),
+    ):
         pass
 
 

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from src.errors import UserError
+from src.imaging.io import READ_FORMATS, raise_pixel_limit
 
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are the orientations that swap height and width
@@ -16,8 +17,9 @@ def picture_size(path):
     Raises:
         UserError: the file is missing, cannot be read or is no picture.
     """
+    raise_pixel_limit()
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=READ_FORMATS) as picture:
             # Pillow turns the size of a TIFF as soon as it is opened, that of other formats with their pixels
             tags = getattr(picture, "tag_v2", {})
             width, height = tags.get(_WIDTH, picture.width), tags.get(_HEIGHT, picture.height)

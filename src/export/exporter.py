@@ -35,11 +35,9 @@ def export_mindir(output, graphs, settings, checkpoint):
         list of the files written, the description last.
 
     Raises:
-        UserError: the suffix is not ``.mindir`` or the folder cannot be written.
+        UserError: the folder cannot be written.
     """
     output = Path(output)
-    if output.suffix != ".mindir":
-        raise UserError(f"--output must end in .mindir for --format mindir, not '{output.name}'")
     description = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -69,25 +67,40 @@ def description_hash(description):
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def export_air(output, graphs):
-    """Write each graph as AIR for Ascend's ATC; shapes are fixed, as AIR needs them.
+def check_request(output, kind, device):
+    """Refuse what cannot be exported, before any work.
+
+    Args:
+        output: the file to write.
+        kind: "mindir" or "air".
+        device: the device that mindspore runs on.
 
     Raises:
-        UserError: this machine is no Ascend machine, the only kind that MindSpore exports AIR on.
+        UserError: the suffix is not the kind's, or it is AIR and this is no Ascend machine, the only kind that
+            MindSpore exports AIR on.
     """
-    if ms.get_context("device_target") != "Ascend":
+    if kind == "air" and device != "Ascend":
         raise UserError(
             "--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir"
         )
+    if Path(output).suffix != f".{kind}":
+        raise UserError(f"--output must end in .{kind} for --format {kind}, not '{Path(output).name}'")
+
+
+def export_air(output, graphs):
+    """Write each graph as AIR for Ascend's ATC; shapes are fixed, as AIR needs them.
+
+    Returns:
+        list of the files written.
+    """
     output = Path(output)
-    if output.suffix != ".air":
-        raise UserError(f"--output must end in .air for --format air, not '{output.name}'")
-    written = []
-    for role, (cell, inputs) in graphs.items():
-        path = graph_path(output, role)
-        ms.export(cell, *inputs, file_name=str(path), file_format="AIR")
-        written.append(path)
-    return written
+    with tempfile.TemporaryDirectory() as scratch:
+        for role, (cell, inputs) in graphs.items():
+            exported = Path(scratch) / f"{role}.air"
+            ms.export(cell, *inputs, file_name=str(exported), file_format="AIR")
+            with replacing(graph_path(output, role), "exported model") as temporary:
+                shutil.copyfile(exported, temporary)
+    return [graph_path(output, role) for role in graphs]
 
 
 def graph_path(output, role):

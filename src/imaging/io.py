@@ -64,7 +64,7 @@ def read_image(path):
             :data:`MAX_PIXELS` pixels, or its pixels are 32-bit or float numbers, whose range is not known.
     """
     path = Path(path)
-    _raise_pillow_limit()
+    raise_pixel_limit()
     try:
         with Image.open(path, formats=READ_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -115,6 +115,12 @@ def write_image(path, array):
         Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
 
 
+def holds_alpha(path):
+    """Return whether the format that a file name stands for can hold an alpha channel."""
+    writer = _WRITERS.get(Path(path).suffix.lower())
+    return writer is not None and writer[2]
+
+
 def list_images(folder):
     """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
 
@@ -147,7 +153,7 @@ def _natural_key(path):
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
-def _raise_pillow_limit():
+def raise_pixel_limit():
     """Raise Pillow's process-wide limit against decompression bombs to ours; never lower one the program has set."""
     if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError
-from src.imaging.io import WRITE_SUFFIXES, list_images, read_image, write_image
+from src.imaging.io import WRITE_SUFFIXES, holds_alpha, list_images, read_image, write_image
 from src.imaging.resize import imresize
 
 
@@ -138,9 +138,12 @@ def _groups(jobs, batch, broken):
         try:
             picture = read_image(job.source)
         except UserError as error:
-            logging.warning("%s", error)
+            if len(jobs) > 1:  # a single one is named by the error at the end
+                logging.warning("%s", error)
             broken.append(error)
             continue
+        if picture.alpha is not None and not holds_alpha(job.result):
+            raise UserError(f"{job.source} is transparent, which {job.result.suffix} files cannot be: write a .png")
         if group and (len(group) == batch or group[0][1].rgb.shape != picture.rgb.shape):
             yield group
             group = []

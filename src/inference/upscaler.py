@@ -1,5 +1,6 @@
 """LR pictures in, HR pictures out: what users, evaluation and the exported model's runner all call."""
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -44,6 +45,14 @@ class Upscaler(ABC):
         self.size_multiple = size_multiple
 
     @abstractmethod
+    def check(self, sampler=None, steps=None, temperature=None):
+        """Refuse sampling options that :meth:`sample` would refuse, before any work.
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+
+    @abstractmethod
     def sample(self, lr, seed=0, **options):
         """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
 
@@ -77,6 +86,11 @@ class RegressionUpscaler(Upscaler):
         config, scale, size_multiple: as in :class:`Upscaler`.
     """
 
+    def check(self, sampler=None, steps=None, temperature=None):
+        """Say once that sampling options have no effect, if there are any."""
+        if (sampler, steps, temperature) != (None, None, None):
+            logging.warning("this model samples nothing: sampler, steps and temperature have no effect")
+
     def sample(self, lr, seed=0, sampler=None, steps=None, temperature=None, callback=None):
         """Upscale a batch; the sampling options are accepted and have no effect, since nothing is sampled here.
 
@@ -108,6 +122,19 @@ class DiffusionUpscaler(Upscaler):
         self.schedule = schedule
         self.target = target
         self.prediction = prediction
+
+    def check(self, sampler=None, steps=None, temperature=None):
+        """Fill in the model's defaults; return the sampler function, its list of steps and the temperature.
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+        defaults = self.config.eval
+        draw = sampler_named(defaults.sampler if sampler is None else sampler)
+        temperature = defaults.temperature if temperature is None else temperature
+        if not 0 <= temperature < math.inf:
+            raise UserError(f"the temperature must be a number from 0 up, not {temperature}")
+        return draw, self.schedule.steps(defaults.steps if steps is None else steps), temperature
 
     def encode(self, lr, lr_up=None):
         """Compute all that does not depend on x_t.
@@ -183,12 +210,7 @@ class DiffusionUpscaler(Upscaler):
         Raises:
             UserError: an option is unknown or out of range.
         """
-        defaults = self.config.eval
-        draw = sampler_named(defaults.sampler if sampler is None else sampler)
-        temperature = defaults.temperature if temperature is None else temperature
-        if not 0 <= temperature < math.inf:
-            raise UserError(f"the temperature must be a number from 0 up, not {temperature}")
-        path = self.schedule.steps(defaults.steps if steps is None else steps)
+        draw, path, temperature = self.check(sampler, steps, temperature)
         condition = self.encode(lr, lr_up)
         if noise is None:
             noise = SeededNoise(_seeds(seed, condition.lr_up.shape[0]))

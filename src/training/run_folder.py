@@ -10,6 +10,7 @@
 
 import contextlib
 import csv
+import io
 import logging
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from src.training.checkpoints import load_checkpoint, remove_old, save_model, st
 
 CURVE = ("step", "loss", "learning_rate", "gradient_norm", "samples_per_second")
 VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr")
+
+
+def holds_checkpoints(path):
+    """Return whether a run in this folder can be resumed."""
+    return bool(step_paths(Path(path) / "checkpoints"))
 
 
 class RunFolder:
@@ -61,6 +67,8 @@ class RunFolder:
                 return load_checkpoint(path)
             except UserError as error:
                 logging.warning("passing over a checkpoint: %s", error)
+        if not paths and (self.path / "model.ckpt").exists():
+            raise UserError(f"{self.path} is finished and its checkpoints are gone: name another --output")
         if paths:
             raise UserError(f"no checkpoint in {self.checkpoints} is whole: delete {self.path} to begin anew")
         return None
@@ -74,8 +82,9 @@ class RunFolder:
             if step > 0 and path.exists():
                 with open(path, newline="", encoding="utf-8") as handle:
                     rows = [row for row in csv.DictReader(handle) if _whole(row, columns) and int(row["step"]) <= step]
-            lines = [",".join(columns)] + [",".join(row[column] for column in columns) for row in rows]
-            write_text(path, "\n".join(lines) + "\n", "curve")
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([columns, *([row[c] for c in columns] for row in rows)])
+            write_text(path, text.getvalue(), "curve")
 
     def add_curve(self, step, loss, learning_rate, gradient_norm, rate):
         """Append one line to ``curve.csv``."""
@@ -103,7 +112,7 @@ class RunFolder:
     def _append(self, name, values):
         try:
             with open(self.path / name, "a", encoding="utf-8") as handle:
-                handle.write(",".join(str(value) for value in values) + "\n")
+                csv.writer(handle, lineterminator="\n").writerow(values)
         except OSError as error:
             raise UserError(
                 f"cannot write {self.path / name}: {error.strerror}; free some space and --resume"

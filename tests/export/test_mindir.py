@@ -94,7 +94,10 @@ DAMAGES = {
     "a list": (lambda m: m.with_suffix(".json").write_text("[]"), "does not describe a model of this project"),
     "another format": (lambda m: rewrite(m, lambda d: d.update(format="onnx")), "does not describe a model"),
     "another version": (lambda m: rewrite(m, lambda d: d.update(format_version=99)), "format version 99, this program"),
-    "changed": (lambda m: rewrite(m, lambda d: d["config"]["data"].update(scale=2), False), "was changed after the exp"),
+    "changed": (
+        lambda m: rewrite(m, lambda d: d["config"]["data"].update(scale=2), False),
+        "was changed after the exp",
+    ),
     "no graphs": (lambda m: rewrite(m, lambda d: d.pop("graphs")), "m.json is incomplete"),
     "one graph": (lambda m: rewrite(m, lambda d: d["graphs"].pop("step")), "m.json is incomplete"),
     "graphs a list": (lambda m: rewrite(m, lambda d: d.update(graphs=[1])), "m.json is incomplete"),
@@ -172,7 +175,6 @@ def test_it_runs_without_the_models_source(exported, tiny_checkpoints, tmp_path,
     bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare)
     assert process.returncode == 0, process.stderr
-
 
     up = load_upscaler(tiny_checkpoints["srdiff"], "CPU")
     (expected,) = up.upscale([photo[100:107, 100:109]], seeds=[5], steps=3)

@@ -10,7 +10,15 @@ from mindspore import nn
 
 from src.errors import UserError
 from src.training import checkpoints
-from src.training.checkpoints import load_arrays, load_checkpoint, load_into, remove_old, save_model, step_path, step_paths
+from src.training.checkpoints import (
+    load_arrays,
+    load_checkpoint,
+    load_into,
+    remove_old,
+    save_model,
+    step_path,
+    step_paths,
+)
 
 ARRAYS = {
     "encoder.weight": np.arange(12, dtype=np.float32).reshape(3, 4)[:, ::2],  # not contiguous
@@ -115,7 +123,10 @@ def test_arrays_go_into_a_network(saved):
     [
         ({"p.bias": np.zeros(2)}, "has no 'p.weight': its network is another one"),
         ({"p.weight": np.zeros((2, 2))}, "has no 'p.bias'"),
-        ({"p.weight": np.zeros((2, 2)), "p.bias": np.zeros(3)}, r"'p.bias' is \(3,\), but the configuration makes it \(2,\)"),
+        (
+            {"p.weight": np.zeros((2, 2)), "p.bias": np.zeros(3)},
+            r"'p.bias' is \(3,\), but the configuration makes it \(2,\)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_whole(arrays, message):

@@ -39,7 +39,9 @@ def test_an_unknown_schedule():
         learning_rate(1e-3, "poly", 10)
 
 
-@pytest.mark.parametrize("settings", [SCHEDULES[0] | {"lr": 1e-2, "decay_every": 2}, SCHEDULES[4]], ids=["step", "constant"])
+@pytest.mark.parametrize(
+    "settings", [SCHEDULES[0] | {"lr": 1e-2, "decay_every": 2}, SCHEDULES[4]], ids=["step", "constant"]
+)
 def test_adam_is_torchs_adam(settings):
     torch = pytest.importorskip("torch")
     random = np.random.default_rng(0)

@@ -156,7 +156,9 @@ def test_the_folder_is_a_file_or_cannot_be_written(tmp_path):
 def test_a_curve_on_a_full_disk(tmp_path, capfd):
     folder = RunFolder(tmp_path)
     (tmp_path / "curve.csv").symlink_to("/dev/full")
-    with pytest.raises(UserError, match="cannot write .*curve.csv: No space left on device; free some space and --resume"):
+    with pytest.raises(
+        UserError, match="cannot write .*curve.csv: No space left on device; free some space and --resume"
+    ):
         folder.add_curve(1, 0.1, 0.1, 0.1, 0.1)
     folder.close()
 

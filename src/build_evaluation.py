@@ -94,7 +94,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None):
     for path in checkpoints:
         upscaler = build.load_upscaler(path, device=device)
         config = settings_for(upscaler.config, config_file, overrides)
-        taken = {BASELINE, *(model.name for model in models)}
+        taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
         name = next(candidate for candidate in candidates if candidate not in taken)
         models.append(Model(name, str(path), upscaler, config))

@@ -16,7 +16,7 @@ def checkpoints(monkeypatch):
     known = {
         "a": SimpleNamespace(scale=2, config=Config(name="net", system="rrdb", data=DataConfig(scale=2))),
         "b": SimpleNamespace(scale=2, config=Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9))),
-        "c": SimpleNamespace(scale=4, config=Config(name="bicubic")),
+        "c": SimpleNamespace(scale=4, config=Config(name="other")),
     }
     monkeypatch.setattr(src.build, "load_upscaler", lambda path, device=None: known[path])
     return known
@@ -62,7 +62,7 @@ def test_settings_without_effect_are_refused():
 
 def test_names_that_come_twice_are_numbered(checkpoints):
     models = load_models(["a", "b", "c"])
-    assert [model.name for model in models] == ["net", "net-2", "bicubic-2"]
+    assert [model.name for model in models] == ["net", "net-2", "other"]
     assert [model.checkpoint for model in models] == ["a", "b", "c"]
 
 

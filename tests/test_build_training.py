@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.build import build_model
 from src.build_training import Training, dry_run, load_pretrained_encoder, run_training
+from src.config.loader import with_overrides
 from src.errors import UserError
 from src.imaging.io import write_image
 from src.runtime import select_device
@@ -186,20 +186,31 @@ def test_an_encoder_of_another_size(tmp_path, system, trained, message):
     path = tiny.save_untrained(tmp_path / "encoder.ckpt", tiny.config(system, None, *trained))
     config = tiny.config("srdiff", None, f"encoder.checkpoint={path}")
     with pytest.raises(UserError, match=message):
-        load_pretrained_encoder(config, build_model(config))
+        load_pretrained_encoder(config)
 
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
-def test_the_encoder_of_either_stage_is_loaded(tiny_checkpoints, system):
-    config = tiny.config("srdiff", None, f"encoder.checkpoint={tiny_checkpoints[system]}")
-    model = build_model(config)
-    load_pretrained_encoder(config, model)
+def test_the_encoder_of_either_stage_is_loaded(tiny_pictures, tiny_checkpoints, system):
+    training = Training(tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints[system]}"))
     arrays = load_checkpoint(tiny_checkpoints[system]).arrays
-    for parameter in model.encoder.get_parameters():
+    for parameter in training.model.encoder.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])
 
 
+def test_resuming_needs_no_encoder_checkpoint_any_more(whole, tiny_pictures, tmp_path):
+    _, output = whole
+    config = tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tmp_path / 'gone'}", "encoder.frozen=false")
+    run_training(config, output, resume=True)
+    with pytest.raises(UserError, match="no encoder at"):
+        run_training(config, tmp_path / "run", resume=True)
+
+
 def test_an_encoder_that_starts_from_nothing_is_pointed_out(caplog):
-    config = tiny.config("srdiff", None, "encoder.checkpoint=", "encoder.frozen=false")
-    load_pretrained_encoder(config, build_model(config))
+    assert load_pretrained_encoder(tiny.config("srdiff", None, "encoder.checkpoint=", "encoder.frozen=false")) is None
     assert "the encoder starts from random weights" in caplog.text
+
+
+def test_a_changed_setting_is_pointed_out_on_resuming(whole, caplog):
+    config, output = whole
+    run_training(with_overrides(config, ["train.lr=1e-7"]), output, resume=True)
+    assert "train.lr was 0.0005 when the run was started and is 1e-07 now" in caplog.text

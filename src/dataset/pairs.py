@@ -166,7 +166,7 @@ def _subfolder_pictures(folder):
 
 def shared_name(path, scale):
     """Return a file's stem without the endings that tell HR and LR apart."""
-    ending = re.compile(rf"([ _-]+(hr|lr|gt|bicubic)|[ _-]*(srf[_-]?{scale}|x{scale}))$", re.IGNORECASE)
+    ending = re.compile(rf"([ _-]+|(?<=[0-9]))(hr|lr|gt|bicubic)$|[ _-]*(srf[_-]?{scale}|x{scale})$", re.IGNORECASE)
     name = path.stem
     while (shorter := ending.sub("", name)) not in ("", name):
         name = shorter

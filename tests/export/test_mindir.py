@@ -14,7 +14,7 @@ from src.build import export_graphs, load_model, load_upscaler
 from src.config.loader import config_to_dict
 from src.errors import UserError
 from src.export import exporter
-from src.export.exporter import description_hash, export_air, export_mindir, largest_deviation
+from src.export.exporter import check_request, description_hash, export_mindir, largest_deviation
 from src.imaging.io import read_rgb, write_image
 from src.runtime import select_device
 from tests import tiny
@@ -146,18 +146,24 @@ def test_a_failing_export_leaves_the_older_one(copied, tiny_checkpoints, monkeyp
     assert {path.name: path.read_bytes() for path in copied.parent.iterdir()} == before
 
 
-def test_another_suffix_and_a_folder_that_is_a_file(tmp_path, tiny_checkpoints):
-    with pytest.raises(UserError, match="must end in .mindir for --format mindir, not 'm.onnx'"):
-        export_mindir(tmp_path / "m.onnx", {}, {}, tiny_checkpoints["rrdb"])
+@pytest.mark.parametrize(
+    ("name", "kind", "device", "message"),
+    [
+        ("m.onnx", "mindir", "CPU", "must end in .mindir for --format mindir, not 'm.onnx'"),
+        ("m.mindir", "air", "Ascend", "must end in .air for --format air, not 'm.mindir'"),
+        ("m.air", "air", "CPU", "--format air needs an Ascend machine"),
+        ("m.air", "air", "GPU", "--format air needs an Ascend machine"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_before_the_work(name, kind, device, message):
+    with pytest.raises(UserError, match=message):
+        check_request(name, kind, device)
+
+
+def test_a_folder_that_is_a_file(tmp_path, tiny_checkpoints):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write the exported model"):
         export(tiny_checkpoints["rrdb"], tmp_path / "file" / "m.mindir")
-
-
-def test_air_needs_an_ascend_machine(tmp_path):
-    select_device("CPU")
-    with pytest.raises(UserError, match="--format air needs an Ascend machine"):
-        export_air(tmp_path / "m.air", {})
 
 
 def test_it_runs_without_the_models_source(exported, tiny_checkpoints, tmp_path, photo):

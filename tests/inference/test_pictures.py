@@ -163,7 +163,7 @@ def test_transparency_is_enlarged_by_bicubic(tmp_path, photo):
 
 
 def test_transparency_and_jpeg_do_not_go_together(save, tmp_path):
-    with pytest.raises(UserError, match="JPEG holds no alpha channel"):
+    with pytest.raises(UserError, match="is transparent, which .jpg files cannot be: write a .png"):
         upscaled(save("a.png", "RGBA"), tmp_path / "x.jpg")
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -44,8 +43,11 @@ class PatchPairs:
         if not 0 <= seed < 2**64:
             raise UserError(f"seed must be from 0 to 2**64 - 1, not {seed}: name another")
         self.scale, self.patch_size, self.seed, self.flip, self.rotate = scale, patch_size, seed, flip, rotate
+        folder, _ = find_folders(root, scale, "train")
+        # first the manifest: it says that a preprocessing is unfinished, which explains what is missing
+        listed = checked_sizes(folder.parent, scale) if folder.name.lower() == "x1" else None
         self.pairs = find_pairs(root, scale=scale, split="train")
-        self.pairs, self.lr_sizes = self._large_enough(self._sizes(Path(root)))
+        self.pairs, self.lr_sizes = self._large_enough(self._sizes(folder, listed))
         self.cached = self._fits(cache_bytes)
         self._pictures = {}
         self._order = lru_cache(maxsize=2)(partial(permutation_at, seed, length=len(self.pairs)))
@@ -98,13 +100,11 @@ class PatchPairs:
             self._pictures[number] = lr
         return hr, lr
 
-    def _sizes(self, root):
+    def _sizes(self, folder, listed):
         """Return the LR (height, width) of every picture, from the manifest or else from the files' headers."""
-        folder, _ = find_folders(root, self.scale, "train")
-        sizes = checked_sizes(folder.parent, self.scale) if folder.name.lower() == "x1" else None
-        if sizes is None:
+        if listed is None:
             return [fitting_size(pair, *header_sizes(pair), self.scale) for pair in self.pairs]
-        return _sizes_in_order(sizes, self.pairs, folder, self.scale)
+        return _sizes_in_order(listed, self.pairs, folder, self.scale)
 
     def _large_enough(self, sizes):
         """Return the pairs and LR sizes without the pictures that no patch fits into; say which these are."""

@@ -81,7 +81,7 @@ def processor():
     fields = {key.strip(): value.strip(" \t:") for key, value in fields.items()}
     found = [flag for flag in FLAGS if flag in fields.get("flags", "").split()]
     cores = len(os.sched_getaffinity(0))
-    return f"{fields.get('model name', platform.machine())}, {cores} cores, {' '.join(found) or 'no AVX2'}"
+    return f"{fields.get('model name', platform.machine())}, {cores} cores, {' '.join(found) or 'none of ' + ', '.join(FLAGS)}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,11 @@
 #   source scripts/environment.sh
 #   prepare_environment requirements.txt [FILE ...]    # sets $python
 #
+# or, from any folder,
+#
+#   source "$project/scripts/environment.sh"
+#   run_command "$project" train.py "$@"
+#
 # The environment is the active virtual environment if mindspore is installed in it, else .venv in the
 # project's folder, which is made on the first use. The requirements files are installed there again
 # only after they have changed.
@@ -26,6 +31,15 @@ prepare_environment() {
     for file in "$@"; do
         install_requirements "$file" "$environment/${file##*/}.installed" || return
     done
+}
+
+# Runs the command $2 of the project $1 with the rest of the arguments, in the folder that the user is in.
+run_command() {
+    local here=$PWD
+    cd "$1" || return
+    prepare_environment requirements.txt || return
+    cd "$here" || return
+    exec "$python" "$1/$2" "${@:3}"
 }
 
 has_mindspore() {

@@ -79,9 +79,9 @@ def processor():
         return platform.processor() or platform.machine()
     fields = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
     fields = {key.strip(): value.strip(" \t:") for key, value in fields.items()}
-    found = [flag for flag in FLAGS if flag in fields.get("flags", "").split()]
+    found = " ".join(flag for flag in FLAGS if flag in fields.get("flags", "").split())
     cores = len(os.sched_getaffinity(0))
-    return f"{fields.get('model name', platform.machine())}, {cores} cores, {' '.join(found) or 'none of ' + ', '.join(FLAGS)}"
+    return f"{fields.get('model name', platform.machine())}, {cores} cores, {found or 'no AVX2'}"
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def test_a_broken_picture_is_told_before_the_first_is_upscaled(evaluate, data, c
         (["--data", "{data}", "--checkpoint", "w.ckpt", "--temperature", "nan"], "'eval.temperature'"),
         (["--data", "{data}", "data.value=1"], "'data.value=1' has no effect on an evaluation"),
         (["--data", "{data}", "nonsense"], "'nonsense' has no effect"),
-        (["--data", "{data}", "--seed", "-1"], "argument --seed: expected 0 or more"),
+        (["--data", "{data}", "--seed", "-1"], "argument --seed: expected a number from 0"),
         (["--data", "{data}", "--output", "file/inner"], "cannot write to file/inner"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -236,7 +237,7 @@ def _shown(mean):
 
 
 def dry_run(config):
-    """Build everything, run two steps on real patches and return lines of text: parameters, memory, time of a step."""
+    """Build everything, run three steps on real patches and return lines of text: parameters, memory, time of a step."""
     training = Training(config)
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)
@@ -264,5 +265,6 @@ def _peak_memory():
     import mindspore as ms
 
     if ms.get_context("device_target") == "CPU":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024  # KiB on Linux
     return ms.runtime.max_memory_allocated()

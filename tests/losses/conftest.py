@@ -1,13 +1,5 @@
-"""Graph mode, as in the commands; mindspore alone would start in PyNative mode."""
+"""Graph mode, as in the commands."""
 
-import mindspore as ms
-import pytest
+from tests.training.conftest import graph_mode
 
-
-@pytest.fixture(autouse=True)
-def graph_mode():
-    """Switch to graph mode for the test."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
+__all__ = ["graph_mode"]  # an autouse fixture, for the tests of this folder too

@@ -237,7 +237,7 @@ def _shown(mean):
 
 
 def dry_run(config):
-    """Build everything, run three steps on real patches and return lines of text: parameters, memory, time of a step."""
+    """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
     training = Training(config)
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)

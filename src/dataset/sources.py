@@ -46,7 +46,8 @@ def find_sources(root, datasets, scale, val_count=None):
         if not splits["val"]:
             count = val_count if val_count is not None else 0 if has_val else _default_count(len(splits["train"]))
             splits = _set_aside(dataset, splits["train"], count)
-            messages.append(f"{dataset}: no validation pictures found, the last {count} by name are set aside")
+            taken = f"the last {count} by name are set aside" if count else "all are trained on"
+            messages.append(f"{dataset}: no validation pictures found, {taken}")
         for split, pairs in splits.items():
             result[split] += pairs
     return result, messages

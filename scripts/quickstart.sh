@@ -42,7 +42,7 @@ case $device in
     *) echo "error: --device must be Ascend, GPU or CPU, not '$device'" >&2 && exit 2 ;;
 esac
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/environment.sh
 source scripts/environment.sh
 prepare_environment requirements.txt

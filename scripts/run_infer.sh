@@ -31,7 +31,7 @@ case ${1:-} in
     "") echo "error: name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)" >&2 && exit 2 ;;
 esac
 
-project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
 run_command "$project" infer.py "$@"

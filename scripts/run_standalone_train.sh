@@ -32,7 +32,7 @@ case ${1:-} in
     "") echo "error: name a configuration with --config (see bash scripts/run_standalone_train.sh --help)" >&2 && exit 2 ;;
 esac
 
-project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
 run_command "$project" train.py "$@"

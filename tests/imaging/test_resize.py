@@ -2,6 +2,8 @@
 
 import math
 from fractions import Fraction
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
@@ -21,8 +23,9 @@ def literal_axis(image, length, scale, edges, rounded):
         centre = (i + 0.5) / float(scale) - 0.5
         taps = range(math.floor(centre - 2 / shrink) - 1, math.ceil(centre + 2 / shrink) + 2)
         weights = [shrink * keys(shrink * (centre - k)) for k in taps]
+        total = reduce(add, weights)  # in order: Python 3.12's sum() compensates, which decides ties at .5 otherwise
         for weight, k in zip(weights, taps, strict=True):
-            result[i] += weight / sum(weights) * image[literal_inside(k, len(image), edges)]
+            result[i] += weight / total * image[literal_inside(k, len(image), edges)]
     if rounded:
         result = np.clip(np.where(result % 1 >= 0.5, np.ceil(result), np.floor(result)), 0, 255)
     return result

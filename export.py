@@ -13,7 +13,7 @@ def arguments():
     p.add_argument("--format", choices=("mindir", "air"), default="mindir", help="air: on an Ascend machine only")
     p.add_argument("--output", required=True, metavar="FILE", help="X.mindir (X.encode.mindir and X.json go beside it)")
     p.add_argument("--check", action="store_true", help="compare the export with the checkpoint; fail above 1e-4")
-    p.add_argument("--size", type=int, nargs=2, default=(128, 128), metavar=("H", "W"), help="AIR's fixed LR size")
+    p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="AIR's fixed LR size; without it 128 128")
     add_device(p)
     return p.parse_args()
 
@@ -31,19 +31,20 @@ def main():
     check_request(args.output, args.format, device)
     if args.format == "air" and args.check:
         raise UserError("--check compares MindIR exports, AIR runs only after ATC has converted it: leave --check out")
+    if args.format == "mindir" and args.size:
+        raise UserError("--size is AIR's: a MindIR takes any size, so leave it out")
     config, model = load_model(args.checkpoint)
-    multiple = size_multiple(config)
-    if min(args.size) < 2 or any(side * config.data.scale % multiple for side in args.size):
-        raise UserError(
-            f"--size {args.size[0]} {args.size[1]} times {config.data.scale} must be multiples of {multiple}"
-        )
     if args.format == "air":
-        written = export_air(args.output, export_graphs(config, model, (1, *args.size)))
+        height, width = args.size or (128, 128)
+        multiple, scale = size_multiple(config), config.data.scale
+        if any(side * scale % multiple or side * scale < 2 * multiple for side in (height, width)):
+            raise UserError(f"--size times {scale} must be multiples of {multiple}, at least {2 * multiple}")
+        written = export_air(args.output, export_graphs(config, model, (1, height, width)))
     else:
         settings = config_to_dict(config)
         written = export_mindir(args.output, export_graphs(config, model), settings, args.checkpoint)
     print("\n".join(str(path) for path in written))
-    if args.check and args.format == "mindir":
+    if args.check:
         pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device)
         worst = max(deviation for _, deviation in largest_deviation(*pair))
         print(f"largest deviation from the checkpoint: {worst:.1e}")

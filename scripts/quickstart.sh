@@ -16,7 +16,7 @@ exports the model to MindIR and runs that. Each command is shown before it runs.
 
 The environment is the active virtual environment if mindspore is installed in it, else .venv in
 the project's folder, which is made on the first run (Python 3.10 to 3.12; PYTHON=/path/to/python
-chooses one). After that it takes about seven minutes on two CPU cores and writes only to
+chooses one). After that it takes about five minutes on two CPU cores and writes only to
 data/quickstart and runs/quickstart. So short a training shows how everything works, not how good
 the results can be.
 HELP

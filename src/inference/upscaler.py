@@ -124,11 +124,11 @@ class DiffusionUpscaler(Upscaler):
         self.prediction = prediction
 
     def check(self, sampler=None, steps=None, temperature=None):
-        """Fill in the model's defaults; return the sampler function, its list of steps and the temperature.
+        """Refuse an unknown sampler, and steps or a temperature out of range; see :class:`Upscaler`."""
+        self._resolve(sampler, steps, temperature)
 
-        Raises:
-            UserError: an option is unknown or out of range.
-        """
+    def _resolve(self, sampler, steps, temperature):
+        """Fill in the model's defaults; return the sampler function, its list of steps and the temperature."""
         defaults = self.config.eval
         draw = sampler_named(defaults.sampler if sampler is None else sampler)
         temperature = defaults.temperature if temperature is None else temperature
@@ -210,7 +210,7 @@ class DiffusionUpscaler(Upscaler):
         Raises:
             UserError: an option is unknown or out of range.
         """
-        draw, path, temperature = self.check(sampler, steps, temperature)
+        draw, path, temperature = self._resolve(sampler, steps, temperature)
         condition = self.encode(lr, lr_up)
         if noise is None:
             noise = SeededNoise(_seeds(seed, condition.lr_up.shape[0]))

@@ -16,9 +16,10 @@ from src.dataset.sources import DATASETS, find_sources
 from src.errors import UserError
 
 _DESCRIPTION = """Cut DIV2K, Flickr2K or any folder of pictures into training patches. Writes OUTPUT/{train,val}/X1 and
-X{scale} (image_0000.png, ...: patches in train, whole pictures in val) and OUTPUT/manifest.json. Official bicubic LR
-pictures are used where they are below ROOT, else LR is made by MATLAB's bicubic. An interrupted run continues when it
-is started again."""
+X{scale} (image_0000.png, ...: patches in train, whole pictures in val) and OUTPUT/manifest.json. With --val-count,
+DIV2K's own validation pictures, on which results are published, go whole to OUTPUT/test, so that nothing is chosen on
+them during training. Official bicubic LR pictures are used where they are below ROOT, else LR is made by MATLAB's
+bicubic. An interrupted run continues when it is started again."""
 _EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
 and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
 
@@ -30,8 +31,8 @@ def main(argv=None):
     options = {name: getattr(arguments, name) for name in ("scale", "patch_size", "stride", "val_count")}
     options = {"datasets": arguments.dataset, **options}
     sources, messages = find_sources(root, arguments.dataset, arguments.scale, arguments.val_count)
-    pairs = sources["train"] + sources["val"]
-    check_apart(output, {path.parent for pair in pairs for path in (pair.hr, pair.lr) if path})
+    files = {path for pairs in sources.values() for pair in pairs for path in (pair.hr, pair.lr) if path}
+    check_apart(output, {path.parent for path in files})
     check_ours(output)
     for message in messages:
         logging.getLogger(__name__).info(message)
@@ -58,8 +59,8 @@ def _parse(argv):
     parser.add_argument(
         "--val-count",
         type=int,
-        help="set so many pictures, the last by name, of each data set aside that has no validation pictures; by "
-        "default a tenth, from 1 to 10, or none if another of the data sets has validation pictures",
+        help="set so many training pictures, the last by name, of each data set aside for val; by default none, and "
+        "val is the data sets' own validation pictures, or, if none of them has any, a tenth, from 1 to 10",
     )
     parser.add_argument("--workers", type=int, default=_cores(), help="processes")
     parser.add_argument("--force", action="store_true", help="replace an output made with other options")

@@ -9,6 +9,7 @@ from src.errors import UserError
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"
 VERSION = 1
+SPLITS = ("train", "val", "test")  # an output without pictures to test on has no third
 
 
 def write_manifest(output, content):
@@ -50,11 +51,11 @@ def checked_sizes(split_folder, scale):
     """Return the HR size of every picture that the manifest says a split holds.
 
     Args:
-        split_folder: ``train`` or ``val`` of a preprocessed output.
+        split_folder: ``train``, ``val`` or ``test`` of a preprocessed output.
         scale: the scale that is wanted.
 
     Returns:
-        {stem: (height, width)} of the HR pictures, or None where there is no manifest.
+        {stem: (height, width)} of the HR pictures, or None where no manifest lists the split.
 
     Raises:
         UserError: the preprocessing is unfinished or was made for another scale.
@@ -62,7 +63,7 @@ def checked_sizes(split_folder, scale):
     split_folder = Path(split_folder)
     output = split_folder.parent
     manifest = read_manifest(output)
-    if manifest is None or split_folder.name not in ("train", "val"):
+    if manifest is None or split_folder.name not in SPLITS:
         return None
     if manifest["version"] != VERSION:
         raise UserError(
@@ -74,6 +75,8 @@ def checked_sizes(split_folder, scale):
     made_for = manifest["options"]["scale"]
     if made_for != scale:
         raise UserError(f"{output} was made for scale {made_for}, not {scale}: run div2k_preprocess.py --scale {scale}")
+    if split_folder.name not in manifest["splits"]:
+        return None
     return {
         image_name(number, manifest["digits"])[: -len(".png")]: tuple(source["tile"])
         for source in manifest["splits"][split_folder.name]["sources"]

@@ -5,8 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from src.dataset.manifest import VERSION, read_manifest, write_manifest
-from src.dataset.plan import SPLITS, same_plan
+from src.dataset.manifest import SPLITS, VERSION, read_manifest, write_manifest
+from src.dataset.plan import same_plan
 from src.dataset.tiles import PARTIAL, is_whole, output_paths
 from src.errors import UserError
 from src.folder_lock import LOCK_NAME
@@ -100,7 +100,7 @@ def _remove_partial(output, plan):
 
 
 def _folders(output, plan):
-    return [output / split / part for split in SPLITS for part in ("X1", f"X{plan['options']['scale']}")]
+    return [output / split / part for split in plan["splits"] for part in ("X1", f"X{plan['options']['scale']}")]
 
 
 def is_done(output, split, entry, plan):
@@ -117,6 +117,8 @@ def _clear(output):
             _remove(folder, _IMAGE)
             with contextlib.suppress(OSError):  # something else is in it
                 folder.rmdir()
+        with contextlib.suppress(OSError):  # the same, or there is none
+            (output / split).rmdir()
 
 
 def _remove(folder, pattern):

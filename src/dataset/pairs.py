@@ -27,16 +27,16 @@ def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
     """Find the pictures of a data set, and their LR partners where there are any.
 
     ``data`` may be a split written by ``div2k_preprocess.py`` (``X1``, ``X4``), such an output's root (then
-    ``split`` is taken), a folder with ``HR`` and perhaps ``LR``, or with ``x4/HR``, or a folder of pictures,
-    directly or in its subfolders. Partners have the same stem, less the usual endings: ``0801.png`` and
-    ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``.
+    ``split`` is taken; for ``test``, where there is none, ``val``), a folder with ``HR`` and perhaps ``LR``, or with
+    ``x4/HR``, or a folder of pictures, directly or in its subfolders. Partners have the same stem, less the usual
+    endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``.
 
     Args:
         data: folder; or else
         hr: folder of HR pictures, and
         lr: folder of their LR pictures; None if they are to be made.
         scale: integer factor between LR and HR.
-        split: which part of a preprocessed root is meant, ``"train"`` or ``"val"``.
+        split: which part of a preprocessed root is meant, ``"train"``, ``"val"`` or ``"test"``.
 
     Returns:
         list of :class:`Pair` in natural order (picture 2 before picture 10).
@@ -61,13 +61,20 @@ def find_folders(data, scale, split="val"):
         if low is None:
             raise UserError(f"{data} has X1 but no X{scale}: run div2k_preprocess.py with --scale {scale}")
         return high, low
-    if (part := child(data, split)) and child(part, "X1"):
-        return find_folders(part, scale, split)
+    for name in ("test", "val") if split == "test" else (split,):
+        if (part := child(data, name)) and child(part, "X1"):
+            return find_folders(part, scale, split)
     if high := child(data, "HR"):
         return high, child(data, "LR")
     if (part := child(data, f"x{scale}")) and child(part, "HR"):
         return find_folders(part, scale, split)
     return data, None
+
+
+def shared_pictures(pairs, others):
+    """Return those of ``pairs`` whose HR file, however its path is written, is the HR file of one of ``others``."""
+    files = {pair.hr.resolve() for pair in others}
+    return [pair for pair in pairs if pair.hr.resolve() in files]
 
 
 def load_pair(pair, scale):

@@ -3,8 +3,6 @@
 from src.dataset.pairs import fitting_size, header_sizes
 from src.errors import UserError
 
-SPLITS = ("train", "val")
-
 
 def tile_corners(height, width, patch_size, stride):
     """Return the (top, left) corners of the patches that cover a picture, row by row.
@@ -22,7 +20,7 @@ def make_plan(sources, root, options):
     """Read the headers of all pictures and give each one its range of output numbers.
 
     Args:
-        sources: {"train": pairs, "val": pairs}; see :func:`src.dataset.sources.find_sources`.
+        sources: {split: pairs}; see :func:`src.dataset.sources.find_sources`.
         root: folder that the pictures are named relative to.
         options: {"scale": …, "patch_size": …, "stride": …, …}, kept in the manifest.
 
@@ -37,9 +35,9 @@ def make_plan(sources, root, options):
         UserError: no picture of a split can be used.
     """
     splits = {}
-    for split in SPLITS:
+    for split, pairs in sources.items():
         entries, first = [], 0
-        for pair in sources[split]:
+        for pair in pairs:
             entries.append(_entry(pair, root, split, first, options))
             first += entries[-1]["count"]
         broken = [entry["error"] for entry in entries if entry["error"]]
@@ -53,15 +51,15 @@ def make_plan(sources, root, options):
 
 def same_plan(one, other):
     """Return whether two manifests stand for the same output: all but what happened while it was written."""
-    return all(one.get(key) == other.get(key) for key in ("options", "digits")) and all(
-        [_planned(entry) for entry in one["splits"][split]["sources"]]
-        == [_planned(entry) for entry in other["splits"][split]["sources"]]
-        for split in SPLITS
-    )
+    return _planned(one) == _planned(other)
 
 
-def _planned(entry):
-    return {key: value for key, value in entry.items() if key != "error"}
+def _planned(manifest):
+    splits = {
+        name: [{key: value for key, value in entry.items() if key != "error"} for entry in split["sources"]]
+        for name, split in manifest["splits"].items()
+    }
+    return manifest.get("options"), manifest.get("digits"), splits
 
 
 def _entry(pair, root, split, first, options):
@@ -74,7 +72,7 @@ def _entry(pair, root, split, first, options):
     except UserError as error:
         return entry | {"size": None, "tile": None, "first": first, "count": 0, "error": str(error)}
     patch_size = options["patch_size"]
-    if split == "val" or min(height, width) < patch_size:
+    if split != "train" or min(height, width) < patch_size:
         tile, count = [height, width], 1
     else:
         tile, count = [patch_size] * 2, len(tile_corners(height, width, patch_size, options["stride"]))

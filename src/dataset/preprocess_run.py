@@ -14,7 +14,6 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.dataset.output_folder import begin, finish, is_done, locked
-from src.dataset.plan import SPLITS
 from src.dataset.tiles import write_tiles
 from src.errors import UserError
 
@@ -25,7 +24,7 @@ def preprocess(sources, plan, output, workers=1, force=False):
     """Write the pictures of ``plan`` that are not there yet, then the finished manifest.
 
     Args:
-        sources: {"train": pairs, "val": pairs} that the plan was made of.
+        sources: {split: pairs} that the plan was made of.
         plan: see :func:`src.dataset.plan.make_plan`.
         output: Path of the folder to write to.
         workers: processes; 1 works in this one.
@@ -39,8 +38,8 @@ def preprocess(sources, plan, output, workers=1, force=False):
     """
     with locked(output), logging_redirect_tqdm():
         begin(output, plan, force)
-        for split in SPLITS:
-            for entry in plan["splits"][split]["sources"]:
+        for split in plan["splits"].values():
+            for entry in split["sources"]:
                 _report(entry)
         tasks = _tasks(sources, plan, output)
         results = _in_this_process(tasks) if workers == 1 else _in_processes(tasks, workers)
@@ -57,8 +56,8 @@ def _tasks(sources, plan, output):
     """Return [(entry, arguments of write_tiles)] of the sources whose pictures are not all there."""
     return [
         (entry, (pair, entry, output / split, plan["options"], plan["digits"]))
-        for split in SPLITS
-        for pair, entry in zip(sources[split], plan["splits"][split]["sources"], strict=True)
+        for split, pairs in sources.items()
+        for pair, entry in zip(pairs, plan["splits"][split]["sources"], strict=True)
         if entry["error"] is None and not is_done(output, split, entry, plan)
     ]
 

@@ -22,18 +22,19 @@ _LARGEST_VAL_COUNT = 10
 def find_sources(root, datasets, scale, val_count=None):
     """Find the pictures of the named data sets below ``root``.
 
-    A data set without validation pictures of its own gives its last ones by name.
+    A data set without validation pictures of its own gives its last ones by name. So does one that has some if
+    ``val_count`` asks for it: its own, on which results are published, are then the test's.
 
     Args:
         root: folder that holds the data sets.
         datasets: names out of ``DATASETS``, in the order in which their pictures are to come.
         scale: integer factor; LR pictures of other scales are not looked at.
-        val_count: pictures set aside from each data set without validation pictures; by default none
-            where another of ``datasets`` has some, else a tenth, at least 1 and at most 10.
+        val_count: training pictures set aside from each data set; 0 leaves a data set its own validation pictures,
+            as None does. By default none where one of ``datasets`` has some, else a tenth, at least 1 and at most 10.
 
     Returns:
-        {"train": [...], "val": [...]} of :class:`src.dataset.pairs.Pair`; and the list of messages about what was
-        set aside.
+        {"train": [...], "val": [...]} of :class:`src.dataset.pairs.Pair`, and "test" where there are pictures for it;
+        and the list of messages about what was set aside.
 
     Raises:
         UserError: a data set is not there or incomplete, or ``val_count`` leaves nothing to train on.
@@ -43,13 +44,19 @@ def find_sources(root, datasets, scale, val_count=None):
     has_val = any(splits["val"] for _, splits in found)
     result, messages = {"train": [], "val": []}, []
     for dataset, splits in found:
-        if not splits["val"]:
+        if splits["val"] and val_count:
+            splits = _set_aside(dataset, splits["train"], val_count) | {"test": splits["val"]}
+            messages.append(
+                f"{dataset}: the last {val_count} training pictures by name are set aside for validation, its own "
+                "validation pictures are kept for the test"
+            )
+        elif not splits["val"]:
             count = val_count if val_count is not None else 0 if has_val else _default_count(len(splits["train"]))
             splits = _set_aside(dataset, splits["train"], count)
             taken = f"the last {count} by name are set aside" if count else "all are trained on"
             messages.append(f"{dataset}: no validation pictures found, {taken}")
         for split, pairs in splits.items():
-            result[split] += pairs
+            result.setdefault(split, []).extend(pairs)
     return result, messages
 
 

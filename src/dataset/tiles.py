@@ -27,7 +27,7 @@ def write_tiles(pair, entry, split_folder, options, digits):
     Args:
         pair: the source.
         entry: its entry in the manifest.
-        split_folder: the output's ``train`` or ``val``; its X1 and X{scale} exist.
+        split_folder: the output's ``train``, ``val`` or ``test``; its X1 and X{scale} exist.
         options: the manifest's.
         digits: of the file numbers.
 

@@ -45,6 +45,13 @@ def test_stage_two_takes_the_encoder_that_stage_one_makes(path):
     check_encoder(config, stage_one.encoder, stage_one.data.scale, config.encoder.checkpoint)
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_a_benchmark_is_for_the_test_alone(path):
+    data = load_config(path).data
+    assert len({data.train, data.val, data.test}) == 3
+    assert bool(data.test) == ("lite" not in path.stem)  # the lite models' own pictures are no benchmark
+
+
 @pytest.mark.parametrize(
     ("name", "features", "blocks", "batch_size", "steps", "decay_every"),
     [

@@ -202,6 +202,13 @@ def test_dictionary_round_trip_through_json():
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
 
+def test_a_dictionary_from_before_a_setting_existed_gets_its_default():
+    before = config_to_dict(config_from_dict({"data": {"val": "pictures", "test": "others"}}))
+    del before["data"]["test"]
+    data = config_from_dict(before, where="old.ckpt").data
+    assert (data.val, data.test) == ("pictures", "")
+
+
 def test_a_dictionary_with_an_unknown_setting_names_its_source():
     with pytest.raises(UserError, match=r"model\.ckpt: unknown setting 'train\.lrr'"):
         config_from_dict({"train": {"lrr": 1}}, where="model.ckpt")

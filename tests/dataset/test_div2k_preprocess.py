@@ -69,6 +69,53 @@ def test_patches_in_train_and_whole_pictures_in_val(tmp_path, div2k, photo):
     assert np.array_equal(read_rgb(output / "val/X4/image_0000.png"), quarter(val))
 
 
+def test_what_is_set_aside_is_val_and_the_official_pictures_are_the_test(tmp_path, div2k, photo, capsys):
+    output = tmp_path / "out put"
+    assert run(div2k, output, "--val-count", "2") == 0
+    assert "test: 1 pictures from 1 source pictures" in capsys.readouterr().out
+    sources = {name: split["sources"] for name, split in read_manifest(output)["splits"].items()}
+    assert {name: [Path(source["name"]).stem for source in split] for name, split in sources.items()} == {
+        "train": ["0001", "0002"],
+        "val": ["0003", "0004"],
+        "test": ["0801"],
+    }
+    assert len(list((output / "train/X1").iterdir())) == 18
+    first, last = (read_rgb(output / f"val/X1/image_000{number}.png") for number in (0, 1))
+    assert np.array_equal(first, crops(photo, 3)[2]) and np.array_equal(last, photo[:32, :40])
+    assert np.array_equal(read_rgb(output / "val/X4/image_0000.png"), np.full((16, 20, 3), 2))  # the official LR
+    test = read_rgb(output / "test/X1/image_0000.png")
+    assert np.array_equal(test, photo[:64, :88])
+    assert np.array_equal(read_rgb(output / "test/X4/image_0000.png"), quarter(test))
+
+
+def test_the_test_pictures_are_what_an_output_without_val_count_validates_on(tmp_path, div2k):
+    run(div2k, tmp_path / "with", "--val-count", "1")
+    run(div2k, tmp_path / "without")
+    assert files(tmp_path / "with/test") == files(tmp_path / "without/val")
+    assert sorted(p.name for p in (tmp_path / "without").iterdir() if p.is_dir()) == ["train", "val"]
+
+
+def test_a_missing_test_picture_is_written_again(tmp_path, div2k):
+    output = tmp_path / "out"
+    run(div2k, output, "--val-count", "1")
+    expected = files(output)
+    (output / "test/X1/image_0000.png").unlink()
+    (output / "test/X4/image_0000.png.999.tmp").write_bytes(b"half a picture")
+    assert run(div2k, output, "--val-count", "1") == 0
+    assert files(output) == expected
+
+
+def test_force_takes_the_test_pictures_of_another_plan_away(tmp_path, div2k):
+    output = tmp_path / "out"
+    run(div2k, output, "--val-count", "1")
+    with pytest.raises(UserError, match="--force"):
+        run(div2k, output)
+    assert run(div2k, output, "--force") == 0
+    run(div2k, tmp_path / "fresh")
+    assert files(output) == files(tmp_path / "fresh")
+    assert not (output / "test").exists()
+
+
 def test_manifest(tmp_path, div2k):
     run(div2k, tmp_path / "out")
     manifest = read_manifest(tmp_path / "out")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.dataset.pairs import Pair, find_pairs, load_pair
+from src.dataset.pairs import Pair, find_pairs, load_pair, shared_pictures
 from src.errors import UserError
 from src.imaging.io import read_rgb
 from tests.dataset.pictures import crops, quarter, write_pictures
@@ -42,6 +42,20 @@ def test_the_split_of_a_preprocessed_root(tmp_path, pictures):
     write_split(tmp_path / "val", pictures[:1], "X1", "X4")
     assert len(find_pairs(tmp_path, scale=4)) == 1
     assert len(find_pairs(tmp_path, scale=4, split="train")) == 3
+    assert len(find_pairs(tmp_path, scale=4, split="test")) == 1  # val's, there is no test
+    write_split(tmp_path / "test", pictures[:2], "X1", "X4")
+    assert len(find_pairs(tmp_path, scale=4, split="test")) == 2
+    assert len(find_pairs(tmp_path, scale=4)) == 1
+
+
+def test_shared_pictures_are_the_same_files_not_the_same_names(tmp_path, pictures, monkeypatch):
+    write_pictures(tmp_path / "a ü", pictures)
+    write_pictures(tmp_path / "b", pictures)
+    (tmp_path / "link").symlink_to(tmp_path / "a ü")
+    monkeypatch.chdir(tmp_path)
+    pairs = find_pairs(tmp_path / "a ü")
+    assert shared_pictures(pairs, find_pairs("link")[1:]) == pairs[1:]
+    assert shared_pictures(pairs, find_pairs("b")) == []
 
 
 def test_hr_without_lr_and_plain_pictures(tmp_path, pictures):

@@ -240,6 +240,16 @@ def test_a_manifest_that_does_not_fit(prepared, change, message):
         PatchPairs(folder, scale=4, patch_size=32)
 
 
+def test_the_test_split_is_checked_like_the_others_and_a_folder_of_its_name_is_not(prepared):
+    folder, manifest = prepared
+    (folder / "train").rename(folder / "test")
+    assert len(PatchPairs(folder / "test", scale=4, patch_size=16)) == 3  # the manifest does not know it
+    listed = manifest["splits"]["train"]["sources"]
+    write_manifest(folder, manifest | {"splits": {"test": {"files": 2, "sources": listed[:2]}}})
+    with pytest.raises(UserError, match=r"image_000[23]\.png is not in the manifest"):
+        PatchPairs(folder / "test", scale=4, patch_size=16)
+
+
 def test_a_damaged_manifest(prepared):
     folder, _ = prepared
     (folder / "manifest.json").write_text("{")

@@ -77,6 +77,16 @@ def test_same_plan_ignores_only_what_happened(tmp_path, sources):
     assert not same_plan(plan, other)
 
 
+def test_only_training_pictures_are_cut_and_a_split_more_is_another_plan(tmp_path, sources):
+    plan = make_plan(sources, tmp_path, OPTIONS)
+    tested = make_plan(sources | {"test": sources["train"][:1]}, tmp_path, OPTIONS)
+    assert list(tested["splits"]) == ["train", "val", "test"]
+    (entry,) = tested["splits"]["test"]["sources"]
+    assert (entry["tile"], entry["first"], entry["count"]) == ([64, 88], 0, 1)
+    assert list(plan["splits"]) == ["train", "val"]
+    assert not same_plan(plan, tested) and not same_plan(tested, plan)
+
+
 def test_nothing_that_can_be_used(tmp_path, photo):
     path = write_pictures(tmp_path, [photo[:3, :3]]) / "0001.png"
     with pytest.raises(UserError, match=r"none of the 1 .*0001\.png"):

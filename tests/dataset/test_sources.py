@@ -88,6 +88,35 @@ def test_df2k_validates_on_div2k(tmp_path, official):
     assert names(sources["val"]) == ["0801", "0802", "0803"]
 
 
+def test_official_validation_pictures_are_the_test_where_others_are_set_aside(tmp_path, official):
+    official(tmp_path / "DIV2K_train_HR")
+    official(tmp_path / "DIV2K_train_LR_bicubic/X4", lr=True)
+    official(tmp_path / "DIV2K_valid_HR", first=801)
+    official(tmp_path / "Flickr2K_HR", first=5)
+    sources, messages = find_sources(tmp_path, ["div2k", "flickr2k"], 4, val_count=1)
+    found = {split: names(pairs) for split, pairs in sources.items()}
+    assert found == {
+        "train": ["0001", "0002", "0005", "0006"],
+        "val": ["0003", "0007"],
+        "test": ["0801", "0802", "0803"],
+    }
+    assert sources["val"][0].lr.name == "0003x4.png"
+    assert messages == [
+        "div2k: the last 1 training pictures by name are set aside for validation, its own validation pictures are "
+        "kept for the test",
+        "flickr2k: no validation pictures found, the last 1 by name are set aside",
+    ]
+
+
+@pytest.mark.parametrize("val_count", [None, 0])
+def test_official_validation_pictures_stay_where_none_are_set_aside(tmp_path, official, val_count):
+    official(tmp_path / "DIV2K_train_HR")
+    official(tmp_path / "DIV2K_valid_HR", first=801)
+    sources, messages = find_sources(tmp_path, ["div2k"], 4, val_count)
+    assert {split: len(pairs) for split, pairs in sources.items()} == {"train": 3, "val": 3}
+    assert messages == []
+
+
 def test_any_folder(tmp_path, official):
     official(tmp_path / "plain")
     official(tmp_path / "pairs/HR")
@@ -106,5 +135,9 @@ def test_what_is_not_there(tmp_path, dataset):
 
 @pytest.mark.parametrize("count", [3, 4, -1])
 def test_val_count_that_leaves_nothing(tmp_path, official, count):
+    official(tmp_path / "DIV2K_train_HR")
     with pytest.raises(UserError, match="has 3 pictures"):
-        find_sources(official(tmp_path), ["folder"], 4, val_count=count)
+        find_sources(tmp_path / "DIV2K_train_HR", ["folder"], 4, val_count=count)
+    official(tmp_path / "DIV2K_valid_HR", first=801)
+    with pytest.raises(UserError, match="div2k has 3 pictures"):
+        find_sources(tmp_path, ["div2k"], 4, val_count=count)

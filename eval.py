@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from src.command import add_device, parser, run
+from src.tracking import add_wandb
 
 SETTINGS = ("protocol", "sampler", "steps", "temperature")  # flags that stand for eval.NAME=VALUE
 
@@ -20,7 +21,7 @@ def arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", default=[], metavar="W", help="one or more models of one scale")
     p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint")
-    p.add_argument("--data", metavar="DIR", help="pictures: X1 and X4, HR and LR, or HR alone; by default data.val")
+    p.add_argument("--data", metavar="DIR", help="pictures: X1 + X4, HR + LR, or HR alone; else data.test or data.val")
     p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
     p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default made by MATLAB's bicubic")
     p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="for bicubic alone; else the checkpoint's")
@@ -34,8 +35,9 @@ def arguments():
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
+    add_wandb(p, "DIR")
     add_device(p)
-    p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.val=DIR")
+    p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.test=DIR")
     args = p.parse_intermixed_args()
     if not 0 <= args.seed < 2**63:
         p.error(f"argument --seed: expected a number from 0 to 2^63 - 1, got {args.seed}")
@@ -51,27 +53,26 @@ def main():
     """Evaluate as the command line says."""
     args = arguments()
     from src import build_evaluation as evaluation
-    from src.dataset.pairs import find_pairs
+    from src import build_tracking as tracking
     from src.metrics.report import as_table, prepare_folder, write_report
 
     output = prepare_folder(args.output)
     models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device)
     config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
     scale = evaluation.common_scale(models, args.scale, config.data.scale)
-    data = args.data if args.data or args.hr or args.lr else config.data.val
-    pairs = find_pairs(data, args.hr, args.lr, scale)
-    report = evaluation.score_pictures(
-        models,
-        pairs,
-        protocol=config.eval.protocol,
-        scale=scale,
-        seed=args.seed,
-        lpips=evaluation.lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device),
-        pictures_folder=output / "pictures" if args.save_pictures else None,
-    )
-    about = evaluation.describe(models, data=data or args.hr, seed=args.seed)
-    print(as_table(report, about))
-    write_report(report, about, output)
+    data, pairs = evaluation.find_pictures(models, config, scale, args.data, args.hr, args.lr)
+    about = evaluation.describe(models, data=data, seed=args.seed)
+    measure = {"protocol": config.eval.protocol, "scale": scale}
+    lpips = evaluation.lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device)
+    with tracking.evaluation_tracker(output, args.wandb, args.wandb_project, about=about, **measure) as tracker:
+        report = evaluation.score_pictures(
+            models, pairs, seed=args.seed, lpips=lpips, **measure,
+            pictures_folder=output / "pictures" if args.save_pictures else None,
+            keep=tracking.EvaluationPictures(tracker, pairs, len(about["methods"]), scale),
+        )  # fmt: skip
+        print(as_table(report, about))
+        write_report(report, about, output)
+        tracking.track_report(tracker, report)
     logging.info("written %s and metrics.csv", output / "metrics.json")
 
 

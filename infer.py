@@ -2,6 +2,7 @@
 """Upscale a picture or a folder of pictures with a checkpoint or an exported MindIR model."""
 
 from src.command import add_device, parser, run
+from src.tracking import add_wandb
 
 
 def arguments():
@@ -18,6 +19,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_wandb(p, "runs/infer")
     add_device(p)
     return p.parse_args()
 
@@ -35,17 +37,25 @@ def main():
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from src.build import load_upscaler
+    from src.build_tracking import InferenceLog, inference_tracker
 
     upscaler = load_upscaler(args.checkpoint or args.model, args.device)
     sampling = {"sampler": args.sampler, "steps": args.steps, "temperature": args.temperature}
     upscaler.check(**sampling)
 
-    def done(job):
+    tracker = inference_tracker(
+        args.wandb, args.wandb_project, model=args.checkpoint or args.model, upscaler=upscaler, sampling=sampling,
+        seed=args.seed, batch=args.batch,
+    )  # fmt: skip
+    log = InferenceLog(tracker)
+
+    def done(job, lr, sr):
+        log(job, lr, sr)
         for path in (job.result, job.comparison)[: 1 + args.compare]:
             tqdm.write(str(path))  # on stdout, past the bar
         bar.update()
 
-    with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
+    with tracker, logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
         upscale_files(
             upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, done=done, **sampling,
             callback=lambda k, *_: bar.set_postfix_str(f"step {k + 1}"),

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from src.config.loader import load_config, with_overrides
 from src.config.schema import Config
 from src.config.validate import check
-from src.dataset.pairs import fitting_size, header_sizes, load_pair
+from src.dataset.pairs import find_pairs, fitting_size, header_sizes, load_pair, shared_pictures
 from src.errors import UserError
 from src.imaging.io import write_image
 from src.metrics.evaluate import BASELINE, evaluate, picture_seed
@@ -53,22 +53,26 @@ class Model:
 
 
 def settings_for(config, config_file=None, overrides=()):
-    """Return a configuration with this command line's ``eval`` settings and ``data.val``.
+    """Return a configuration with this command line's ``eval`` settings, ``data.val`` and ``data.test``.
 
     Args:
         config: the Config that a checkpoint carries; None without a checkpoint.
-        config_file: a YAML file whose ``eval`` settings and ``data.val`` hold instead.
-        overrides: ``key=value`` texts on top; only ``eval.*`` and ``data.val`` mean something here.
+        config_file: a YAML file whose ``eval`` settings, ``data.val`` and ``data.test`` hold instead.
+        overrides: ``key=value`` texts on top; only ``eval.*`` and ``data.test`` mean something here, and ``data.val``
+            where ``data.test`` is empty.
 
     Raises:
         UserError: a setting is unknown, wrong, or without effect here.
     """
     for override in overrides:
-        if not override.startswith(("eval.", "data.val=")):
-            raise UserError(f"'{override}' has no effect on an evaluation: change data.val=DIR or eval.NAME=VALUE")
+        if not override.startswith(("eval.", "data.val=", "data.test=")):
+            raise UserError(f"'{override}' has no effect on an evaluation: change data.test=DIR or eval.NAME=VALUE")
     given = load_config(config_file, overrides) if config_file else with_overrides(config or Config(), overrides)
+    for override in overrides:
+        if given.data.test and override.startswith("data.val="):
+            raise UserError(f"'{override}' has no effect where data.test is '{given.data.test}': change data.test=DIR")
     if config:
-        data = dataclasses.replace(config.data, val=given.data.val)
+        data = dataclasses.replace(config.data, val=given.data.val, test=given.data.test)
         given = dataclasses.replace(config, eval=given.eval, data=data)
     check(given)
     return given
@@ -116,6 +120,46 @@ def common_scale(models, wanted=None, default=4):
     return scale
 
 
+def find_pictures(models, config, scale, data=None, hr=None, lr=None):
+    """Find the pictures to score; say so where a model was validated on some of them while it was trained.
+
+    Args:
+        models: from :func:`load_models`.
+        config: the settings whose ``data.test``, or else ``data.val``, is taken where no folder is named.
+        scale, data, hr, lr: see :func:`src.dataset.pairs.find_pairs`; of a preprocessed root the test pictures are
+            taken.
+
+    Returns:
+        the folder, for the report; and the list of :class:`src.dataset.pairs.Pair`.
+
+    Raises:
+        UserError: a folder is missing or holds no picture, or a picture has no partner.
+    """
+    split = "test"
+    if not (data or hr or lr):
+        data, split = (config.data.test, "test") if config.data.test else (config.data.val, "val")
+        if not Path(data).exists():
+            raise UserError(
+                f"expected the pictures to score in data.{split}, but {data} does not exist: name others with --data"
+                + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
+            )
+    pairs = find_pairs(data, hr, lr, scale, split)
+    found = {model.name: len(_validated_on(model.upscaler.config.data, pairs)) for model in models}
+    seen = ", ".join(f"{name} was validated on {count}" for name, count in found.items() if count)
+    if seen:
+        logging.info("of the %d pictures, %s: to test on others, name them with --data", len(pairs), seen)
+    return data or hr, pairs
+
+
+def _validated_on(data, pairs):
+    """Return those of ``pairs`` that training with the settings ``data`` looked at in its validations."""
+    try:
+        validation = find_pairs(data.val, scale=data.scale)
+    except (UserError, OSError):  # they are not on this machine
+        return []
+    return shared_pictures(pairs, validation[: data.val_pictures or None])
+
+
 def lpips_distance(net, location=None, download=False, device=None):
     """Return the LPIPS distance, or None for ``"none"`` and where the cache folder has no weights.
 
@@ -137,7 +181,7 @@ def lpips_distance(net, location=None, download=False, device=None):
     return load_lpips(net, paths, read_torch)
 
 
-def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures_folder=None):
+def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures_folder=None, keep=None):
     """Upscale and score pictures, with a progress bar.
 
     Args:
@@ -146,6 +190,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
         protocol, scale, lpips: see :func:`src.metrics.evaluate.evaluate`.
         seed: the run's seed, from 0.
         pictures_folder: where the results are written as METHOD/PICTURE.png; None keeps none.
+        keep: called with (picture's name, method, sr) for each result as well.
 
     Returns:
         :class:`src.metrics.evaluate.Report`.
@@ -157,8 +202,11 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
     for pair in pairs:
         fitting_size(pair, *header_sizes(pair), scale)
 
-    def write(name, method, sr):
-        write_image(Path(pictures_folder) / method / f"{name}.png", sr)
+    def kept(name, method, sr):
+        if pictures_folder:
+            write_image(Path(pictures_folder) / method / f"{name}.png", sr)
+        if keep:
+            keep(name, method, sr)
 
     steps = 1 + sum(model.sampling().get("steps", 1) for model in models)  # bicubic counts as one
     with tqdm(total=len(pairs) * steps, desc="evaluating", unit="step") as bar:
@@ -172,7 +220,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
             scale=scale,
             lpips=lpips,
             progress=lambda name: bar.update(),
-            keep=write if pictures_folder else None,
+            keep=kept,
         )
 
 

@@ -1,5 +1,6 @@
 """What every test may use: the repository on the import path, mindspore's environment, and real pictures."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -51,3 +52,20 @@ def tiny_checkpoints(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("checkpoints")
     return {name: tiny.save_untrained(folder / f"{name}.ckpt", tiny.config(name)) for name in ("rrdb", "srdiff")}
+
+
+@pytest.fixture
+def wandb(monkeypatch, tmp_path):
+    """Return the package wandb in a process that nobody has logged in from; skip where it is not installed."""
+    package = pytest.importorskip("wandb")
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name in ("WANDB_ERROR_REPORTING", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, "")  # so that monkeypatch takes back what a run sets
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NETRC", str(home / ".netrc"))
+    yield package
+    package.teardown()

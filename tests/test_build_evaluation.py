@@ -50,6 +50,23 @@ def test_overrides_come_last(yaml_file):
     assert settings.data.val == "other pictures"
 
 
+def test_the_test_pictures_come_from_where_the_validation_pictures_do(yaml_file):
+    config = Config(data=DataConfig(val="seen", test="benchmark"))
+    assert settings_for(config).data == config.data
+    assert settings_for(config, None, ["data.test=others"]).data.test == "others"
+    of_file = settings_for(config, yaml_file).data
+    assert (of_file.val, of_file.test) == ("pictures", "")
+    yaml_file.write_text("data: {test: benchmark 2}\n")
+    assert settings_for(config, yaml_file).data.test == "benchmark 2"
+
+
+def test_validation_pictures_that_would_not_be_scored_are_refused():
+    config = Config(data=DataConfig(test="benchmark"))
+    with pytest.raises(UserError, match="'data.val=x' has no effect where data.test is 'benchmark'"):
+        settings_for(config, None, ["data.val=x"])
+    assert settings_for(config, None, ["data.val=x", "data.test="]).data.val == "x"
+
+
 def test_without_a_checkpoint_the_file_gives_everything(yaml_file):
     assert settings_for(None, yaml_file).data == DataConfig(val="pictures", scale=2)
     assert settings_for(None) == Config()

@@ -16,6 +16,8 @@ from src.config.schema import Config, DataConfig, EvalConfig
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
+from src.imaging.strip import strip
+from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,9 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 class Nearest:
     """An upscaler that repeats pixels, and remembers how it was asked."""
 
-    def __init__(self, scale=2, system="srdiff", name="nearest", **settings):
+    def __init__(self, scale=2, system="srdiff", name="nearest", data=None, **settings):
         self.scale = scale
-        self.config = Config(name=name, system=system, data=DataConfig(scale=scale), eval=EvalConfig(**settings))
+        data = DataConfig(scale=scale, **(data or {}))
+        self.config = Config(name=name, system=system, data=data, eval=EvalConfig(**settings))
         self.calls = []
 
     def upscale(self, pictures, seeds=None, callback=None, **options):
@@ -162,6 +165,55 @@ def test_overrides_may_follow_the_checkpoint(evaluate, data, checkpoints):
     assert metrics("runs/eval")["data"] == str(data)
 
 
+def test_the_test_pictures_are_scored_and_without_them_those_for_validation(evaluate, data, checkpoints, tmp_path):
+    write_image(tmp_path / "test" / "unseen.png", read_rgb(data / "HR" / "img_1.png"))
+    folders = {"val": str(data), "test": str(tmp_path / "test")}
+    checkpoints.update({"new.ckpt": Nearest(data=folders), "old.ckpt": Nearest(data={"val": str(data)})})
+    for arguments, scored in (
+        (["new.ckpt"], folders["test"]),
+        (["new.ckpt", "data.test="], folders["val"]),
+        (["old.ckpt"], folders["val"]),
+        (["old.ckpt", f"data.test={folders['test']}"], folders["test"]),
+        (["new.ckpt", "--data", folders["val"]], folders["val"]),
+    ):
+        assert evaluate("--checkpoint", *arguments, "--output", "out", "--lpips", "none")[0] == 0
+        assert metrics("out")["data"] == scored
+        assert len(metrics("out")["pictures"]) == (1 if scored == folders["test"] else 2)
+
+
+def test_of_a_preprocessed_root_the_test_pictures_are_scored(evaluate, data, checkpoints, tmp_path):
+    for split, numbers in (("val", (0, 1)), ("test", (0,))):
+        for part, folder in (("X1", "HR"), ("X2", "LR")):
+            for number in numbers:
+                picture = read_rgb(data / folder / f"img_{number}.png")
+                write_image(tmp_path / "root" / split / part / f"image_{number}.png", picture)
+    checkpoints["w.ckpt"] = Nearest(data={"val": str(tmp_path / "root")})
+    assert evaluate("--data", tmp_path / "root", "--scale", 2, "--output", "out", "--lpips", "none")[0] == 0
+    assert len(metrics("out")["pictures"]) == 1
+    assert evaluate("--checkpoint", "w.ckpt", "--output", "out", "--lpips", "none")[0] == 0
+    assert len(metrics("out")["pictures"]) == 2  # what validation looked at
+
+
+def test_pictures_that_a_model_was_validated_on_are_told(evaluate, data, checkpoints, tmp_path, caplog):
+    caplog.set_level("INFO")
+    absent = str(tmp_path / "absent")
+    checkpoints.update(
+        {
+            "a.ckpt": Nearest(name="a", data={"val": str(data)}),
+            "b.ckpt": Nearest(name="b", data={"val": str(data), "val_pictures": 1}),
+            "c.ckpt": Nearest(name="c", data={"val": absent}),
+        }
+    )
+    told = "of the 2 pictures, a was validated on 2, b was validated on 1: to test on others"
+    for pictures in (["--data", data], ["--hr", data / "HR"]):
+        evaluate("--checkpoint", "a.ckpt", "b.ckpt", "c.ckpt", *pictures, "--lpips", "none")
+        assert [message.startswith(told) for message in caplog.messages if "validated" in message] == [True]
+        caplog.clear()
+    write_image(tmp_path / "test" / "img_0.png", read_rgb(data / "HR" / "img_0.png"))
+    evaluate("--checkpoint", "a.ckpt", "c.ckpt", "--data", tmp_path / "test", "--lpips", "none")
+    assert not [message for message in caplog.messages if "validated" in message]
+
+
 def test_pictures_are_saved_on_demand(evaluate, data, checkpoints):
     checkpoints["w.ckpt"] = Nearest()
     evaluate("--checkpoint", "w.ckpt", "--data", data, "--output", "out", "--save-pictures")
@@ -219,12 +271,63 @@ def test_a_broken_picture_is_told_before_the_first_is_upscaled(evaluate, data, c
     assert checkpoints["w.ckpt"].calls == []
 
 
+def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoints, wandb):
+    checkpoints["runs/net/w.ckpt"] = Nearest(protocol="y", steps=20, temperature=0.5)
+    arguments = ["--checkpoint", "runs/net/w.ckpt", "--data", data, "--seed", 5, "--output", "out", "--lpips", "none"]
+    status, out, _ = evaluate(*arguments, "--wandb", "offline", "--wandb-project", "my project")
+    assert status == 0 and out.startswith("protocol y ")
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "metrics.csv",
+        "metrics.json",
+        "wandb",
+        "wandb_id.txt",
+    ]
+    run = wandb_files.read(Path("out"))
+    assert (run["run"].project, run["run"].display_name, run["run"].job_type) == ("my project", "eval nearest", "eval")
+    sampling = {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
+    about = {"protocol": "y", "scale": 2, "seed": 5, "data": "/".join(data.parts[-2:])}
+    about["methods"] = {"bicubic": {}, "nearest": {"checkpoint": "net/w.ckpt", "system": "srdiff", **sampling}}
+    assert {name: run["config"][name] for name in about} == about
+    assert run["exit"] == 0
+    logged = run["history"][0]
+    report = metrics("out")
+    for method, means in report["mean"].items():
+        for metric in ("psnr", "ssim", "lr_psnr"):
+            assert logged[f"{method}/{metric}"] == means[metric]
+        assert f"{method}/lpips" not in logged
+    table = json.loads((run["files"] / logged["scores"]["path"]).read_text())
+    assert table["columns"] == ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr"]
+    assert table["data"] == [
+        [picture["name"], method, *picture[method].values()]
+        for picture in report["pictures"]
+        for method in report["mean"]
+    ]
+    for name in ("img_0", "img_1"):
+        lr, hr = read_rgb(data / "LR" / f"{name}.png"), read_rgb(data / "HR" / f"{name}.png")
+        picture = read_rgb(run["files"] / logged[f"pictures/{name}"]["path"])
+        np.testing.assert_array_equal(picture, strip(lr, imresize(lr, 2), lr.repeat(2, 0).repeat(2, 1), hr))
+
+
+def test_wandb_gets_few_pictures_and_hears_of_a_failure(evaluate, data, checkpoints, wandb, monkeypatch):
+    monkeypatch.setattr("src.build_tracking.EVALUATION_PICTURES", 1)
+    assert evaluate("--data", data, "--scale", 2, "--lpips", "none", "--wandb", "offline")[0] == 0
+    logged = wandb_files.read(Path("runs/eval"))["history"][0]
+    assert [name for name in logged if name.startswith("pictures/")] == ["pictures/img_0"]
+    monkeypatch.setattr(Nearest, "upscale", lambda self, pictures, **options: pictures)
+    checkpoints["w.ckpt"] = Nearest()
+    status, _, err = evaluate("--checkpoint", "w.ckpt", "--data", data, "--output", "out", "--wandb", "offline")
+    assert status == 2 and "nearest made" in last_line(err)
+    assert wandb_files.read(Path("out"))["exit"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--data", "nowhere"], "nowhere does not exist"),
         (["--data", "empty"], "no pictures in empty"),
         ([], "data/df2k/val does not exist"),
+        (["data.test=data/mine/test"], "data/mine/test does not exist: name others with --data, or make these with"),
+        (["--lr", "{data}"], "name the pictures by one of"),
         (["--data", "{data}", "--hr", "{data}"], "name the pictures by one of"),
         (["--data", "{data}", "--scale", "4"], "should be 12×10"),
         (["--data", "{data}", "--checkpoint", "nowhere.ckpt"], "no model at nowhere.ckpt"),

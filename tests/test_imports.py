@@ -43,6 +43,10 @@ PARTS = {  # part: the other parts that it may import
     "folder_lock": set(),
     "interrupts": set(),
     "runtime": set(),
+    "launcher": set(),
+    "event_files": set(),
+    "wandb_run": set(),
+    "tracking": {"event_files", "wandb_run"},
     "command": {"runtime"},
 }
 BUILD = {part_of(module) for module in MODULES if part_of(module).startswith("build")}  # may import everything
@@ -60,6 +64,10 @@ WITHOUT_MINDSPORE = (
     "src.atomic_file",
     "src.folder_lock",
     "src.interrupts",
+    "src.launcher",
+    "src.event_files",
+    "src.wandb_run",
+    "src.tracking",
 )
 
 

@@ -1,7 +1,9 @@
 """infer.py from its command line."""
 
 import functools
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +11,8 @@ import infer
 from src.build import load_upscaler
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
-from tests import tiny
+from src.imaging.strip import strip
+from tests import tiny, wandb_files
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,39 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(co
         command("--input", folder, "--output", tmp_path / "file" / "out")
     with pytest.raises(UserError, match="would overwrite"):
         command("--input", folder, "--output", folder)
+
+
+def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_checkpoints, monkeypatch):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setattr("src.build_tracking.INFERENCE_PICTURES", 2)
+    out = tmp_path / "out"
+    printed = command("--input", folder, "--output", out, "--seed", 7, "--temperature", 0.5, "--wandb", "offline")
+    assert printed == [str(out / f"{stem}.png") for stem in ("a", "b é", "c")]
+    run = wandb_files.read(Path("runs/infer"))
+    config = tiny.config("srdiff")
+    assert (run["run"].project, run["run"].job_type, run["exit"]) == ("mindspore-sr", "infer", 0)
+    about = {"sampler": config.eval.sampler, "steps": 2, "temperature": 0.5, "seed": 7, "batch": 4, "scale": 4}
+    about |= {"system": "srdiff", "model": "/".join(tiny_checkpoints["srdiff"].parts[-2:])}
+    assert {name: run["config"][name] for name in about} == about
+    assert list(run["history"]) == [1, 2, 3]
+    assert all(
+        row["infer/seconds_per_picture"] > 0 < row["infer/megapixels_per_second"] for row in run["history"].values()
+    )
+    pictures = {name: entry for row in run["history"].values() for name, entry in row.items() if "pictures/" in name}
+    assert list(pictures) == ["pictures/a", "pictures/b é"]
+    for stem in ("a", "b é"):
+        logged = read_rgb(run["files"] / pictures[f"pictures/{stem}"]["path"])
+        np.testing.assert_array_equal(logged, strip(read_rgb(folder / f"{stem}.png"), read_rgb(out / f"{stem}.png")))
+
+
+def test_wandb_and_a_model_that_does_not_sample(command, folder, tmp_path, wandb, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("src.build_tracking.LONGEST", 10)
+    command("--input", folder / "a.png", "--output", "x.png", "--wandb", "offline", system="rrdb")
+    run = wandb_files.read(Path("runs/infer"))
+    assert run["config"]["system"] == "rrdb" and "sampler" not in run["config"]
+    assert max(read_rgb(run["files"] / run["history"][1]["pictures/x"]["path"]).shape) == 10
 
 
 def test_one_model_is_needed(folder, tmp_path):

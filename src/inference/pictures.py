@@ -102,7 +102,7 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, done=None, 
         batch: the most pictures upscaled together.
         seed: of the noise.
         compare: also write LR | bicubic | SR side by side.
-        done: called with each :class:`Job` whose result has been written.
+        done: called with (job, lr, sr) for each :class:`Job` whose result has been written; the pictures are uint8 RGB.
         sampling: options of ``Upscaler.upscale``.
 
     Raises:
@@ -117,7 +117,7 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, done=None, 
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
             if done:
-                done(job)
+                done(job, picture.rgb, sr)
     if broken:
         first = str(broken[0])
         raise UserError(

@@ -171,10 +171,15 @@ def test_pictures_of_one_size_go_together(save, tmp_path):
     for number, size in enumerate([(6, 5), (6, 5), (6, 5), (4, 5), (6, 5), (1, 1)]):
         save(f"{number}.png", size=size)
     done = []
-    results, upscaler = upscaled(tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, done=done.append)
+    results, upscaler = upscaled(
+        tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, done=lambda *result: done.append(result)
+    )
     assert [shapes for shapes, *_ in upscaler.batches] == [[(5, 6)] * 2, [(5, 6)], [(5, 4)], [(5, 6)], [(1, 1)]]
     assert all(seeds == [7] * len(shapes) and options == {"steps": 3} for shapes, seeds, options in upscaler.batches)
-    assert [job.result for job in done] == results and all(path.is_file() for path in results)
+    assert [job.result for job, *_ in done] == results and all(path.is_file() for path in results)
+    for job, lr, sr in done:
+        np.testing.assert_array_equal(lr, read_image(job.source).rgb)
+        np.testing.assert_array_equal(sr, read_image(job.result).rgb)
 
 
 def test_a_broken_picture_does_not_stop_the_others(save, tmp_path, caplog):
@@ -183,7 +188,7 @@ def test_a_broken_picture_does_not_stop_the_others(save, tmp_path, caplog):
     (tmp_path / "in é" / "b.png").write_bytes(b"no picture")
     done = []
     with pytest.raises(UserError, match="1 of 3 pictures could not be read: cannot read .*b.png"):
-        upscaled(tmp_path / "in é", tmp_path / "out", done=done.append)
+        upscaled(tmp_path / "in é", tmp_path / "out", done=lambda job, lr, sr: done.append(job))
     assert [job.source.name for job in done] == ["a.png", "c.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train one stage: the RRDB encoder (configs/rrdb_*.yaml), then SRDiff (configs/srdiff_*.yaml)."""
 
-from src.command import add_device, parser, run
+from src.command import add_device, parser, quieten, run
 
 
 def arguments():
@@ -30,13 +30,20 @@ def main():
     check(config)
     from src.runtime import select_device
 
-    select_device(args.device)
-    from src.build_training import dry_run, run_training
+    device = select_device(args.device)
+    from src.training.distributed import join
 
+    world = join(device)
+    if not world.is_first:
+        quieten()
     if args.dry_run:
+        from src.build_training import dry_run
+
         print("\n".join(dry_run(config)))
     else:
-        run_training(config, args.output or f"runs/{config.name}", args.resume)
+        from src.build_run import run_training
+
+        run_training(config, args.output or f"runs/{config.name}", args.resume, world)
 
 
 if __name__ == "__main__":

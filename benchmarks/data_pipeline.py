@@ -52,8 +52,7 @@ def measure(data, arguments, cached, noise_steps, workers):
     batches = training_batches(
         patches,
         batch_size=arguments.batch_size,
-        first_step=0,
-        last_step=steps,
+        batches=steps,
         workers=workers,
         prefetch=prefetch,
         noise_steps=noise_steps,

@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import os
+import re
 from pathlib import Path
 
 from src.errors import UserError
+
+_TEMPORARY = re.compile(r"\..*\.\d+\.tmp(\.\w+)?")  # what replacing() calls them
 
 
 @contextlib.contextmanager
@@ -28,14 +31,34 @@ def replacing(path, what="file"):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
+        flush(temporary)
         os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # some network file systems cannot, and the file itself is whole
+            flush(path.parent)
     except OSError as error:
         raise UserError(_explain(error, path, what)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def flush(path):
+    """Wait until a file, or a folder's list of names, is on the disk and would survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that processes left in a folder when they were killed.
+
+    Only for a folder that is locked (``src.folder_lock``): another process may be writing otherwise.
+    """
+    for path in Path(folder).glob(".*.tmp*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path, text, what="file"):

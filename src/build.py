@@ -122,14 +122,20 @@ def export_graphs(config, model, size=(None, None, None)):
     return {"encode": (Encode(model), [lr]), "step": (Forward(model), step_inputs)}
 
 
-def load_model(path):
-    """Read a checkpoint; return its configuration and its network with the weights loaded."""
+def load_model(path, ema=True):
+    """Read a checkpoint; return its configuration and its network with the weights loaded.
+
+    Args:
+        path: the file.
+        ema: of a training run's checkpoint, which holds both, take the moving average of the weights, else the
+            weights themselves. A finished model has only the average.
+    """
     from src.training.checkpoints import load_checkpoint, load_into
 
     checkpoint = load_checkpoint(path)
     config = config_of(checkpoint)
     model = build_model(config)
-    load_into(model, checkpoint.arrays, path)
+    load_into(model, checkpoint.model_arrays(ema), path)
     return config, model
 
 
@@ -147,13 +153,14 @@ def config_json(config):
     return json.dumps(config_to_dict(config))
 
 
-def load_upscaler(path, device=None, graph=True):
+def load_upscaler(path, device=None, graph=True, ema=True):
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``).
 
     Args:
         path: the file.
         device: "Ascend", "GPU", "CPU", or None for the first that works.
         graph: graph mode, else PyNative mode.
+        ema: see :func:`load_model`.
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -173,5 +180,5 @@ def load_upscaler(path, device=None, graph=True):
         settings, networks = load_mindir(path)
         config = config_from_dict(settings, f"the configuration of {path}")
         return build_upscaler(config, networks)
-    config, model = load_model(path)
+    config, model = load_model(path, ema)
     return build_upscaler(config, networks_of(config, model))

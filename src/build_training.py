@@ -1,24 +1,14 @@
-"""From a configuration to a training run."""
+"""From a configuration to a training run's objects."""
 
 import logging
 import resource
 import sys
 import time
-from functools import partial
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from tqdm.contrib.logging import logging_redirect_tqdm
-
-from src.build import (
-    build_loss,
-    build_model,
-    build_upscaler,
-    config_json,
-    config_of,
-    networks_of,
-)
-from src.config.loader import config_to_dict, dump_yaml
+from src.build import build_loss, build_model, config_of, networks_of
+from src.build_validation import Validation
 from src.config.validate import check_encoder
 from src.errors import UserError
 
@@ -28,115 +18,185 @@ class Training:
 
     Args:
         config: a checked ``Config``.
+        world: the ranks that train together, a ``src.training.distributed.World``; None for one alone.
         pretrained: load the encoder that an SRDiff's configuration names; not needed before :meth:`restore`.
 
     Raises:
         UserError: the pictures to train or to validate on, or the encoder's checkpoint, are missing or do not fit.
     """
 
-    def __init__(self, config, pretrained=True):
+    def __init__(self, config, world=None, pretrained=True):
         import mindspore as ms
 
         from src.dataset.patches import PatchPairs
         from src.training.checkpoints import load_into
-        from src.training.optimizers import adam, learning_rate, learning_rate_at
-        from src.training.step import TrainStep
+        from src.training.distributed import World
 
         data, train = config.data, config.train
         self.config = config
+        self.world = world or World()
         encoder = load_pretrained_encoder(config) if pretrained and config.system == "srdiff" else None
         self.patches = PatchPairs(
             data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed,
             flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20,
         )  # fmt: skip
-        self.validation_pairs = find_validation_pairs(config)
-        self.steps = train.steps or max(1, train.epochs * len(self.patches) // train.batch_size)
+        self.samples = train.batch_size * train.accumulate * self.world.size  # in one optimiser step
+        self.steps = train.steps or max(1, train.epochs * len(self.patches) // self.samples)
         ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
         self.model = build_model(config)
         if encoder:
-            load_into(self.model.encoder, encoder.arrays, encoder.path)
-        schedule = {
-            "lr": train.lr, "schedule": train.lr_schedule, "total": self.steps, "decay_every": train.lr_decay_every,
-            "decay_factor": train.lr_decay_factor, "minimum": train.lr_min,
-        }  # fmt: skip
-        self.learning_rate_at = partial(learning_rate_at, **schedule)
-        self.trained = list(self._trained_parameters())
-        self.optimizer = adam(self.trained, learning_rate(**schedule), train.beta1, train.beta2)
-        self.step = TrainStep(build_loss(config, self.model), self.optimizer, train.clip_norm)
-        self.step.set_train()
-        self.networks = networks_of(config, self.model)
+            load_into(self.model.encoder, encoder.model_arrays(), encoder.path)
+        self._build_step()
+        self.validation = Validation(config, networks_of(config, self.shown), self.world)
 
-    def batches(self, first_step, last_step):
-        """Return an iterator over the batches of these steps, tuples of tensors in the order that the loss takes."""
+    def _build_step(self):
+        from src.models.layers import SinusoidalEmbedding
+        from src.training.distributed import Mean, gradient_mean
+        from src.training.optimizers import adam
+        from src.training.precision import loss_scaler, mixed_precision, usable_level
+        from src.training.step import TrainStep, Update
+
+        config, train = self.config, self.config.train
+        level = usable_level(train.amp_level, train.amp_dtype)
+        self.schedule, groups = self._rates()
+        self.optimizer = adam(groups, train.beta1, train.beta2)
+        self.trained = list(self.optimizer.parameters)
+        self.shown, self.average = self._copy_for_validation(level)
+        mixed_precision([self.model], level, train.amp_dtype, in_float32=SinusoidalEmbedding)
+        self.scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
+        several = self.world.size > 1
+        update = Update(
+            self.optimizer, train.clip_norm, average=self.average, scaler=self.scaler, passes=train.accumulate,
+            mean=Mean(self.world) if several else None,
+            gradient_mean=gradient_mean(self.trained, self.world) if several else None,
+        )  # fmt: skip
+        self.step = TrainStep(build_loss(config, self.model), update, train.accumulate)
+
+    def _rates(self):
+        """Return the shown learning rate's schedule, and the parameters with theirs."""
+        from src.training.optimizers import RateSchedule
+
+        train = self.config.train
+
+        def schedule(lr):
+            return RateSchedule(
+                lr, train.lr_schedule, self.steps, train.lr_decay_every, train.lr_decay_factor,
+                train.lr_min * lr / train.lr, train.warmup_steps,
+            )  # fmt: skip
+
+        main = schedule(train.lr)
+        if self.config.system != "srdiff":
+            return main, [(self.model.trainable_params(), main)]
+        unet, encoder = self.model.unet.trainable_params(), self.model.encoder.trainable_params()
+        if self.config.encoder.frozen:
+            return main, [(unet, main)]
+        if train.encoder_lr:
+            return main, [(unet, main), (encoder, schedule(train.encoder_lr))]
+        return main, [(self.model.trainable_params(), main)]
+
+    def _copy_for_validation(self, level):
+        """Return the network that validation runs, and what moves its weights: the average, or None.
+
+        It is a copy where it holds the averages, or where the trained one computes in 16 bits.
+        """
+        from src.training.ema import PREFIX, MovingAverage
+
+        decay = self.config.train.ema_decay
+        if not decay and level == "O0":
+            return self.model, None
+        copy = build_model(self.config)
+        for parameter in copy.get_parameters():
+            parameter.name = PREFIX + parameter.name
+        average = MovingAverage(self.trained, copy.get_parameters(), decay) if decay else None
+        if average:
+            average.start()
+        return copy, average
+
+    def batches(self, progress):
+        """Return an iterator over what is left of the run: for each step a list of ``train.accumulate`` batches.
+
+        A batch is a tuple of tensors in the order that the loss takes.
+        """
         from src.dataset.pipeline import training_batches
 
         config = self.config
+        passes = config.train.accumulate
         dataset = training_batches(
-            self.patches, batch_size=config.train.batch_size, first_step=first_step, last_step=last_step,
-            workers=config.data.workers, prefetch=config.data.prefetch,
+            self.patches, batch_size=config.train.batch_size, batches=(self.steps - progress.step) * passes,
+            first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
             noise_steps=config.diffusion.steps if config.system == "srdiff" else None,
+            rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
-        return dataset.create_tuple_iterator(num_epochs=1)
+        iterator = dataset.create_tuple_iterator(num_epochs=1)
+        while batches := list(islice(iterator, passes)):
+            yield batches
 
     def state(self):
         """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""
-        return self.weights() | {"optimizer." + p.name: p for p in self._optimizer_state()}
-
-    def weights(self):
-        """The network's parameters by name."""
-        return {parameter.name: parameter for parameter in self.model.get_parameters()}
-
-    def restore(self, checkpoint):
-        """Load the network and the optimiser from a checkpoint; return the number of steps done."""
-        from src.training.checkpoints import load_arrays, load_into
-
-        load_into(self.model, checkpoint.arrays, checkpoint.path)
-        load_arrays(self._optimizer_state(), checkpoint.arrays, checkpoint.path, prefix="optimizer.")
-        return checkpoint.step
-
-    def validate(self):
-        """Upscale and score the validation pictures; return the ``Report``."""
-        from src.dataset.pairs import load_pair
-        from src.metrics.evaluate import evaluate, picture_seed
-
-        config = self.config
-        upscaler = build_upscaler(config, self.networks)
-        sampling = {"sampler": config.eval.sampler, "steps": config.eval.steps, "temperature": config.eval.temperature}
-        return evaluate(
-            {config.name: lambda lr, i: upscaler.upscale([lr], seeds=[picture_seed(config.seed, i)], **sampling)[0]},
-            ((pair.name, *load_pair(pair, config.data.scale)) for pair in self.validation_pairs),
-            protocol=config.eval.protocol,
-            scale=config.data.scale,
+        averages = self.average.averages if self.average else []
+        rest = [*self._optimizer_state(), *self._scaler_state(), *([self.average.updates] if self.average else [])]
+        return (
+            {parameter.name: parameter for parameter in self.model.get_parameters()}
+            | {parameter.name: parameter for parameter in averages}
+            | {"optimizer." + parameter.name: parameter for parameter in rest}
         )
 
-    def compile_validation(self):
-        """Compile the graphs that :meth:`validate` runs, so that what is wrong with them shows before the training."""
-        upscaler = build_upscaler(self.config, self.networks)
-        upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], steps=1)
+    def weights(self):
+        """The finished network's parameters by name: the averages where there are any."""
+        self._refresh_shown()
+        return {name: parameter for (name, _), parameter in self._shown_pairs()}
 
-    def _trained_parameters(self):
-        if self.config.system == "srdiff" and self.config.encoder.frozen:
-            return self.model.unet.trainable_params()
-        return self.model.trainable_params()
+    def restore(self, checkpoint):
+        """Load all of :meth:`state` from a checkpoint."""
+        from src.training.checkpoints import load_arrays, load_into
+
+        arrays, path = checkpoint.arrays, checkpoint.path
+        load_into(self.model, arrays, path)
+        load_arrays(self._optimizer_state(), arrays, path, prefix="optimizer.")
+        if self._has(arrays, self._scaler_state(), path, "loss scale"):
+            load_arrays(self._scaler_state(), arrays, path, prefix="optimizer.")
+        if not self.average:
+            return
+        if self._has(arrays, [self.average.updates], path, "moving average"):
+            load_arrays(self.average.averages, arrays, path)
+            load_arrays([self.average.updates], arrays, path, prefix="optimizer.")
+        else:
+            self.average.start()
+
+    @staticmethod
+    def _has(arrays, parameters, path, what):
+        missing = [parameter for parameter in parameters if "optimizer." + parameter.name not in arrays]
+        if missing:
+            logging.warning("%s has no %s: it begins here", path, what)
+        return not missing
+
+    def validate(self, keep=None):
+        """Upscale and score the validation pictures; see ``Validation.run``."""
+        self._refresh_shown()
+        return self.validation.run(keep)
+
+    def _refresh_shown(self):
+        """Copy into the network that validation runs what is not an average there."""
+        from src.training.checkpoints import put
+
+        if self.shown is self.model:
+            return
+        averages = {average.name for average in self.average.averages} if self.average else ()
+        for (_, source), shown in self._shown_pairs():
+            if shown.name not in averages:
+                put(shown, source.asnumpy())
+
+    def _shown_pairs(self):
+        named = ((parameter.name, parameter) for parameter in self.model.get_parameters())
+        return zip(named, self.shown.get_parameters(), strict=True)
 
     def _optimizer_state(self):
         names = {parameter.name for parameter in self.trained}
-        names.add("learning_rate")  # a constant one is a parameter; the configuration says what it is, also on resuming
+        names.add("learning_rate")  # the configuration says what it is, also on resuming
         return [parameter for parameter in self.optimizer.get_parameters() if parameter.name not in names]
 
-
-def find_validation_pairs(config):
-    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
-
-    Raises:
-        UserError: there are none, one cannot be read, or HR and LR do not fit.
-    """
-    from src.dataset.pairs import find_pairs, load_pair
-
-    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
-    for pair in pairs:
-        load_pair(pair, config.data.scale)
-    return pairs
+    def _scaler_state(self):
+        return [self.scaler.scale_value, self.scaler.counter] if hasattr(self.scaler, "counter") else []
 
 
 def load_pretrained_encoder(config):
@@ -164,99 +224,32 @@ def load_pretrained_encoder(config):
     return checkpoint
 
 
-def run_training(config, output, resume=False):
-    """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
-
-    Raises:
-        UserError: a file is missing or cannot be written, or the run's folder is in use.
-    """
-    from src.training.run_folder import RunFolder, holds_checkpoints
-
-    training = Training(config, pretrained=not (resume and holds_checkpoints(output)))
-    folder = RunFolder(output, resume)
-    try:
-        checkpoint = folder.newest() if resume else None
-        first = training.restore(checkpoint) if checkpoint else 0
-        if checkpoint:
-            _tell_changes(config_of(checkpoint), config)
-        if first > training.steps:
-            raise UserError(
-                f"{output} has done {first} steps, but train.steps is {training.steps}: set it to {first} or more"
-            )
-        folder.start_at(first, dump_yaml(config))
-        logging.info("%s: steps %d to %d, %d pictures", config.name, first, training.steps, len(training.patches))
-        text = config_json(config)
-        if first < training.steps:
-            training.compile_validation()
-            with logging_redirect_tqdm():
-                _train(training, folder, first, text)
-        folder.save_result(training.weights(), text, training.steps)
-        logging.info("finished: %s", folder.path / "model.ckpt")
-    finally:
-        folder.close()
-
-
-def _tell_changes(before, now):
-    """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
-    before, now = config_to_dict(before), config_to_dict(now)
-    for section, settings in now.items():
-        old = before[section]
-        pairs = [(section, old, settings)] if not isinstance(settings, dict) else [
-            (f"{section}.{key}", old[key], value) for key, value in settings.items()
-        ]  # fmt: skip
-        for name, was, value in pairs:
-            if was != value:
-                logging.warning("%s was %s when the run was started and is %s now", name, was, value)
-
-
-def _train(training, folder, first, text):
-    from src.training.loop import train
-
-    settings = training.config.train
-    train(
-        training.step, training.batches(first, training.steps), first_step=first, last_step=training.steps,
-        batch_size=settings.batch_size, learning_rate_at=training.learning_rate_at,
-        log=folder.add_curve, validate=partial(_validate, training, folder),
-        save=lambda step: folder.save(training.state(), text, step, settings.keep),
-        log_every=settings.log_every, val_every=settings.val_every, save_every=settings.save_every,
-    )  # fmt: skip
-
-
-def _validate(training, folder, step):
-    report = training.validate()
-    for method in report.scores:
-        mean = report.mean(method)
-        folder.add_validation(step, method, mean)
-        logging.info("step %d %s: PSNR %s dB, SSIM %s, LR-PSNR %s dB", step, method, *_shown(mean))
-
-
-def _shown(mean):
-    """PSNR, SSIM and LR-PSNR as text; pictures may be too small for a score."""
-    scores = (mean.psnr, ".2f"), (mean.ssim, ".4f"), (mean.lr_psnr, ".2f")
-    return ["–" if score is None else format(score, digits) for score, digits in scores]
-
-
 def dry_run(config):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
+    from src.training.loop import Progress
+
     training = Training(config)
+    train = config.train
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)
     seconds = []
-    for batch in training.batches(0, 3):
+    for batches in islice(training.batches(Progress()), 3):
         start = time.perf_counter()
-        loss, _ = training.step(*batch)
+        loss, *_ = training.step(batches)
         loss.asnumpy()
         seconds.append(time.perf_counter() - start)
-    state = 4 * (total + 3 * trained) / 2**20
-    hours = training.steps * min(seconds[1:]) / 3600
+    least = min(seconds[1:] or seconds)
+    state = 4 * (total + (3 + bool(training.average)) * trained) / 2**20
+    batch = f"batch {train.batch_size}" + (f" x {train.accumulate} passes" if train.accumulate > 1 else "")
     return [
-        f"configuration  {config.name} ({config.system}), batch {config.train.batch_size} x {config.data.patch_size}²",
+        f"configuration  {config.name} ({config.system}), {batch} x {config.data.patch_size}²",
         f"pictures       {len(training.patches)}",
         f"parameters     {total:,} ({trained:,} trained)",
-        f"memory         {state:,.0f} MiB for parameters, gradients and Adam's state; "
+        f"memory         {state:,.0f} MiB for parameters, gradients, their average and Adam's state; "
         f"{_peak_memory() / 2**20:,.0f} MiB at the peak of these steps, measured",
         f"first step     {seconds[0]:.1f} s with compilation",
-        f"one step       {1000 * min(seconds[1:]):,.0f} ms; {training.steps:,} steps take about {hours:,.1f} h",
+        f"one step       {1000 * least:,.0f} ms; {training.steps:,} steps take about "
+        f"{training.steps * least / 3600:,.1f} h",
     ]
 
 

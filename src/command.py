@@ -27,6 +27,11 @@ def add_device(arguments):
     arguments.add_argument("--device", choices=DEVICES, help="where to run; by default the first that works")
 
 
+def quieten():
+    """Log warnings only: for all but the first of several processes that do the same."""
+    logging.getLogger().setLevel(logging.WARNING)
+
+
 def run(main):
     """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C.
 

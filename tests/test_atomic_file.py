@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from src.atomic_file import replacing, write_text
+from src.atomic_file import remove_leftovers, replacing, write_text
 from src.errors import UserError
 
 
@@ -53,3 +53,15 @@ def test_a_path_that_is_a_folder(tmp_path):
 def test_nothing_written_is_an_error(tmp_path):
     with pytest.raises(UserError, match="cannot write"), replacing(tmp_path / "a.txt"):
         pass
+
+
+def test_leftovers_are_what_replacing_would_have_renamed(tmp_path):
+    with replacing(tmp_path / "a.b.ckpt") as temporary:
+        temporary.write_text("whole")
+        name = temporary.name
+    others = [".lock", ".x.tmp", "a.12.tmp.ckpt", ".a.tmp.ckpt"]
+    for each in [name, *others]:
+        (tmp_path / each).write_text("half")
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "a.b.ckpt"])
+    remove_leftovers(tmp_path / "missing")

@@ -9,6 +9,7 @@ class DataConfig:
 
     train: str = "data/df2k/train"  # a folder written by div2k_preprocess.py (X1/, X4/), or any folder of pictures
     val: str = "data/df2k/val"  # the pictures that validation during training looks at
+    test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
     val_pictures: int = 10  # validate on the first so many by name; 0 takes all
     scale: int = 4  # 2, 4 or 8
     patch_size: int = 160  # HR pixels, the side of a training patch
@@ -63,19 +64,35 @@ class DiffusionConfig:
 class TrainConfig:
     """The optimisation."""
 
-    batch_size: int = 64  # per device
+    batch_size: int = 64  # per device and pass
+    accumulate: int = 1  # passes whose gradients one optimiser step averages
     steps: int = 400_000  # optimiser steps; 0 computes them from epochs
     epochs: int = 0  # passes over the training pictures, used where steps is 0
     lr: float = 2e-4
+    encoder_lr: float = 0.0  # of an encoder that trains along; 0 takes lr
     lr_schedule: str = "step"  # "step", "cosine" or "constant"
     lr_decay_every: int = 200_000  # step schedule: halve (see lr_decay_factor) every so many steps
     lr_decay_factor: float = 0.5
     lr_min: float = 0.0  # cosine schedule: the rate at the end
+    warmup_steps: int = 0  # the rate grows linearly over so many steps
     beta1: float = 0.9  # Adam
     beta2: float = 0.999
     clip_norm: float = 10.0  # clip the gradient's global norm; 0 does not clip
+    ema_decay: float = 0.9999  # of the moving average of the weights, which validation and export use; 0: no average
+    amp_level: str = "O0"  # "O0": float32; "O2", "O3": MindSpore's mixed precision, on Ascend and GPU
+    amp_dtype: str = "float16"  # "float16" or, where the device has it, "bfloat16"
+    loss_scale: float = 65536.0  # float16: the first loss scale
+    loss_scale_window: int = 2000  # double it after so many steps without overflow; 0 keeps it as it is
+    max_loss_ratio: float = 30.0  # a step whose loss is so many times the recent ones' median is skipped; 0: none is
+    max_skipped: int = 25  # after so many skipped steps in a row, go back to the last checkpoint
     log_every: int = 100
+    log_pictures: int = 4  # validation pictures shown as LR | SR | HR
+    tensorboard: bool = True
+    wandb: str = "off"  # Weights & Biases: "off", "offline" or "online"
+    wandb_project: str = "mindspore-sr"
     val_every: int = 5000  # 0: only at the end
+    val_lpips: str = "none"  # LPIPS in validation: "none", "squeeze", "alex" or "vgg"
+    best_metric: str = "psnr"  # best.ckpt is the best of the validations by "psnr", "ssim", "lr_psnr" or "lpips"
     save_every: int = 5000
     keep: int = 3  # checkpoints kept
 

@@ -15,6 +15,11 @@ _CHOICES = {
     "diffusion.prediction": ("noise", "velocity"),
     "diffusion.loss": ("l1", "l2"),
     "train.lr_schedule": ("step", "cosine", "constant"),
+    "train.amp_level": ("O0", "O2", "O3"),
+    "train.amp_dtype": ("float16", "bfloat16"),
+    "train.wandb": ("off", "offline", "online"),
+    "train.val_lpips": ("none", "squeeze", "alex", "vgg"),
+    "train.best_metric": ("psnr", "ssim", "lr_psnr", "lpips"),
     "eval.protocol": ("srdiff", "classic", "y", "sr3"),
     "eval.sampler": ("ddpm",),
 }
@@ -23,13 +28,15 @@ _RANGES = (
         "at least 1",
         lambda value: value >= 1,
         "data.patch_size data.workers data.prefetch encoder.features encoder.blocks diffusion.steps train.batch_size "
-        "train.lr_decay_every train.log_every train.save_every train.keep eval.steps",
+        "train.accumulate train.lr_decay_every train.loss_scale train.max_skipped train.log_every train.save_every "
+        "train.keep eval.steps",
     ),
     (
         "at least 0",
         lambda value: value >= 0,
         "data.val_pictures data.cache_mb encoder.growth unet.groups diffusion.cosine_offset train.steps train.epochs "
-        "train.lr_min train.clip_norm train.val_every eval.temperature",
+        "train.encoder_lr train.lr_min train.warmup_steps train.clip_norm train.loss_scale_window train.log_pictures "
+        "train.val_every eval.temperature",
     ),
     ("above 0", lambda value: value > 0, "diffusion.residual_scale train.lr"),
     (
@@ -37,11 +44,14 @@ _RANGES = (
         lambda value: 0 < value < 1,
         "diffusion.beta_start diffusion.beta_end train.beta1 train.beta2",
     ),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1, "train.ema_decay"),
+    ("0 or above 1", lambda value: value == 0 or value > 1, "train.max_loss_ratio"),
     ("above 0 and at most 1", lambda value: 0 < value <= 1, "train.lr_decay_factor"),
     # NumPy's legacy seed, which mindspore.set_seed passes on, has 32 bits.
     ("at least 0 and below 2^32", lambda value: 0 <= value < 2**32, "seed"),
     # An empty path would mean the current folder.
     ("a path, not empty", lambda value: value.strip(), "data.train data.val"),
+    ("a name, not empty", lambda value: value.strip(), "train.wandb_project"),
     # The name becomes a folder's: runs/<name>.
     (
         "a plain file name",
@@ -76,7 +86,7 @@ def check(config):
         _check_unet(config.unet)
         _check_diffusion(config)
     _check_patch_size(config)
-    _check_training(config.train)
+    _check_training(config)
 
 
 def check_encoder(config, trained, scale, path):
@@ -181,7 +191,8 @@ def _check_patch_size(config):
         )
 
 
-def _check_training(train):
+def _check_training(config):
+    train = config.train
     if not train.steps and not train.epochs:
         raise UserError("'train.steps' and 'train.epochs' are both 0; set one of them")
     if train.steps and train.epochs:
@@ -190,3 +201,10 @@ def _check_training(train):
         )
     if train.lr_schedule == "cosine" and train.lr_min >= train.lr:
         raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
+    if train.best_metric == "lpips" and train.val_lpips == "none":
+        raise UserError("'train.best_metric' is lpips, but 'train.val_lpips' is none; set train.val_lpips=alex")
+    if train.encoder_lr and (config.system != "srdiff" or config.encoder.frozen):
+        raise UserError(
+            f"'train.encoder_lr' is {train.encoder_lr}, but no encoder trains along; set it to 0, or "
+            "encoder.frozen=false"
+        )

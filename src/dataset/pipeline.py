@@ -16,19 +16,19 @@ from src.errors import UserError
 
 
 def training_batches(
-    patches, *, batch_size, first_step, last_step, workers=2, prefetch=4, noise_steps=None, rank=0, ranks=1
+    patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, rank=0, ranks=1
 ):
-    """Return the batches of the steps first_step, …, last_step - 1 of one rank.
+    """Return a number of batches of one rank.
 
-    Sample i of a batch has the global number (step * ranks + rank) * batch_size + i and is a function of that number
-    and of ``patches.seed`` alone: not of the workers, nor of where a run was interrupted; and the ranks together
-    see what one rank with their common batch size would.
+    Sample i of batch k has the global number first_sample + (k * ranks + rank) * batch_size + i and is a function of
+    that number and of ``patches.seed`` alone: not of the workers, nor of where a run was interrupted; and the ranks
+    together see what one rank with their common batch size would.
 
     Args:
         patches: :class:`src.dataset.patches.PatchPairs`.
         batch_size: B, samples per batch and rank.
-        first_step: number of the first batch, 0 for a new run.
-        last_step: number after the last batch.
+        batches: how many.
+        first_sample: samples that all ranks together have seen so far, 0 for a new run.
         workers: threads that prepare batches.
         prefetch: batches kept ready.
         noise_steps: T; None leaves out ``t`` and ``noise``.
@@ -36,26 +36,27 @@ def training_batches(
         ranks: how many processes share a step.
 
     Returns:
-        A mindspore dataset of last_step - first_step rows with the columns hr, float32 (B, 3, P, P), and lr, float32
+        A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
         (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 (B,) in [0, T), and noise, float32
         (B, 3, P, P). Its iterators make one pass and raise a worker's UserError as itself.
 
     Raises:
         UserError: a number is out of range.
     """
-    _check(batch_size, first_step, last_step, workers, prefetch, rank, ranks)
-    first_samples = [(step * ranks + rank) * batch_size for step in range(first_step, last_step)]
+    _check(batch_size, batches, first_sample, workers, prefetch, rank, ranks)
+    first = first_sample + rank * batch_size
+    first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
     return _Batches(_Source(patches, first_samples, batch_size, noise_steps, workers, prefetch))
 
 
-def _check(batch_size, first_step, last_step, workers, prefetch, rank, ranks):
-    for name, value in (("batch_size", batch_size), ("workers", workers), ("prefetch", prefetch), ("ranks", ranks)):
+def _check(batch_size, batches, first_sample, workers, prefetch, rank, ranks):
+    numbers = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch, "ranks": ranks}
+    for name, value in numbers.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, not {value}")
-    if not 0 <= first_step < last_step or not 0 <= rank < ranks:
+    if first_sample < 0 or not 0 <= rank < ranks:
         raise UserError(
-            f"expected 0 <= first_step < last_step and 0 <= rank < ranks, "
-            f"not steps {first_step} to {last_step} and rank {rank} of {ranks}"
+            f"expected first_sample >= 0 and 0 <= rank < ranks, not sample {first_sample} and rank {rank} of {ranks}"
         )
 
 

@@ -59,6 +59,22 @@ class Report:
         rows = zip(self.names, *self.scores.values(), strict=True)
         return [name for name, *row in rows if any(getattr(scores, metric) is None for scores in row)]
 
+    def rows(self):
+        """Return all scores as float64 (pictures, methods · metrics), NaN where there is no score."""
+        rows = zip(*self.scores.values(), strict=True)
+        cells = [[getattr(scores, metric) for scores in row for metric in METRICS] for row in rows]
+        width = len(self.scores) * len(METRICS)
+        return np.array([[np.nan if cell is None else cell for cell in row] for row in cells]).reshape(-1, width)
+
+    def with_rows(self, names, rows):
+        """Return a report of the same methods with other pictures: the opposite of :meth:`rows`."""
+        cells = np.asarray(rows, np.float64).reshape(len(names), len(self.scores), len(METRICS))
+        scores = {
+            method: [Scores(*(None if np.isnan(cell) else float(cell) for cell in row)) for row in cells[:, column]]
+            for column, method in enumerate(self.scores)
+        }
+        return Report(self.protocol, self.scale, self.lpips_net, list(names), scores)
+
     def _mean(self, method, metric):
         values = [getattr(scores, metric) for scores in self.scores[method]]
         values = [value for value in values if value is not None]

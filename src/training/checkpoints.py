@@ -1,7 +1,8 @@
 """Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
 
-A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*`` (what inference needs)
-and ``optimizer.*`` (what resuming needs besides); ``config`` (JSON text) and ``step`` are appended entries.
+A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*``, their moving averages
+``ema.*``, and what else resuming needs, ``optimizer.*`` and ``run.*``; ``config`` (JSON text) and ``step`` are appended
+entries. A finished model has only ``encoder.*`` and ``unet.*``, which are the averages where there were any.
 """
 
 import errno
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+from mindspore import ops
 
 from src.atomic_file import replacing
 from src.errors import UserError
+from src.training.ema import PREFIX
 
+_NETWORK = ("encoder", "unet")
 _STEP_FILE = re.compile(r"step_(\d+)\.ckpt$")
 
 
@@ -33,6 +37,11 @@ class Checkpoint:
     arrays: dict
     config_json: str
     step: int
+
+    def model_arrays(self, ema=True):
+        """Return the network's arrays alone, averages in place of the weights that have one (``ema=False``: none)."""
+        names = [name for name in self.arrays if name.split(".")[0] in _NETWORK]
+        return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 
 
 def save_model(path, arrays, config_json, step):
@@ -118,8 +127,17 @@ def load_arrays(parameters, arrays, path, prefix=""):
                 f"{tuple(parameter.shape)}: use the configuration that the checkpoint was trained with"
             )
     for parameter in parameters:
-        value = arrays[prefix + parameter.name]
-        parameter.set_data(ms.Tensor(value.astype(ms.dtype_to_nptype(parameter.dtype), copy=False)))
+        put(parameter, arrays[prefix + parameter.name])
+
+
+def put(parameter, value):
+    """Give a parameter a value, a NumPy array of its shape.
+
+    Not with ``Parameter.set_data``: after a graph with a branch in it has run, the graph works with the new value, but
+    ``asnumpy`` shows that value for ever (mindspore 2.8 to 2.10 on CPU).
+    """
+    value = np.ascontiguousarray(value, ms.dtype_to_nptype(parameter.dtype)).reshape(parameter.shape)
+    ops.assign(parameter, ms.Tensor(value))
 
 
 def step_paths(folder):

@@ -3,97 +3,186 @@
 import logging
 import math
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
-from src.errors import UserError
 from src.interrupts import held_back
 
 
+@dataclass(frozen=True)
+class Row:
+    """What one line of the log says of the steps since the line before.
+
+    Attributes:
+        step: steps done.
+        loss: mean loss of the steps that were taken; NaN if none was.
+        learning_rate: of the last step.
+        gradient_norm: of the last step, before clipping.
+        skipped: steps that were not taken, since their loss or gradient was not finite or far too large.
+        samples_per_second: over all devices; not a function of the run, like ``waiting``.
+        waiting: share of the time, 0…1, that was spent waiting for data.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    skipped: int
+    samples_per_second: float
+    waiting: float
+
+
+@dataclass
+class Progress:
+    """Where a run stands between two log lines; a checkpoint keeps it, so that the next line is the same after it.
+
+    Attributes:
+        step: optimiser steps done.
+        losses: the losses since the last log line, with NaN for skipped steps.
+        samples: training samples seen, by all devices: the number of the next. It is not a function of the step, for
+            the number of devices may change, and going back to a checkpoint leaves data out.
+        skipped_in_row: steps skipped in a row up to the last fetched one.
+        losses: the losses since the last log line, with NaN for skipped steps.
+    """
+
+    step: int = 0
+    samples: int = 0
+    skipped_in_row: int = 0
+    losses: list = field(default_factory=list)
+
+
+class Diverged(Exception):
+    """The last steps were all skipped: the weights lead nowhere any more.
+
+    Attributes:
+        step: how far the run came.
+    """
+
+    def __init__(self, step, skipped):
+        super().__init__(f"the training diverged: up to step {step}, {skipped} steps in a row were skipped")
+        self.step = step
+
+
 def train(
-    step_function, batches, *, first_step, last_step, batch_size, learning_rate_at,
-    log, validate, save, log_every=100, val_every=0, save_every=5000,
+    step_function, batches, *, progress, last_step, samples, learning_rate_at, log, validate, save,
+    max_skipped=25, log_every=100, val_every=0, save_every=5000, bar=True,
 ):  # fmt: skip
-    """Run optimiser steps first_step … last_step − 1.
+    """Run optimiser steps progress.step … last_step − 1.
 
     Args:
-        step_function: ``step_function(*batch)`` → loss and gradient norm, scalar tensors.
-        batches: iterable of tuples of tensors, one for each step.
-        batch_size: pictures in a step, for the speed that is shown.
+        step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
+        batches: iterable of what the step function takes, one for each step.
+        progress: the :class:`Progress` to go on from; kept up to date.
+        samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
-        log: ``log(step, loss, learning_rate, gradient_norm, samples_per_second)``, every ``log_every`` steps with the
-            mean loss since the last call.
+        log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
         validate: ``validate(step)``, every ``val_every`` steps (0: never) and at the end.
-        save: ``save(step)``, every ``save_every`` steps, at the end, and when the user interrupts.
+        save: ``save(progress)``, every ``save_every`` steps, at the end, and when the user interrupts.
+        max_skipped: so many skipped steps in a row are taken for a run that has diverged.
+        bar: show a progress bar on stderr.
 
     Raises:
-        UserError: the loss or the gradient is not a number any more; nothing is saved then.
+        Diverged: nothing was saved since.
         KeyboardInterrupt: after the checkpoint was saved.
     """
-    bar = tqdm(total=last_step, initial=first_step, unit="step", desc="train", dynamic_ncols=True)
-    window = _Window()
-    done = first_step
+    shown = tqdm(
+        total=last_step, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, disable=not bar
+    )  # fmt: skip
+    window = _Window(progress, samples, max_skipped)
+    first = progress.step
     try:
-        for batch in batches:
-            with held_back():  # an update and its count stay together
-                window.add(*step_function(*batch))
-                done += 1
-            if done % log_every == 0 or done == last_step:
-                window.check(done)
-                loss, norm, rate = window.close(batch_size)
-                learning_rate = learning_rate_at(done - 1)
-                bar.set_postfix_str(f"loss {loss:.4f}, lr {learning_rate:.2e}, {rate:.1f} samples/s", refresh=False)
-                log(done, loss, learning_rate, norm, rate)
-            bar.update(1)
-            if done % save_every == 0 or done == last_step:
-                window.check(done)
-                with held_back():
-                    save(done)
+        for batch in _timed(batches, window):
+            with held_back():  # an update, its count and its line in the log stay together
+                window.add(*step_function(batch))
+                done = progress.step
+                if done % log_every == 0 or done == last_step:
+                    row = window.close(learning_rate_at(done - 1))
+                    shown.set_postfix_str(_text(row), refresh=False)
+                    log(row)
+                shown.update(1)
+                if done % save_every == 0 or done == last_step:
+                    window.fetch()
+                    save(progress)
             if (val_every and done % val_every == 0) or done == last_step:
                 validate(done)
                 window.restart()
     except KeyboardInterrupt:
-        if done > first_step:
-            window.check(done)
-            save(done)
-            logging.info("interrupted after step %d, which is saved: --resume goes on from there", done)
+        if progress.step > first:
+            window.fetch()
+            save(progress)
+            logging.info("interrupted after step %d, which is saved: --resume goes on from there", progress.step)
         raise
     finally:
-        bar.close()
+        shown.close()
+
+
+def _timed(batches, window):
+    """Pass the batches on, and tell the window how long each was waited for."""
+    batches = iter(batches)
+    while True:
+        start = time.perf_counter()
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        window.waited += time.perf_counter() - start
+        yield batch
+
+
+def _text(row):
+    skipped = f", {row.skipped} skipped" if row.skipped else ""
+    return (
+        f"loss {row.loss:.4f}, lr {row.learning_rate:.2e}, {row.samples_per_second:.1f} samples/s, "
+        f"{row.waiting:.0%} waiting for data{skipped}"
+    )
 
 
 class _Window:
     """Losses and time since the last log line; losses stay on the device until they are asked for."""
 
-    def __init__(self):
-        self.losses = []
+    def __init__(self, progress, samples, max_skipped):
+        self.progress, self.samples, self.max_skipped = progress, samples, max_skipped
+        self.pending = []
         self.restart()
 
-    def add(self, loss, norm):
-        self.losses.append(loss)
-        self.last = loss, norm
+    def add(self, loss, norm, taken):
+        self.pending.append((loss, taken))
+        self.norm = norm
         self.count += 1
+        self.progress.step += 1
+        self.progress.samples += self.samples
 
-    def check(self, step):
-        """Raise a UserError if the last step's loss or gradient is not a number: its update then spoilt the weights."""
-        for name, value in zip(("loss", "gradient"), self.last, strict=True):
-            if not math.isfinite(float(value.asnumpy())):
-                raise UserError(
-                    f"the {name} became {float(value.asnumpy())} by step {step}: go on from the last checkpoint "
-                    "with --resume and a smaller train.lr"
-                )
+    def fetch(self):
+        """Bring the losses from the device; raise ``Diverged`` after too many skipped steps."""
+        progress = self.progress
+        pending, self.pending = self.pending, []
+        for loss, taken in pending:
+            taken = bool(taken.asnumpy())
+            progress.losses.append(float(loss.asnumpy()) if taken else math.nan)
+            progress.skipped_in_row = 0 if taken else progress.skipped_in_row + 1
+        if progress.skipped_in_row >= self.max_skipped:
+            raise Diverged(progress.step, progress.skipped_in_row)
 
-    def close(self, batch_size):
-        """Return the mean loss, the last gradient norm and samples per second, and begin anew."""
-        loss = float(np.mean([loss.asnumpy() for loss in self.losses]))
-        norm = float(self.last[1].asnumpy())
-        rate = self.count * batch_size / max(time.perf_counter() - self.start, 1e-9)
-        self.losses = []
+    def close(self, learning_rate):
+        """Return the :class:`Row` of the steps since the last, and begin anew."""
+        self.fetch()
+        progress = self.progress
+        losses = np.array(progress.losses)
+        taken = losses[~np.isnan(losses)]
+        seconds = max(time.perf_counter() - self.start, 1e-9)
+        row = Row(
+            step=progress.step, loss=float(taken.mean()) if taken.size else math.nan, learning_rate=learning_rate,
+            gradient_norm=float(self.norm.asnumpy()), skipped=int(losses.size - taken.size),
+            samples_per_second=self.count * self.samples / seconds, waiting=self.waited / seconds,
+        )  # fmt: skip
+        progress.losses = []
         self.restart()
-        return loss, norm, rate
+        return row
 
     def restart(self):
         """Begin to measure the time anew."""
         self.start = time.perf_counter()
+        self.waited = 0.0
         self.count = 0

@@ -1,44 +1,84 @@
 """Learning-rate schedules and Adam."""
 
 import math
+from dataclasses import dataclass
 
-from mindspore import nn
+from mindspore import nn, ops
+from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 from src.errors import UserError
 
 SCHEDULES = ("step", "cosine", "constant")
 
 
-def learning_rate_at(step, lr, schedule, total, decay_every=1, decay_factor=0.5, minimum=0.0):
-    """The learning rate of optimiser step ``step`` (0, 1, …) as a float; :func:`learning_rate` does the same in graph.
+@dataclass(frozen=True)
+class RateSchedule:
+    """A learning rate as a function of the step.
 
-    Args:
+    Attributes:
         lr: the rate at the start.
         schedule: "step" multiplies by ``decay_factor`` every ``decay_every`` steps; "cosine" falls to ``minimum``
             over ``total`` steps (arXiv 1608.03983, eq. 5, without restarts); "constant" stays.
-    """
-    if schedule == "step":
-        return lr * decay_factor ** (step // decay_every)
-    if schedule == "cosine":
-        return minimum + 0.5 * (lr - minimum) * (1 + math.cos(math.pi * min(step, total) / total))
-    return lr
-
-
-def learning_rate(lr, schedule, total, decay_every=1, decay_factor=0.5, minimum=0.0):
-    """The same schedule for a MindSpore optimiser: a float or a ``LearningRateSchedule``.
+        total: optimiser steps of the whole run.
+        warmup: the rate grows linearly over so many steps, from lr / warmup to what the schedule says
+            (arXiv 1706.02677, section 2.2); 0 starts with the full rate.
 
     Raises:
         UserError: the schedule is unknown.
     """
-    if schedule == "step":
-        return nn.ExponentialDecayLR(lr, decay_factor, decay_every, is_stair=True)
-    if schedule == "cosine":
-        return nn.CosineDecayLR(minimum, lr, total)
-    if schedule == "constant":
-        return lr
-    raise UserError(f"train.lr_schedule must be one of {', '.join(SCHEDULES)}, not '{schedule}'")
+
+    lr: float
+    schedule: str
+    total: int
+    decay_every: int = 1
+    decay_factor: float = 0.5
+    minimum: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self):
+        if self.schedule not in SCHEDULES:
+            raise UserError(f"train.lr_schedule must be one of {', '.join(SCHEDULES)}, not '{self.schedule}'")
+
+    def at(self, step):
+        """The rate of optimiser step ``step`` (0, 1, …) as a float; :meth:`in_graph` does the same in float32."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        if self.schedule == "step":
+            return warm * self.lr * self.decay_factor ** (step // self.decay_every)
+        if self.schedule == "cosine":
+            fall = 0.5 * (1 + math.cos(math.pi * min(step, self.total) / self.total))
+            return warm * (self.minimum + (self.lr - self.minimum) * fall)
+        return warm * self.lr
+
+    def in_graph(self):
+        """Return the schedule as a Cell, for a MindSpore optimiser."""
+        if self.schedule == "step":
+            base = nn.ExponentialDecayLR(self.lr, self.decay_factor, self.decay_every, is_stair=True)
+        elif self.schedule == "cosine":
+            base = nn.CosineDecayLR(self.minimum, self.lr, self.total)
+        else:
+            base = nn.ExponentialDecayLR(self.lr, 1.0, 1)
+        return _WarmedUp(base, self.warmup) if self.warmup else base
 
 
-def adam(parameters, rate, beta1=0.9, beta2=0.999):
-    """Adam (arXiv 1412.6980) over a list of parameters; ``rate`` from :func:`learning_rate`."""
-    return nn.Adam(list(parameters), learning_rate=rate, beta1=beta1, beta2=beta2, eps=1e-8)
+class _WarmedUp(LearningRateSchedule):
+    def __init__(self, base, steps):
+        super().__init__()
+        self.base = base
+        self.steps = float(steps)
+
+    def construct(self, global_step):
+        return self.base(global_step) * ops.minimum((global_step + 1) / self.steps, 1.0)
+
+
+def adam(groups, beta1=0.9, beta2=0.999):
+    """Adam (arXiv 1412.6980).
+
+    Args:
+        groups: list of (parameters, :class:`RateSchedule`), one for each learning rate.
+    """
+    settings = {"beta1": beta1, "beta2": beta2, "eps": 1e-8}
+    if len(groups) == 1:  # the optimiser's graph is smaller without groups
+        parameters, schedule = groups[0]
+        return nn.Adam(list(parameters), learning_rate=schedule.in_graph(), **settings)
+    listed = [{"params": list(parameters), "lr": schedule.in_graph()} for parameters, schedule in groups]
+    return nn.Adam(listed, learning_rate=groups[0][1].lr, **settings)

@@ -1,37 +1,182 @@
-"""One optimiser step as one graph."""
+"""One optimiser step: as one graph, or as one graph per pass and one for the update."""
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
+from src.training.precision import ScaledLoss
 
-class TrainStep(nn.Cell):
-    """Forward, backward, clipping by the global norm, update.
+
+class Update(nn.Cell):
+    """From gradients to new weights: mean over the ranks, unscale, check, clip, Adam, moving average.
+
+    A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes
+    neither weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a
+    function of it. All ranks decide alike, for they decide on the means.
+
+    Args:
+        optimizer: of the parameters to train.
+        clip_norm: the gradient is scaled down to this global norm where it is larger; 0 leaves it.
+        average: a ``MovingAverage``, or None.
+        scaler: the loss scaler whose scale the gradients carry, or None.
+        passes: the gradients are sums over so many passes.
+        mean, gradient_mean: Cells that average a tensor and a tuple of gradients over the ranks; None for one rank.
+    """
+
+    def __init__(
+        self, optimizer, clip_norm=0.0, *, average=None, scaler=None, passes=1, mean=None, gradient_mean=None
+    ):  # fmt: skip
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.clip_norm = float(clip_norm)
+        self.average = average
+        self.scaler = scaler
+        self.adjusts = isinstance(scaler, ms.amp.DynamicLossScaler)
+        self.share = 1.0 / passes
+        self.mean = mean
+        self.gradient_mean = gradient_mean
+        self.limit = ms.Parameter(ms.Tensor(np.inf, ms.float32), name="loss_limit", requires_grad=False)
+        self.map = ops.HyperMap()
+        self.one = ms.Tensor(1, ms.int32)
+
+    def skip_above(self, limit):
+        """Skip steps whose loss is above ``limit`` from now on."""
+        ops.assign(self.limit, ms.Tensor(limit, ms.float32))
+
+    def construct(self, loss, gradients):
+        """Update the weights.
+
+        Args:
+            loss: float32 scalar, summed over the passes and not scaled.
+            gradients: tuple, summed over the passes and scaled.
+
+        Returns:
+            the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
+            taken (bool scalar).
+        """
+        loss = loss * self.share
+        if self.mean is not None:
+            loss = self.mean(loss)
+            gradients = self.gradient_mean(gradients)
+        factor = self.share
+        if self.scaler is not None:
+            factor = self.scaler.unscale(ops.fill(ms.float32, (), self.share))
+        norm = ops.sqrt(ops.addn(self.map(_square_sum, gradients))) * factor
+        finite = ops.isfinite(norm)
+        taken = ops.logical_and(finite, ops.isfinite(loss))
+        taken = ops.logical_and(taken, loss <= self.limit)
+        if self.clip_norm > 0:
+            factor = factor * (self.clip_norm / ops.maximum(norm, self.clip_norm))
+        if taken:
+            self._apply(factor, gradients)
+        else:
+            ops.assign_add(self.optimizer.global_step, self.one)
+        if self.adjusts:
+            self.scaler.adjust(finite)
+        return loss, norm, taken
+
+    def _apply(self, factor, gradients):
+        if self.clip_norm > 0 or self.scaler is not None or self.share != 1.0:
+            gradients = self.map(ops.partial(_scale, factor), gradients)
+        self.optimizer(gradients)
+        if self.average is not None:
+            self.average()
+
+
+class WholeStep(nn.Cell):
+    """Forward, backward and update as one graph.
 
     A Cell with ``value_and_grad`` inside: a ``@ms.jit`` function of the same ran up to twice slower on CPU.
 
     Args:
         loss: a Cell that returns a scalar.
-        optimizer: of the parameters to train.
-        clip_norm: the gradient is scaled down to this global norm where it is larger; 0 leaves it.
+        update: an :class:`Update`.
     """
 
-    def __init__(self, loss, optimizer, clip_norm=0.0):
+    def __init__(self, loss, update):
         super().__init__(auto_prefix=False)
-        self.loss = loss
-        self.optimizer = optimizer
-        self.clip_norm = float(clip_norm)
-        self.gradient = ms.value_and_grad(loss, None, optimizer.parameters)
+        self.gradient = _gradient(loss, update)
+        self.update = update
+        self.scaled = update.scaler is not None
+
+    def construct(self, *batch):
+        """Train on one batch; return what ``Update`` returns."""
+        loss, gradients = self.gradient(*batch)
+        return self.update(loss[1] if self.scaled else loss, gradients)
+
+
+class Accumulate(nn.Cell):
+    """Forward and backward of one pass, added to what the passes before gave."""
+
+    def __init__(self, loss, update):
+        super().__init__(auto_prefix=False)
+        self.gradient = _gradient(loss, update)
+        self.scaled = update.scaler is not None
+        self.loss_sum = ms.Parameter(ms.Tensor(0, ms.float32), name="loss_sum", requires_grad=False)
+        self.sums = update.optimizer.parameters.clone(prefix="sum", init="zeros")
         self.map = ops.HyperMap()
 
     def construct(self, *batch):
-        """Train on one batch; return the loss and the gradient's global norm before clipping, float32 scalars."""
         loss, gradients = self.gradient(*batch)
-        norm = ops.sqrt(ops.addn(self.map(_square_sum, gradients)))
-        if self.clip_norm > 0:
-            factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
-            gradients = self.map(ops.partial(_scale, factor), gradients)
-        loss = ops.depend(loss, self.optimizer(gradients))
-        return loss, norm
+        ops.assign_add(self.loss_sum, loss[1] if self.scaled else loss)
+        self.map(_add, self.sums, gradients)
+        return self.loss_sum
+
+
+class UpdateFromSums(nn.Cell):
+    """The update from what :class:`Accumulate` summed, which begins anew with it."""
+
+    def __init__(self, accumulate, update):
+        super().__init__(auto_prefix=False)
+        self.loss_sum = accumulate.loss_sum
+        self.sums = accumulate.sums
+        self.update = update
+        self.map = ops.HyperMap()
+
+    def construct(self):
+        result = self.update(self.loss_sum, self.sums)
+        self.map(_clear, self.sums)
+        _clear(self.loss_sum)
+        return result
+
+
+class TrainStep:
+    """An optimiser step over one or several passes, which come to one step over all their samples.
+
+    Args:
+        loss: a Cell that returns a scalar, the mean over a batch.
+        update: an :class:`Update`.
+        passes: how many batches a step takes.
+    """
+
+    def __init__(self, loss, update, passes=1):
+        self.update = update
+        self.whole = WholeStep(loss, update) if passes == 1 else None
+        if passes > 1:
+            self.accumulate = Accumulate(loss, update)
+            self.finish = UpdateFromSums(self.accumulate, update)
+        for cell in (self.whole,) if passes == 1 else (self.accumulate, self.finish):
+            cell.set_train()
+
+    def __call__(self, batches):
+        """Train on a list of batches, one for each pass.
+
+        Returns:
+            the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
+            taken (bool scalar).
+        """
+        if self.whole:
+            return self.whole(*batches[0])
+        for batch in batches:
+            self.accumulate(*batch)
+        return self.finish()
+
+
+def _gradient(loss, update):
+    parameters = update.optimizer.parameters
+    if update.scaler is None:
+        return ms.value_and_grad(loss, None, parameters)
+    return ms.value_and_grad(ScaledLoss(loss, update.scaler), None, parameters, has_aux=True)
 
 
 def _square_sum(gradient):
@@ -40,3 +185,11 @@ def _square_sum(gradient):
 
 def _scale(factor, gradient):
     return gradient * factor
+
+
+def _add(total, gradient):
+    return ops.assign_add(total, gradient)
+
+
+def _clear(total):
+    return ops.assign(total, ops.zeros_like(total))

@@ -17,7 +17,7 @@ def patches(tmp_path, photo):
 
 
 def rows(patches, **options):
-    options = {"batch_size": 3, "first_step": 0, "last_step": 7, "noise_steps": 50} | options
+    options = {"batch_size": 3, "batches": 7, "noise_steps": 50} | options
     return list(training_batches(patches, **options).create_dict_iterator(output_numpy=True))
 
 
@@ -64,7 +64,7 @@ def test_workers_and_prefetch_change_nothing(patches, workers, prefetch):
 
 
 def test_a_resumed_run_sees_what_an_uninterrupted_one_does(patches):
-    assert_same(rows(patches, last_step=4) + rows(patches, first_step=4), rows(patches))
+    assert_same(rows(patches, batches=4) + rows(patches, batches=3, first_sample=12), rows(patches))
 
 
 def test_ranks_share_the_samples_of_one_large_batch(patches):
@@ -75,8 +75,16 @@ def test_ranks_share_the_samples_of_one_large_batch(patches):
             assert np.array_equal(np.concatenate([part[step][name] for part in parts]), row[name])
 
 
+def test_a_change_of_ranks_neither_repeats_nor_leaves_out_a_sample(patches):
+    two = [rows(patches, batch_size=2, batches=3, rank=rank, ranks=2) for rank in range(2)]
+    then = rows(patches, batch_size=4, batches=4, first_sample=3 * 2 * 2)
+    whole = rows(patches, batch_size=4, batches=7)
+    joined = [{name: np.concatenate([a[name], b[name]]) for name in a} for a, b in zip(*two, strict=True)]
+    assert_same(joined + then, whole)
+
+
 def test_sizes_and_repeated_iteration(patches):
-    batches = training_batches(patches, batch_size=2, first_step=3, last_step=8)
+    batches = training_batches(patches, batch_size=2, batches=5)
     assert batches.get_dataset_size() == 5
     first = list(batches.create_dict_iterator(output_numpy=True))
     assert_same(list(batches.create_dict_iterator(output_numpy=True)), first)
@@ -101,7 +109,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [UserError("0002.png is broken: replace it"), MemoryError("no memory")])
 def test_a_workers_error_comes_as_itself(error):
-    batches = training_batches(Failing(error, at=5), batch_size=2, first_step=0, last_step=100)
+    batches = training_batches(Failing(error, at=5), batch_size=2, batches=100)
     count = 0
     with pytest.raises(type(error)) as raised:
         for _ in batches.create_dict_iterator():
@@ -119,7 +127,7 @@ def test_a_broken_picture_is_named(patches):
 
 def test_no_more_is_prepared_than_was_asked_for():
     source = Failing()
-    batches = training_batches(source, batch_size=1, first_step=0, last_step=1000, prefetch=3).create_dict_iterator()
+    batches = training_batches(source, batch_size=1, batches=1000, prefetch=3).create_dict_iterator()
     for _ in range(10):
         next(batches)
     for thread in threading.enumerate():
@@ -140,8 +148,8 @@ def test_mindspores_global_settings_are_left_alone(patches):
         {"batch_size": 0},
         {"workers": 0},
         {"prefetch": 0},
-        {"first_step": 7},
-        {"first_step": -1},
+        {"batches": 0},
+        {"first_sample": -1},
         {"rank": 2, "ranks": 2},
         {"ranks": 0},
     ],

@@ -44,6 +44,15 @@ def test_what_goes_in_comes_out(saved):
         np.testing.assert_array_equal(loaded.arrays[name].reshape(array.shape), array)
 
 
+def test_the_network_alone_with_and_without_its_average(tmp_path):
+    arrays = ARRAYS | {"ema.unet.bias": np.array(0.25, np.float32), "run.counts": np.array([1, 2])}
+    save_model(tmp_path / "w.ckpt", arrays, "{}", 1)
+    loaded = load_checkpoint(tmp_path / "w.ckpt")
+    averaged, raw = loaded.model_arrays(), loaded.model_arrays(ema=False)
+    assert averaged.keys() == raw.keys() == {"encoder.weight", "unet.bias"}
+    assert averaged["unet.bias"] == 0.25 and raw["unet.bias"] == 0.5
+
+
 def test_the_file_can_be_replaced_and_read_by_others(saved):
     assert stat.S_IMODE(os.stat(saved).st_mode) == 0o644
     save_model(saved, {"a": np.ones(2, np.float32)}, "{}", 13)

@@ -1,11 +1,16 @@
-"""The loop: when it logs, validates and saves, and what a NaN or an interruption does."""
+"""The loop: when it logs, validates and saves, and what skipped steps or an interruption do."""
+
+import math
+import signal
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from src.errors import UserError
 from src.interrupts import Terminated
-from src.training.loop import train
+from src.training.loop import Diverged, Progress, train
+
+NAN = float("nan")
 
 
 class Scalar:
@@ -22,74 +27,125 @@ class Scalar:
 
 
 class Run:
-    """A training run whose loss at step k (from 1) is ``losses(k)``; everything that happens is recorded."""
+    """A training run whose loss at step k (from 1) is ``losses(k)``; everything that happens is recorded.
 
-    def __init__(self, losses=lambda k: k, norms=lambda k: 1, interrupt_at=None, error=KeyboardInterrupt):
-        self.losses, self.norms, self.interrupt_at, self.error = losses, norms, interrupt_at, error
-        self.events, self.steps, self.fetches = [], 0, []
+    A step whose loss is NaN is skipped.
+    """
+
+    def __init__(self, losses=lambda k: k, interrupt_at=None, error=KeyboardInterrupt, progress=None):
+        self.losses, self.interrupt_at, self.error = losses, interrupt_at, error
+        self.progress = progress or Progress()
+        self.events, self.rows, self.fetches, self.saved = [], [], [], []
         Scalar.fetched = 0
 
-    def batches(self, count):
-        for number in range(count):
+    def batches(self, first, last):
+        for number in range(first, last):
             if number == self.interrupt_at:
                 raise self.error
-            yield (number,)
+            yield number
 
     def step(self, number):
-        self.steps += 1
         self.fetches.append(Scalar.fetched)
-        return Scalar(self.losses(number + 1)), Scalar(self.norms(number + 1))
+        loss = self.losses(number + 1)
+        return Scalar(loss), Scalar(number), Scalar(not math.isnan(loss))
 
-    def __call__(self, first=0, last=10, **options):
+    def save(self, progress):
+        self.events.append(("save", progress.step))
+        self.saved.append(Progress(progress.step, progress.samples, progress.skipped_in_row, list(progress.losses)))
+
+    def log(self, row):
+        self.events.append(("log", row.step))
+        self.rows.append(row)
+
+    def __call__(self, last=10, **options):
         train(
-            self.step, self.batches(last - first), first_step=first, last_step=last, batch_size=2,
-            learning_rate_at=lambda step: step / 100, log=lambda *row: self.events.append(("log", *row[:4])),
-            validate=lambda step: self.events.append(("validate", step)),
-            save=lambda step: self.events.append(("save", step)), **options,
+            self.step, self.batches(self.progress.step, last), progress=self.progress, last_step=last, samples=2,
+            learning_rate_at=lambda step: step / 100, log=self.log,
+            validate=lambda step: self.events.append(("validate", step)), save=self.save, **options,
         )  # fmt: skip
-        return self.events
+        return self
 
     def named(self, name):
         return [event[1] for event in self.events if event[0] == name]
 
 
+def lines(run):
+    return [(row.step, row.loss, row.learning_rate, row.gradient_norm, row.skipped) for row in run.rows]
+
+
 def test_it_logs_the_mean_loss_and_the_rate_of_the_last_step():
-    events = Run()(log_every=4)
-    assert [event for event in events if event[0] == "log"] == [
-        ("log", 4, 2.5, 0.03, 1), ("log", 8, 6.5, 0.07, 1), ("log", 10, 9.5, 0.09, 1),
-    ]  # fmt: skip
+    run = Run()(log_every=4)
+    assert lines(run) == [(4, 2.5, 0.03, 3, 0), (8, 6.5, 0.07, 7, 0), (10, 9.5, 0.09, 9, 0)]
+    assert all(row.samples_per_second > 0 and 0 <= row.waiting <= 1 for row in run.rows)
+    assert (run.progress.step, run.progress.samples) == (10, 20)
 
 
 def test_it_saves_and_validates_when_it_is_time_and_at_the_end():
-    run = Run()
-    run(log_every=100, save_every=3, val_every=5)
+    run = Run()(log_every=100, save_every=3, val_every=5)
     assert run.named("save") == [3, 6, 9, 10] and run.named("validate") == [5, 10]
-    run = Run()
-    run(log_every=100, save_every=100, val_every=0)
+    run = Run()(log_every=100, save_every=100, val_every=0)
     assert run.named("save") == run.named("validate") == [10]
     assert run.events.index(("save", 10)) < run.events.index(("validate", 10))
 
 
-def test_a_resumed_run_counts_from_where_it_was():
-    run = Run()
-    run(first=6, last=10, log_every=4, save_every=4, val_every=0)
-    assert run.steps == 4 and run.named("save") == [8, 10] and run.named("log") == [8, 10]
+@pytest.mark.parametrize("stop", range(1, 10))
+@pytest.mark.parametrize("losses", [lambda k: k, lambda k: NAN if k in (2, 5, 6) else k], ids=["taken", "skipped"])
+def test_a_run_resumed_from_any_step_logs_what_an_uninterrupted_one_does(stop, losses):
+    whole = Run(losses)(log_every=4)
+    first = Run(losses, interrupt_at=stop)
+    with pytest.raises(KeyboardInterrupt):
+        first(log_every=4)
+    second = Run(losses, progress=first.saved[-1])(log_every=4)
+    np.testing.assert_equal(lines(first) + lines(second), lines(whole))
+    assert second.progress.samples == 20
 
 
 def test_the_device_is_waited_for_only_to_log_and_to_save():
-    run = Run()
-    run(log_every=5, save_every=100)
+    run = Run()(log_every=5, save_every=100)
     assert run.fetches[:5] == [0] * 5 and len(set(run.fetches[5:])) == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_what_is_not_a_number_ends_the_run_and_is_never_saved(what, value):
-    spoilt = {"loss": "losses", "gradient": "norms"}[what]
-    run = Run(**{spoilt: lambda k: value if k >= 5 else 1.0})
-    with pytest.raises(UserError, match=f"the {what} became {value} by step 6: .*--resume and a smaller train.lr"):
-        run(log_every=100, save_every=3)
-    assert run.named("save") == [3]
+def test_the_time_spent_waiting_for_data_is_measured(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("src.training.loop.time.perf_counter", lambda: clock[0])
+
+    class Slow(Run):
+        def batches(self, first, last):
+            for number in range(first, last):
+                clock[0] += 3
+                yield number
+
+        def step(self, number):
+            clock[0] += 1
+            return super().step(number)
+
+    run = Slow()(log_every=5)
+    assert [(row.waiting, row.samples_per_second) for row in run.rows] == [(0.75, 0.5)] * 2
+
+
+def test_skipped_steps_are_counted_and_left_out_of_the_mean():
+    run = Run(lambda k: NAN if k in (2, 3) or k > 8 else k)(log_every=4)
+    np.testing.assert_equal(
+        lines(run), [(4, 2.5, 0.03, 3, 2), (8, 6.5, 0.07, 7, 0), (10, NAN, 0.09, 9, 2)]
+    )  # fmt: skip
+
+
+def test_too_many_skipped_steps_in_a_row_end_it_and_are_never_saved():
+    run = Run(lambda k: NAN if k >= 5 else 1.0)
+    with pytest.raises(Diverged, match="the training diverged: up to step 8, 4 steps in a row were skipped") as raised:
+        run(20, log_every=2, save_every=3, max_skipped=4)
+    assert raised.value.step == 8 and run.named("save") == [3, 6] and run.saved[-1].skipped_in_row == 2
+
+
+def test_steps_skipped_before_an_interruption_count():
+    run = Run(lambda k: NAN, progress=Progress(6, 12, skipped_in_row=2))
+    with pytest.raises(Diverged, match="up to step 8, 4 steps in a row"):
+        run(20, log_every=1, max_skipped=4)
+
+
+def test_single_skipped_steps_do_not_end_it():
+    run = Run(lambda k: NAN if k % 2 else 1.0)(40, log_every=5, max_skipped=2)
+    assert sum(row.skipped for row in run.rows) == 20
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Terminated])
@@ -98,19 +154,60 @@ def test_an_interruption_saves_and_goes_on(error, caplog):
     run = Run(interrupt_at=4, error=error)
     with pytest.raises(error):
         run(log_every=100, save_every=100)
-    assert run.named("save") == [4]
+    assert run.named("save") == [4] and run.saved[0].losses == [1, 2, 3, 4]
     assert "interrupted after step 4, which is saved: --resume goes on from there" in caplog.text
 
 
 def test_an_interruption_before_the_first_step_saves_nothing():
-    run = Run(interrupt_at=0)
+    run = Run(interrupt_at=5, progress=Progress(5, 10))
     with pytest.raises(KeyboardInterrupt):
-        run(first=5)
+        run()
     assert run.events == []
 
 
-def test_an_interruption_after_a_nan_saves_nothing():
-    run = Run(losses=lambda k: float("nan"), interrupt_at=4)
-    with pytest.raises(UserError, match="the loss became nan"):
-        run(log_every=100, save_every=100)
+def test_an_interruption_after_a_divergence_saves_nothing():
+    run = Run(lambda k: NAN, interrupt_at=4)
+    with pytest.raises(Diverged):
+        run(log_every=100, save_every=100, max_skipped=3)
     assert run.events == []
+
+
+def test_an_error_of_the_data_comes_through():
+    def broken():
+        yield from islice(range(10), 2)
+        raise OSError("gone")
+
+    run = Run()
+    run.batches = lambda first, last: broken()
+    with pytest.raises(OSError, match="gone"):
+        run()
+    assert run.events == [] and run.progress.step == 2
+
+
+@pytest.mark.parametrize("place", ["step", "log", "save"])
+def test_a_signal_while_a_step_is_done_waits_for_its_end(place):
+    """So that no line of the log is lost, and none comes twice."""
+    whole = Run()(log_every=1, save_every=100)
+
+    class Signalled(Run):
+        def at(self, name, step):
+            if name == place and step == 4:
+                signal.raise_signal(signal.SIGINT)
+
+        def step(self, number):
+            self.at("step", number + 1)
+            return super().step(number)
+
+        def log(self, row):
+            self.at("log", row.step)
+            super().log(row)
+
+        def save(self, progress):
+            self.at("save", progress.step)
+            super().save(progress)
+
+    first = Signalled()
+    with pytest.raises(KeyboardInterrupt):
+        first(log_every=1, save_every=4)
+    second = Run(progress=first.saved[-1])(log_every=1, save_every=100)
+    assert first.progress.step == 4 and lines(first) + lines(second) == lines(whole)

@@ -8,9 +8,15 @@ import pytest
 from src.errors import UserError
 from src.metrics.evaluate import Scores
 from src.training.checkpoints import load_checkpoint, step_path
+from src.training.loop import Row
 from src.training.run_folder import RunFolder
 
 ARRAYS = {"a": np.zeros(3, np.float32)}
+TABLES = ("curve.csv", "speed.csv", "validation.csv")
+
+
+def line(step, loss=0.123456789):
+    return Row(step, loss, 2e-4, 1.5, 3, 1234.5, 0.12345)
 
 
 @pytest.fixture
@@ -19,8 +25,9 @@ def run(tmp_path):
     folder = RunFolder(tmp_path / "a run é")
     folder.start_at(0, "name: one\n")
     for step in (2, 4, 6):
-        folder.add_curve(step, 0.123456789, 2e-4, 1.5, 1234.5)
+        folder.add_curve(line(step))
         folder.add_validation(step, "bicubic", Scores(28.123456, None, None, float("inf")))
+        folder.add_validation(step, "one", Scores(28.0 + step % 3, 0.9, 0.5 - step % 3 / 10, 50.0))
         folder.save(ARRAYS, "{}", step, keep=2)
     folder.close()
     return folder.path
@@ -34,12 +41,12 @@ def resumed(path, step):
 
 def test_its_files(run):
     assert (run / "config.yaml").read_text() == "name: one\n"
-    assert (run / "curve.csv").read_text().splitlines()[:2] == [
-        "step,loss,learning_rate,gradient_norm,samples_per_second", "2,0.123457,0.0002,1.5,1234",
-    ]  # fmt: skip
-    assert (run / "validation.csv").read_text().splitlines()[:2] == [
-        "step,method,psnr,ssim,lr_psnr", "2,bicubic,28.1235,,inf",
-    ]  # fmt: skip
+    head = {name: (run / name).read_text().splitlines()[:2] for name in TABLES}
+    assert head == {
+        "curve.csv": ["step,loss,learning_rate,gradient_norm,skipped", "2,0.123457,0.0002,1.5,3"],
+        "speed.csv": ["step,samples_per_second,waiting", "2,1234,0.123"],
+        "validation.csv": ["step,method,psnr,ssim,lr_psnr,lpips", "2,bicubic,28.1235,,inf,"],
+    }
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step_00000004.ckpt", "step_00000006.ckpt"]
 
 
@@ -57,8 +64,8 @@ def test_a_finished_model_alone_is_a_run_as_well(tmp_path):
 
 def test_resuming_cuts_the_curves_off(run):
     resumed(run, 4)
-    assert [line.split(",")[0] for line in (run / "curve.csv").read_text().splitlines()] == ["step", "2", "4"]
-    assert [line.split(",")[0] for line in (run / "validation.csv").read_text().splitlines()] == ["step", "2", "4"]
+    steps = {name: [text.split(",")[0] for text in (run / name).read_text().splitlines()[1:]] for name in TABLES}
+    assert steps == {"curve.csv": ["2", "4"], "speed.csv": ["2", "4"], "validation.csv": ["2", "2", "4", "4"]}
     assert (run / "config.yaml").read_text() == "name: two\n"
 
 
@@ -67,6 +74,32 @@ def test_a_half_written_line_is_dropped(run):
         handle.write("8,0.1")
     resumed(run, 8)
     assert (run / "curve.csv").read_text().splitlines()[-1].startswith("6,")
+
+
+def test_a_table_from_before_a_column_existed_is_kept(run):
+    (run / "curve.csv").write_text("step,loss,learning_rate,gradient_norm,samples_per_second\n2,0.5,0.1,1,9\n")
+    resumed(run, 4)
+    assert (run / "curve.csv").read_text() == "step,loss,learning_rate,gradient_norm,skipped\n2,0.5,0.1,1,\n"
+
+
+def test_what_the_tables_say(run):
+    folder = RunFolder(run, resume=True)
+    assert folder.losses() == [0.123457] * 3
+    assert [folder.validated(step) for step in (2, 3, 6)] == [True, False, True]
+    assert folder.best("one", "psnr") == 30 and folder.best("one", "lpips") == 0.3
+    assert folder.best("bicubic", "ssim") is None and folder.best("another", "psnr") is None
+    folder.close()
+
+
+def test_what_a_killed_process_left_is_removed(run):
+    for name in (".step_00000008.4711.tmp.ckpt", ".step_00000008.4711.tmp.tmp", ".hidden", "notes.tmp"):
+        (run / "checkpoints" / name).write_bytes(b"half")
+    (run / ".model.4711.tmp.ckpt").write_bytes(b"half")
+    RunFolder(run, resume=True).close()
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        ".hidden", "notes.tmp", "step_00000004.ckpt", "step_00000006.ckpt",
+    ]  # fmt: skip
+    assert not (run / ".model.4711.tmp.ckpt").exists()
 
 
 def test_asking_to_resume_changes_nothing_yet(run):
@@ -83,7 +116,8 @@ def test_the_newest_whole_checkpoint_is_found(run, caplog):
         path.write_bytes(damage(whole))
         caplog.clear()
         assert folder.newest().step == 4
-        assert "passing over a checkpoint" in caplog.text and "step_00000006.ckpt is not a whole" in caplog.text
+        assert "step_00000006.ckpt is not a whole MindSpore checkpoint" in caplog.text
+        assert caplog.text.strip().endswith(f"going on from {step_path(folder.checkpoints, 4)} instead")
         path.write_bytes(whole)
     folder.close()
 
@@ -135,7 +169,8 @@ def test_messages_go_to_the_log_until_it_is_closed(tmp_path, caplog):
 
 def test_the_result_is_a_checkpoint(run):
     folder = RunFolder(run, resume=True)
-    folder.save_result(ARRAYS, '{"name": "x"}', 6)
+    assert folder.save_result(ARRAYS, '{"name": "x"}', 6) == run / "model.ckpt"
+    assert folder.save_result(ARRAYS, "{}", 4, "best.ckpt") == run / "best.ckpt"
     folder.close()
     assert load_checkpoint(run / "model.ckpt").config_json == '{"name": "x"}'
 
@@ -159,7 +194,7 @@ def test_a_curve_on_a_full_disk(tmp_path, capfd):
     with pytest.raises(
         UserError, match="cannot write .*curve.csv: No space left on device; free some space and --resume"
     ):
-        folder.add_curve(1, 0.1, 0.1, 0.1, 0.1)
+        folder.add_curve(line(1))
     folder.close()
 
 

@@ -6,13 +6,17 @@ import pytest
 from mindspore import nn
 
 from src.build import build_loss, build_model
-from src.training.optimizers import adam
-from src.training.step import TrainStep
+from src.training.checkpoints import put
+from src.training.ema import MovingAverage
+from src.training.optimizers import RateSchedule, adam
+from src.training.precision import mixed_precision
+from src.training.step import TrainStep, Update
 from tests import tiny
 
 RANDOM = np.random.default_rng(3)
 HR, NOISE = (RANDOM.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32) for _ in range(2))
 LR = HR.reshape(2, 3, 8, 4, 8, 4).mean((3, 5))
+RATE = RateSchedule(1e-2, "step", total=100, decay_every=3)
 BATCH = tuple(ms.Tensor(array) for array in (HR, LR, np.array([0, 3], np.int32), NOISE))
 
 
@@ -32,8 +36,9 @@ class Linear(nn.Cell):
 def test_the_gradient_is_clipped_by_its_global_norm(clip_norm):
     x, y = np.array([3, -4, 0], np.float32), np.array([[1, 2], [-2, 4]], np.float32)
     loss = Linear()
-    step = TrainStep(loss, nn.SGD([loss.a, loss.b], learning_rate=1.0), clip_norm)
-    value, norm = step(ms.Tensor(x), ms.Tensor(y))
+    step = TrainStep(loss, Update(nn.SGD([loss.a, loss.b], learning_rate=1.0), clip_norm))
+    value, norm, taken = step([(ms.Tensor(x), ms.Tensor(y))])
+    assert bool(taken)
     expected = np.sqrt((x**2).sum() + (y**2).sum())
     factor = min(1, clip_norm / expected) if clip_norm else 1
     assert (float(value), norm.dtype, norm.shape) == (0, ms.float32, ())
@@ -44,8 +49,8 @@ def test_the_gradient_is_clipped_by_its_global_norm(clip_norm):
 
 def test_a_gradient_of_zero_is_left_alone():
     loss = Linear()
-    step = TrainStep(loss, nn.SGD([loss.a, loss.b], learning_rate=1.0), 1.0)
-    _, norm = step(ms.Tensor(np.zeros(3, np.float32)), ms.Tensor(np.zeros((2, 2), np.float32)))
+    step = TrainStep(loss, Update(nn.SGD([loss.a, loss.b], learning_rate=1.0), 1.0))
+    _, norm, _ = step([(ms.Tensor(np.zeros(3, np.float32)), ms.Tensor(np.zeros((2, 2), np.float32)))])
     assert float(norm) == 0 and np.isfinite(loss.a.asnumpy()).all()
 
 
@@ -55,9 +60,9 @@ def test_a_frozen_encoder_stays_and_a_free_one_moves(frozen):
     config = tiny.config("srdiff", None, f"encoder.frozen={frozen}".lower(), "encoder.upsampler=nearest")
     model = build_model(config)
     trained = model.unet.trainable_params() if frozen else model.trainable_params()
-    step = TrainStep(build_loss(config, model), adam(trained, 1e-3))
+    step = TrainStep(build_loss(config, model), Update(adam([(trained, RATE)])))
     before = {p.name: p.asnumpy().copy() for p in model.get_parameters()}
-    step(*BATCH)
+    step([BATCH])
     moved = {p.name for p in model.get_parameters() if not np.array_equal(before[p.name], p.asnumpy())}
     assert {name for name in before if name.startswith("unet.")} <= moved
     condition = {name for name in before if name.startswith(("encoder.first", "encoder.blocks"))}
@@ -68,7 +73,8 @@ def test_the_order_of_the_batch_does_not_matter():
     ms.set_seed(0)
     config = tiny.config("srdiff")
     loss = build_loss(config, build_model(config))
-    gradient = TrainStep(loss, nn.SGD(loss.model.unet.trainable_params(), learning_rate=0.0)).gradient
+    update = Update(nn.SGD(loss.model.unet.trainable_params(), learning_rate=0.0))
+    gradient = TrainStep(loss, update).whole.gradient
     turned = tuple(ms.Tensor(tensor.asnumpy()[::-1].copy()) for tensor in BATCH)
     (one, ones), (two, twos) = gradient(*BATCH), gradient(*turned)
     np.testing.assert_allclose(one.asnumpy(), two.asnumpy(), rtol=1e-5)
@@ -81,6 +87,148 @@ def test_thirty_steps_on_one_batch_lower_the_loss(system):
     ms.set_seed(0)
     config = tiny.config(system, None, "encoder.upsampler=nearest")
     model = build_model(config)
-    step = TrainStep(build_loss(config, model), adam(model.trainable_params(), 5e-3), 10.0)
-    losses = [float(step(*BATCH[: 2 if system == "rrdb" else 4])[0]) for _ in range(30)]
+    rate = RateSchedule(5e-3, "constant", total=30)
+    step = TrainStep(build_loss(config, model), Update(adam([(model.trainable_params(), rate)]), 10.0))
+    losses = [float(step([BATCH[: 2 if system == "rrdb" else 4]])[0]) for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.9 * losses[0]
+
+
+class Trained:
+    """Two tiny networks, one the other's average, and a step that trains them."""
+
+    def __init__(self, passes=1, scale=None, window=3, level="O0", clip_norm=10.0, decay=0.99):
+        self.net, copy = (nn.SequentialCell([nn.Conv2d(3, 3, 3, has_bias=True) for _ in range(3)]) for _ in range(2))
+        for k, parameter in enumerate(self.net.get_parameters()):
+            values = np.random.default_rng(k).standard_normal(parameter.shape) * 0.3
+            parameter.set_data(ms.Tensor(values, ms.float32))
+        for parameter in copy.get_parameters():
+            parameter.name = "ema." + parameter.name
+        optimizer = adam([(self.net.trainable_params(), RATE)])
+        self.average = MovingAverage(optimizer.parameters, copy.get_parameters(), decay)
+        self.average.start()
+        mixed_precision([self.net], level, "float16")
+        self.scaler = ms.amp.DynamicLossScaler(scale, 2, window) if scale else None
+        update = Update(optimizer, clip_norm, average=self.average, scaler=self.scaler, passes=passes)
+        self.step = TrainStep(Distance(self.net), update, passes)
+
+    def __call__(self, x):
+        """Train on x (4, 3, 8, 8), cut into as many passes as the step takes; return loss, norm and taken."""
+        parts = [x] if self.step.whole else np.split(x, 2)
+        return [tensor.asnumpy().item() for tensor in self.step([(ms.Tensor(part),) for part in parts])]
+
+    def state(self):
+        optimizer = self.step.update.optimizer
+        parameters = [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2, *self.average.state()]
+        return {parameter.name: parameter.asnumpy().copy() for parameter in parameters}
+
+
+class Distance(nn.Cell):
+    def __init__(self, net):
+        super().__init__(auto_prefix=False)
+        self.net = net
+
+    def construct(self, x):
+        return ((self.net(x) - x) ** 2).mean()
+
+
+X = np.random.default_rng(5).standard_normal((4, 3, 8, 8)).astype(np.float32)
+
+
+def largest_difference(one, other):
+    return max(np.abs(one[name].astype(np.float64) - other[name]).max() for name in one)
+
+
+@pytest.mark.parametrize(
+    "options", [{"passes": 2}, {"scale": 2.0**16}, {"passes": 2, "scale": 2.0**16}], ids=["passes", "scaled", "both"]
+)
+def test_passes_and_a_loss_scale_change_nothing(options):
+    plain, other = Trained(), Trained(**options)
+    for _ in range(5):
+        np.testing.assert_allclose(other(X), plain(X), rtol=1e-5)
+    assert largest_difference(plain.state(), other.state()) < 1e-6
+
+
+@pytest.mark.parametrize("options", [{}, {"passes": 2}, {"scale": 1024.0}], ids=["plain", "passes", "scaled"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_step_that_is_not_finite_is_skipped(options, bad):
+    run = Trained(**options)
+    run(X)
+    before = run.state()
+    spoilt = X.copy()
+    spoilt[0, 0, 0, 0] = bad
+    assert run(spoilt)[2] == 0
+    assert largest_difference(before, run.state()) == 0
+    assert run(X)[2] == 1 and largest_difference(before, run.state()) > 0
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_loss_above_the_limit_is_skipped(passes):
+    run = Trained(passes=passes)
+    loss, *_ = run(X)
+    before = run.state()
+    run.step.update.skip_above(loss / 2)
+    assert run(X)[2] == 0 and largest_difference(before, run.state()) == 0
+    run.step.update.skip_above(np.inf)
+    assert run(X)[2] == 1
+
+
+def test_the_learning_rate_goes_on_over_a_skipped_step():
+    run = Trained()
+    run(X)
+    for _ in range(2):
+        run(X * np.nan)
+    assert run.step.update.optimizer.global_step.asnumpy().item() == 3
+    weight = run.state()["0.weight"]
+    run(X)  # the fourth step: the rate has halved, and Adam moves by about the rate
+    assert np.median(np.abs(run.state()["0.weight"] - weight)) == pytest.approx(RATE.at(3), rel=0.3)
+
+
+def test_the_loss_scale_halves_on_overflow_and_doubles_after_a_while():
+    run = Trained(scale=1024.0, window=2)
+    scales = []
+    for x in (X, X, X * np.nan, X, X):
+        run(x)
+        scales.append(run.scaler.scale_value.asnumpy().item())
+    assert scales == [1024, 2048, 1024, 1024, 2048]
+
+
+@pytest.mark.parametrize("level", ["O2", "O3"])
+def test_sixteen_bits_overflow_until_the_scale_fits_and_then_train(level):
+    run, plain = Trained(scale=2.0**24, level=level, window=1000), Trained()
+    results = [run(X) for _ in range(20)]
+    skipped = sum(not taken for *_, taken in results)
+    assert 0 < skipped < 20 and run.scaler.scale_value.asnumpy() == 2.0 ** (24 - skipped)
+    assert results[-1][2] and results[-1][0] < results[0][0]
+    np.testing.assert_allclose(results[0][0], plain(X)[0], rtol=2e-3)
+    assert all(parameter.dtype == ms.float32 for parameter in run.net.get_parameters())
+
+
+def test_the_average_by_hand():
+    run = Trained(decay=0.5)
+    names = [parameter.name for parameter in run.step.update.optimizer.parameters]
+    state = run.state()
+    expected = {name: state[name].copy() for name in names}
+    for name in names:
+        np.testing.assert_array_equal(state["ema." + name], expected[name])
+    for count in range(1, 12):
+        run(X)
+        decay = min(0.5, (1 + count) / (10 + count))
+        state = run.state()
+        for name in names:
+            expected[name] = decay * expected[name] + (1 - decay) * state[name]
+            np.testing.assert_allclose(state["ema." + name], expected[name], rtol=0, atol=1e-6)
+
+
+def test_a_parameter_that_was_given_a_value_after_a_step_goes_on_from_it():
+    run = Trained()
+    run(X)
+    before = run.state()
+    parameters = {parameter.name: parameter for parameter in run.step.update.optimizer.get_parameters()}
+    run(X)
+    for name, parameter in parameters.items():
+        if name in before:
+            put(parameter, before[name])
+    put(parameters["global_step"], np.array([1], np.int32))
+    run(X)
+    assert run.step.update.optimizer.global_step.asnumpy().item() == 2
+    assert all(np.abs(run.state()[name] - before[name]).max() > 0 for name in before if name.startswith("moment"))

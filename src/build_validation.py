@@ -1,0 +1,88 @@
+"""The validation during a training run, shared between its ranks."""
+
+import numpy as np
+
+from src.build import build_upscaler
+from src.dataset.pairs import find_pairs, load_pair
+from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
+from src.metrics.lpips_weights import find_weights, load_lpips
+
+
+class Validation:
+    """Upscales and scores the validation pictures of a configuration.
+
+    Args:
+        config: a checked ``Config``.
+        networks: ``src.inference.networks`` around the weights to look at.
+        world: the ranks that share the work, a ``src.training.distributed.World``.
+
+    Raises:
+        UserError: there are no pictures, one cannot be read, HR and LR do not fit, or LPIPS has no weights.
+    """
+
+    def __init__(self, config, networks, world):
+        self.config, self.world = config, world
+        self.pairs = find_validation_pairs(config)
+        self.upscaler = build_upscaler(config, networks)
+        self.lpips = _lpips(config.train.val_lpips)
+
+    def compile(self):
+        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
+        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], steps=1)
+
+    def run(self, keep=None):
+        """Return the ``Report`` of all pictures; every rank gets the same.
+
+        Args:
+            keep: called with (picture's name, method, sr) for each result of this rank's own pictures.
+        """
+        from src.training.distributed import gather_rows
+
+        config, world = self.config, self.world
+        empty = Report(
+            config.eval.protocol, config.data.scale, config.train.val_lpips, scores={BASELINE: [], config.name: []}
+        )
+        own = range(world.rank, len(self.pairs), world.size)
+        report = self._score(own, keep) if own else empty
+        rows = gather_rows(report.rows(), world)
+        return report.with_rows([pair.name for pair in self.pairs], rows)
+
+    def picture(self, name):
+        """Return the (hr, lr) of a picture, uint8 RGB."""
+        pair = next(pair for pair in self.pairs if pair.name == name)
+        return load_pair(pair, self.config.data.scale)
+
+    def _score(self, numbers, keep):
+        config = self.config
+        settings = config.eval
+        sampling = {"sampler": settings.sampler, "steps": settings.steps, "temperature": settings.temperature}
+
+        def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
+            seed = picture_seed(config.seed, numbers[index])
+            return self.upscaler.upscale([lr], seeds=[seed], **sampling)[0]
+
+        pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], config.data.scale)) for i in numbers)
+        return evaluate(
+            {config.name: upscale}, pictures,
+            protocol=settings.protocol, scale=config.data.scale, lpips=self.lpips, keep=keep,
+        )  # fmt: skip
+
+
+def find_validation_pairs(config):
+    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
+
+    Raises:
+        UserError: there are none, one cannot be read, or HR and LR do not fit.
+    """
+    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
+    for pair in pairs:
+        load_pair(pair, config.data.scale)
+    return pairs
+
+
+def _lpips(net):
+    if net == "none":
+        return None
+    from src.weights.torch_file import read_torch
+
+    return load_lpips(net, find_weights(net), read_torch)

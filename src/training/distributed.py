@@ -1,0 +1,245 @@
+"""Data-parallel training on MindSpore's own collectives: HCCL on Ascend, NCCL on GPU, MCCL on the CPU.
+
+The processes are started by ``scripts/run_distribute_train.sh`` or by ``msrun``, which tell each its part by
+environment variables: N workers, the ranks, and one scheduler through which they find each other. One process alone
+is a ``World()`` of size 1, for which everything here is the identity and loads nothing.
+"""
+
+import atexit
+import json
+import logging
+import os
+import signal
+import sys
+import zlib
+from dataclasses import dataclass
+from functools import cache
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from src.errors import UserError
+from src.training.checkpoints import put
+
+# Seconds that a rank waits for the others in a collective: they may be saving, validating or compiling. As long as
+# HCCL's own limit. MCCL would give up after 30 s.
+PATIENCE = 1800
+_PIECE = 4 << 20  # bytes in one message
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together: ``rank`` 0 … size − 1 is this one."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self):
+        """Whether this is the rank that reads and writes the run's folder."""
+        return self.rank == 0
+
+
+def launched():
+    """Return whether a launcher started this process, as a worker or as the scheduler."""
+    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
+
+
+def join(device):
+    """Meet the other processes; return this one's :class:`World`.
+
+    To be called once, after the device is chosen and before anything is computed. The scheduler's process, which runs
+    the same program, serves the ranks in here and ends in here when they have ended.
+
+    Args:
+        device: ``"Ascend"``, ``"GPU"`` or ``"CPU"``.
+
+    Raises:
+        UserError: the others did not come.
+    """
+    if not launched():
+        return World()
+    from mindspore import communication
+
+    backend = {"Ascend": "hccl", "GPU": "nccl", "CPU": "mccl"}[device]
+    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(PATIENCE))
+    if os.environ["MS_ROLE"] == "MS_SCHED":
+        _serve(communication)
+    try:
+        communication.init(backend)
+    except RuntimeError as error:
+        master = f"{os.environ.get('MS_SCHED_HOST')}:{os.environ.get('MS_SCHED_PORT')}"
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"cannot meet the other processes at {master} ({reason}): start the same command on every host, with a "
+            "port that is free there"
+        ) from error
+    atexit.register(_silence_stderr)
+    return World(communication.get_rank(), communication.get_group_size())
+
+
+def _serve(communication):
+    """Be the scheduler, then end the process: mindspore does so itself, unless a rank was lost."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # Python's own handlers would wait for the call to end
+    status = 0
+    try:
+        communication.init("mccl")
+    except RuntimeError as error:
+        logging.error("the scheduler lost a rank: %s", str(error).strip().partition("\n")[0])
+        status = 1
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _silence_stderr():
+    """Drop what mindspore writes about its own threads while the process ends."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+class Mean(nn.Cell):
+    """The mean of a tensor over the ranks, for use in a graph; every rank gets the same bits.
+
+    Args:
+        world: the :class:`World`; of size 1 it makes this the identity.
+    """
+
+    def __init__(self, world):
+        super().__init__(auto_prefix=False)
+        self.size = world.size
+        self.sum = ops.AllReduce(ops.ReduceOp.SUM) if world.size > 1 else None
+
+    def construct(self, tensor):
+        """Return the mean of ``tensor``, float16 or float32 of any shape, with its shape and dtype."""
+        if self.size > 1:
+            tensor = self.sum(tensor) / self.size
+        return tensor
+
+
+class _Identity(nn.Cell):
+    def construct(self, gradients):
+        return gradients
+
+
+def gradient_mean(parameters, world):
+    """Return a Cell that takes a tuple of gradients, one for each parameter, to their means over the ranks.
+
+    It is MindSpore's own reducer: one all-reduce for each parameter, in float32, which the Ascend compiler merges. On
+    the CPU joining them by hand gained nothing, and the joined graph was too deep for the compiler.
+    """
+    if world.size == 1:
+        return _Identity()
+    return nn.DistributedGradReducer(list(parameters), mean=True, degree=world.size)
+
+
+def broadcast(parameters, world):
+    """Copy rank 0's values of parameters, of any dtype, to all ranks, in place.
+
+    Args:
+        parameters: iterable of ``mindspore.Parameter``, the same ones in the same order on every rank.
+        world: the :class:`World`.
+
+    Raises:
+        UserError: this rank has other parameters than rank 0.
+    """
+    if world.size == 1:
+        return
+    parameters = list(parameters)
+    kind = zlib.crc32(repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters]).encode())
+    if broadcast_numbers([kind], world) != [kind]:
+        raise UserError(f"rank {world.rank} has another network than rank 0: use the same configuration on every host")
+    for parameter in parameters:
+        value = parameter.asnumpy()
+        received = _from_first(value.tobytes())
+        if not world.is_first:
+            put(parameter, np.frombuffer(received, value.dtype).reshape(value.shape))
+    _meet()
+
+
+def broadcast_numbers(numbers, world):
+    """Return rank 0's list of numbers on every rank, exactly: ints stay ints; NaN and None pass.
+
+    Args:
+        numbers: ints and floats, Python's or NumPy's; what other ranks than 0 pass does not matter.
+        world: the :class:`World`.
+    """
+    numbers = list(numbers)
+    if world.size == 1:
+        return numbers
+    data = _to_json(numbers) if world.is_first else b""
+    length = int.from_bytes(_from_first(len(data).to_bytes(4, "little")), "little")
+    received = _from_first(data.ljust(length))
+    _meet()
+    return json.loads(received)
+
+
+def gather_rows(rows, world):
+    """Return the rows of all ranks, in order, on every rank.
+
+    Args:
+        rows: a sequence of rows of numbers, NaN and None among them, or a float array (n, k): those of this rank's
+            items, rank, rank + size, rank + 2·size, …; there may be none.
+        world: the :class:`World`.
+
+    Returns:
+        A list with the row, a list, of item 0, 1, 2, ….
+    """
+    rows = [list(row) for row in rows]
+    if world.size == 1:
+        return rows
+    data = _to_json(rows)
+    lengths = [int.from_bytes(length, "little") for length in _from_all(len(data).to_bytes(4, "little"), world)]
+    shares = _from_all(data.ljust(max(lengths)), world)
+    _meet()
+    shares = [json.loads(share) for share in shares]
+    return [shares[i % world.size][i // world.size] for i in range(sum(map(len, shares)))]
+
+
+def _to_json(numbers):
+    """As text: Python writes and reads floats exactly that way, and NaN and None."""
+    return json.dumps(numbers, default=lambda number: number.item()).encode()
+
+
+def _from_first(data):
+    """Return rank 0's bytes; ``data`` has the same length on every rank."""
+    pieces = (data[i : i + _PIECE] for i in range(0, len(data), _PIECE))
+    return b"".join(_exchange("broadcast", piece)[: len(piece)] for piece in pieces)
+
+
+def _from_all(data, world):
+    """Return the bytes of each rank; ``data`` has the same length on every rank."""
+    received = _exchange("gather", data)
+    room = len(received) // world.size
+    return [received[rank * room :][: len(data)] for rank in range(world.size)]
+
+
+def _exchange(kind, data):
+    """Send and receive bytes as int32, which every backend carries unchanged; float64 and bool not.
+
+    They are filled up to a power of two, since each length is a graph to compile.
+    """
+    data = data.ljust(max(1024, 1 << (len(data) - 1).bit_length()), b"\0")
+    return _collective(kind)(ms.Tensor(np.frombuffer(data, np.int32))).asnumpy().tobytes()
+
+
+def _meet():
+    """Wait until every rank has come here: one that ended with a message on its way would let its sender wait."""
+    _collective("sum")(ms.Tensor(np.ones(1, np.float32))).asnumpy()
+
+
+class _Collective(nn.Cell):
+    def __init__(self, kind):
+        super().__init__(auto_prefix=False)
+        make = {"broadcast": lambda: ops.Broadcast(0), "gather": ops.AllGather, "sum": ops.AllReduce}
+        self.is_broadcast = kind == "broadcast"
+        self.run = make[kind]()
+
+    def construct(self, tensor):
+        return self.run((tensor,))[0] if self.is_broadcast else self.run(tensor)
+
+
+@cache
+def _collective(kind):
+    return _Collective(kind)

@@ -1,0 +1,138 @@
+"""Two processes train as one would with their common batch; a lost one ends the job, which any number may resume."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.build_training import Training
+from src.config.loader import config_to_dict
+from src.imaging.io import write_image
+from src.runtime import select_device
+from src.training.checkpoints import load_checkpoint
+from src.training.loop import Progress
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny_pictures, photo):
+    """Three validation pictures, so that two ranks have unequal shares."""
+    for number in range(2):
+        write_image(tiny_pictures / "val" / f"{number}.png", photo[40 * number : 40 * number + 24, 100:132])
+    yield tiny_pictures
+    for number in range(2):
+        (tiny_pictures / "val" / f"{number}.png").unlink()
+
+
+def as_two_ranks(program, *arguments, folder):
+    """Run a program as two ranks on a free port, with the variables that msrun sets; return the exit statuses."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    shared = {"MS_WORKER_NUM": "2", "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(port)}
+    parts = [{"MS_ROLE": "MS_SCHED"}, *({"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)} for rank in range(2))]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(program), *map(str, arguments)], env=os.environ | shared | part, cwd=folder,
+            stdout=subprocess.DEVNULL, stderr=open(folder / f"{number}.log", "wb"),
+        )  # fmt: skip
+        for number, part in enumerate(parts)
+    ]
+    try:
+        return [process.wait(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.parametrize("more", [[], ["train.accumulate=2", "train.clip_norm=0.01"]], ids=["plain", "accumulated"])
+def test_two_ranks_equal_one_with_twice_the_batch(pictures, tiny_checkpoints, tmp_path, more):
+    settings = [f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "encoder.frozen=false", "train.steps=5"]
+    settings += ["data.val_pictures=0", *more]
+    half = tiny.config("srdiff", pictures, *settings, "train.batch_size=2")
+    (tmp_path / "config.json").write_text(json.dumps(config_to_dict(half)))
+    statuses = as_two_ranks(Path(__file__).with_name("train_rank.py"), "config.json", ".", folder=tmp_path)
+    assert statuses == [0, 0, 0], [path.read_text() for path in tmp_path.glob("*.log")]
+    first, second = (dict(np.load(tmp_path / f"rank_{rank}.npz")) for rank in range(2))
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+    select_device("CPU")
+    one = Training(tiny.config("srdiff", pictures, *settings, "train.batch_size=4"))
+    losses = [one.step(batches)[0].asnumpy() for batches in one.batches(Progress())]
+    np.testing.assert_allclose(first["losses"], losses, rtol=0, atol=1e-5)
+    for name, parameter in one.state().items():
+        np.testing.assert_allclose(first[name], parameter.asnumpy(), rtol=0, atol=1e-5, err_msg=name)
+    report = one.validate()
+    assert first["names"].tolist() == report.names == ["0", "1", "eye"]
+    np.testing.assert_allclose(first["rows"], report.rows(), rtol=0, atol=1e-2)  # dB, of pictures rounded to 8 bits
+
+
+def pid_of_rank(launcher, rank):
+    """Return the process id of a rank that a launcher started."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            variables = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if parent == launcher and f"MS_NODE_ID={rank}".encode() in variables:
+            return int(folder.name)
+    return None
+
+
+def steps_done(run):
+    curve = run / "curve.csv"
+    return len(curve.read_text().splitlines()) - 1 if curve.exists() else 0
+
+
+def command(pictures, run, batch, *more):
+    settings = "train.steps=40", "train.save_every=5", f"train.batch_size={batch}", "train.tensorboard=false"
+    return [*tiny.settings("rrdb", pictures, *settings), "--output", run, "--device", "CPU", *more]
+
+
+def wait_for(process, condition):
+    end = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < end and not condition():
+        time.sleep(0.02)
+
+
+def test_a_lost_rank_ends_the_job_and_another_number_resumes_it(pictures, tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    status, _, lines = tiny.run("train.py", *command(pictures, whole, 4), cwd=tmp_path)
+    assert status == 0, lines
+
+    process = tiny.start("train.py", *command(pictures, run, 4), cwd=tmp_path)  # one, then stopped
+    wait_for(process, lambda: steps_done(run) >= 3)
+    process.send_signal(signal.SIGTERM)
+    status, _, lines = tiny.finish(process)
+    assert status == 143, lines
+    before = steps_done(run)
+
+    arguments = command(pictures, run, 2, "--nproc", 2, "--resume")
+    process = tiny.start("scripts/distribute.py", *arguments, cwd=tmp_path)  # two, and one is lost
+    wait_for(process, lambda: steps_done(run) >= before + 8)
+    os.kill(pid_of_rank(process.pid, 1), signal.SIGKILL)
+    status, out, lines = tiny.finish(process)
+    assert (status, out) == (137, ""), lines
+    assert lines[-1].startswith("error: rank 1 was killed by signal 9 (SIGKILL)") and "--resume" in lines[-1]
+    assert before + 8 <= steps_done(run) < 40
+
+    status, out, lines = tiny.run("scripts/distribute.py", *arguments, cwd=tmp_path)  # two to the end
+    assert (status, out) == (0, ""), lines
+    assert sum("bicubic: PSNR" in line for line in lines) == 1  # one rank speaks
+    assert (run / "curve.csv").read_text().splitlines()[0] == (whole / "curve.csv").read_text().splitlines()[0]
+    table, expected = (np.genfromtxt(folder / "curve.csv", delimiter=",", skip_header=1) for folder in (run, whole))
+    np.testing.assert_allclose(table, expected, rtol=2e-3, atol=1e-5)
+    one, two = (load_checkpoint(folder / "checkpoints" / "step_00000040.ckpt").arrays for folder in (whole, run))
+    assert one.keys() == two.keys() and one["run.counts"].tolist() == two["run.counts"].tolist() == [160, 0]
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-4, err_msg=name)

@@ -1,0 +1,81 @@
+"""train.py killed with −9, several times, at moments of chance and while it writes a checkpoint."""
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+from src.training.checkpoints import load_checkpoint
+from tests import tiny
+
+STEPS = 60
+# a network whose checkpoint takes a while to write, and log lines that do not end where checkpoints are saved
+SETTINGS = (
+    "encoder.features=64", "encoder.growth=64", f"train.steps={STEPS}", "train.save_every=3", "train.log_every=2",
+    "train.val_every=6", "train.ema_decay=0.99", "train.warmup_steps=5", "train.tensorboard=false",
+)  # fmt: skip
+
+
+def command(pictures, run, *more):
+    return ["train.py", *tiny.settings("rrdb", pictures, *SETTINGS), "--output", run, "--device", "CPU", *more]
+
+
+def temporary_files(run):
+    return list((run / "checkpoints").glob(".*.tmp*")) if (run / "checkpoints").exists() else []
+
+
+def lines_of(path):
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def kill_at_a_moment_of_chance(process, run, moment):
+    """Kill a process some time after it has logged a few more lines than there were."""
+    enough = lines_of(run / "curve.csv") + 1
+    while process.poll() is None and lines_of(run / "curve.csv") <= enough:
+        time.sleep(0.01)
+    time.sleep(moment.uniform(0, 0.3))
+    process.kill()
+
+
+def kill_while_it_writes_a_checkpoint(process, run):
+    """Kill a process as soon as there is a half-written file."""
+    while process.poll() is None and not temporary_files(run):
+        pass  # the file is there for a fraction of a second
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny_pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    status, _, lines = tiny.run(*command(tiny_pictures, folder / "run"), cwd=folder)
+    assert status == 0, lines
+    return folder / "run"
+
+
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(uninterrupted, tiny_pictures, tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # pytest shows it if the test fails
+    moment, run, during_a_write = random.Random(seed), tmp_path / "run", 0
+    for number in range(30):
+        process = tiny.start(*command(tiny_pictures, run, "--resume"), cwd=tmp_path)
+        if number % 2 == 0 and during_a_write < 2:
+            kill_while_it_writes_a_checkpoint(process, run)
+        elif number < 4:
+            kill_at_a_moment_of_chance(process, run, moment)
+        status, _, lines = tiny.finish(process)
+        assert status in (0, -9), lines
+        during_a_write += bool(temporary_files(run))
+        if status == 0:
+            break
+    assert number >= 3 and during_a_write > 0
+    assert temporary_files(run) == []
+    for name in ("curve.csv", "validation.csv"):
+        assert (run / name).read_bytes() == (uninterrupted / name).read_bytes()
+    for name in ("model.ckpt", "best.ckpt", f"checkpoints/step_{STEPS:08d}.ckpt"):
+        one, two = load_checkpoint(uninterrupted / name), load_checkpoint(run / name)
+        assert one.step == two.step and one.arrays.keys() == two.arrays.keys()
+        for key in one.arrays:
+            np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
+    kinds = {key.split(".")[0] for key in two.arrays}
+    assert kinds == {"encoder", "ema", "optimizer", "run"}

@@ -7,7 +7,7 @@ Prints the means as a table; writes metrics.json (every picture, the means, how 
 import logging
 from pathlib import Path
 
-from src.command import add_device, parser, run
+from src.command import add_device, add_ema, parser, run
 from src.tracking import add_wandb
 
 SETTINGS = ("protocol", "sampler", "steps", "temperature")  # flags that stand for eval.NAME=VALUE
@@ -36,6 +36,7 @@ def arguments():
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
     add_wandb(p, "DIR")
+    add_ema(p)
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.test=DIR")
     args = p.parse_intermixed_args()
@@ -44,8 +45,7 @@ def arguments():
     # argparse takes key=value after "--checkpoint W" for another checkpoint.
     misread = [text for text in args.checkpoint if "=" in text and not Path(text).exists()]
     args.checkpoint = [text for text in args.checkpoint if text not in misread]
-    flags = [f"eval.{name}={getattr(args, name)}" for name in SETTINGS if getattr(args, name) is not None]
-    args.overrides = [*args.overrides, *misread, *flags]
+    args.overrides += misread + [f"eval.{key}={value}" for key in SETTINGS if (value := getattr(args, key)) is not None]
     return args
 
 
@@ -57,7 +57,7 @@ def main():
     from src.metrics.report import as_table, prepare_folder, write_report
 
     output = prepare_folder(args.output)
-    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device)
+    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, args.ema)
     config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
     scale = evaluation.common_scale(models, args.scale, config.data.scale)
     data, pairs = evaluation.find_pictures(models, config, scale, args.data, args.hr, args.lr)

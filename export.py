@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Export a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR."""
 
-from src.command import add_device, parser, run
+from src.command import add_device, add_ema, parser, run
 
 TOLERANCE = 1e-4
 
@@ -14,6 +14,7 @@ def arguments():
     p.add_argument("--output", required=True, metavar="FILE", help="X.mindir (X.encode.mindir and X.json go beside it)")
     p.add_argument("--check", action="store_true", help="compare the export with the checkpoint; fail above 1e-4")
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="AIR's fixed LR size; without it 128 128")
+    add_ema(p)
     add_device(p)
     return p.parse_args()
 
@@ -33,7 +34,7 @@ def main():
         raise UserError("--check compares MindIR exports, AIR runs only after ATC has converted it: leave --check out")
     if args.format == "mindir" and args.size:
         raise UserError("--size is AIR's: a MindIR takes any size, so leave it out")
-    config, model = load_model(args.checkpoint)
+    config, model = load_model(args.checkpoint, args.ema)
     if args.format == "air":
         height, width = args.size or (128, 128)
         multiple, scale = size_multiple(config), config.data.scale
@@ -45,7 +46,7 @@ def main():
         written = export_mindir(args.output, export_graphs(config, model), settings, args.checkpoint)
     print("\n".join(str(path) for path in written))
     if args.check:
-        pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device)
+        pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device, ema=args.ema)
         worst = max(deviation for _, deviation in largest_deviation(*pair))
         print(f"largest deviation from the checkpoint: {worst:.1e}")
         if worst > TOLERANCE:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Upscale a picture or a folder of pictures with a checkpoint or an exported MindIR model."""
 
-from src.command import add_device, parser, run
+from src.command import add_device, add_ema, parser, run
 from src.tracking import add_wandb
 
 
@@ -20,6 +20,7 @@ def arguments():
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
     add_wandb(p, "runs/infer")
+    add_ema(p)
     add_device(p)
     return p.parse_args()
 
@@ -37,9 +38,9 @@ def main():
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from src.build import load_upscaler
-    from src.build_tracking import InferenceLog, inference_tracker
+    from src.build_inference import InferenceLog, inference_tracker
 
-    upscaler = load_upscaler(args.checkpoint or args.model, args.device)
+    upscaler = load_upscaler(args.checkpoint or args.model, args.device, ema=args.ema)
     sampling = {"sampler": args.sampler, "steps": args.steps, "temperature": args.temperature}
     upscaler.check(**sampling)
 

@@ -72,8 +72,8 @@ def _address(master):
         raise UserError(f"--master must be HOST or HOST:PORT with a port from 1 to 65535, got '{master}'")
     try:
         return socket.gethostbyname(host), int(port or PORT)
-    except OSError as error:
-        raise UserError(f"--master {host} is not known here ({error.strerror}): name host 0 or its address") from error
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--master {host} is not known here ({error}): name host 0 or its address") from error
 
 
 def _free_port(address, port):

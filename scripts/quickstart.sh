@@ -105,4 +105,7 @@ cat <<END
 SRDiff's samples are drawn with a temperature of 0.3: after so few steps full samples (--temperature 1)
 are grainy. LR | bicubic | SRDiff:
 $PWD/$runs/upscaled/image_0001_compare.png
+
+To train on, for hours and with two processes, on the same patches:
+bash scripts/run_distribute_train.sh --device CPU --nproc 2 --config configs/srdiff_lite_x4.yaml
 END

@@ -78,13 +78,14 @@ def settings_for(config, config_file=None, overrides=()):
     return given
 
 
-def load_models(checkpoints, config_file=None, overrides=(), device=None):
+def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=True):
     """Load checkpoints.
 
     Args:
         checkpoints: paths.
         config_file, overrides: see :func:`settings_for`.
         device: see :func:`src.runtime.select_device`.
+        ema: see :func:`src.build.load_model`.
 
     Returns:
         list of :class:`Model`; a name that comes twice is numbered.
@@ -96,7 +97,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None):
 
     models = []
     for path in checkpoints:
-        upscaler = build.load_upscaler(path, device=device)
+        upscaler = build.load_upscaler(path, device=device, ema=ema)
         config = settings_for(upscaler.config, config_file, overrides)
         taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))

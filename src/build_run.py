@@ -101,7 +101,9 @@ class Run:
                         self._go_back(error)
         if self.folder:
             path = self.folder.save_result(self.training.weights(), self.text, self.training.steps)
-            self.tracker.file(path)
+            for file in (path, path.with_name("best.ckpt")):
+                if file.exists():  # no validation picture may have had a score
+                    self.tracker.file(file)
             logging.info("finished: %s", path)
 
     def _continue_from(self, checkpoint):
@@ -150,9 +152,10 @@ class Run:
     def _train(self):
         from src.training.loop import train
 
-        training, settings = self.training, self.config.train
+        training = self.training
+        settings = self.config.train
         train(
-            training.step, training.batches(self.progress), progress=self.progress, last_step=training.steps,
+            *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
             samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
             save=self._save, max_skipped=settings.max_skipped, log_every=settings.log_every,
             val_every=settings.val_every, save_every=settings.save_every, bar=training.world.is_first,

@@ -112,24 +112,34 @@ class Training:
             average.start()
         return copy, average
 
+    def steps_from(self, progress):
+        """Return what trains the rest of the run: a step function, and an iterable of its arguments, one a step."""
+        from src.training.sink import connect, usable
+
+        if usable(self.config.data.sink):
+            return connect(self.step.whole, self._dataset(progress))
+        return self.step, self.batches(progress)
+
     def batches(self, progress):
         """Return an iterator over what is left of the run: for each step a list of ``train.accumulate`` batches.
 
         A batch is a tuple of tensors in the order that the loss takes.
         """
+        iterator = self._dataset(progress).create_tuple_iterator(num_epochs=1)
+        while batches := list(islice(iterator, self.config.train.accumulate)):
+            yield batches
+
+    def _dataset(self, progress):
         from src.dataset.pipeline import training_batches
 
         config = self.config
-        passes = config.train.accumulate
-        dataset = training_batches(
-            self.patches, batch_size=config.train.batch_size, batches=(self.steps - progress.step) * passes,
+        return training_batches(
+            self.patches, batch_size=config.train.batch_size,
+            batches=(self.steps - progress.step) * config.train.accumulate,
             first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
             noise_steps=config.diffusion.steps if config.system == "srdiff" else None,
             rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
-        iterator = dataset.create_tuple_iterator(num_epochs=1)
-        while batches := list(islice(iterator, passes)):
-            yield batches
 
     def state(self):
         """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""
@@ -221,6 +231,7 @@ def load_pretrained_encoder(config):
     checkpoint = load_checkpoint(path)
     trained = config_of(checkpoint)
     check_encoder(config, trained.encoder, trained.data.scale, path)
+    logging.info("the encoder is %s's, after %d steps", path, checkpoint.step)
     return checkpoint
 
 

@@ -27,6 +27,13 @@ def add_device(arguments):
     arguments.add_argument("--device", choices=DEVICES, help="where to run; by default the first that works")
 
 
+def add_ema(arguments):
+    """Add ``--no-ema``, as the attribute ``ema``."""
+    arguments.add_argument(
+        "--no-ema", dest="ema", action="store_false", help="of a step_N.ckpt, take the weights and not their average"
+    )
+
+
 def quieten():
     """Log warnings only: for all but the first of several processes that do the same."""
     logging.getLogger().setLevel(logging.WARNING)

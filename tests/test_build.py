@@ -105,3 +105,13 @@ def test_nothing_is_left_in_the_current_folder(tmp_path, monkeypatch, tiny_check
     monkeypatch.chdir(tmp_path)
     load_upscaler(tiny_checkpoints["srdiff"], "CPU").sample(np.zeros((1, 3, 8, 8), np.float32), steps=1)
     assert os.listdir() == [] and ms.get_context("mode") == ms.GRAPH_MODE
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_of_a_runs_checkpoint_the_average_is_taken_unless_it_is_not_wanted(tmp_path, tiny_checkpoints, ema):
+    saved = load_checkpoint(tiny_checkpoints["rrdb"])
+    averages = {f"ema.{name}": array + 1 for name, array in saved.arrays.items()}
+    save_model(tmp_path / "step_1.ckpt", saved.arrays | averages, saved.config_json, 1)
+    _, model = load_model(tmp_path / "step_1.ckpt", ema)
+    for parameter in model.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), saved.arrays[parameter.name] + ema)

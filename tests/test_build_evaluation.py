@@ -18,7 +18,7 @@ def checkpoints(monkeypatch):
         "b": SimpleNamespace(scale=2, config=Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9))),
         "c": SimpleNamespace(scale=4, config=Config(name="other")),
     }
-    monkeypatch.setattr(src.build, "load_upscaler", lambda path, device=None: known[path])
+    monkeypatch.setattr(src.build, "load_upscaler", lambda path, device=None, ema=True: known[path])
     return known
 
 

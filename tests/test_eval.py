@@ -44,7 +44,7 @@ def checkpoints(monkeypatch):
     """A dict of path to upscaler, which load_upscaler then knows."""
     known = {}
 
-    def load_upscaler(path, device=None, graph=True):
+    def load_upscaler(path, device=None, graph=True, ema=True):
         if str(path) not in known:
             raise UserError(f"no model at {path}")
         return known[str(path)]

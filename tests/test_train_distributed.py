@@ -38,13 +38,12 @@ def as_two_ranks(program, *arguments, folder):
         port = server.getsockname()[1]
     shared = {"MS_WORKER_NUM": "2", "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(port)}
     parts = [{"MS_ROLE": "MS_SCHED"}, *({"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)} for rank in range(2))]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(program), *map(str, arguments)], env=os.environ | shared | part, cwd=folder,
-            stdout=subprocess.DEVNULL, stderr=open(folder / f"{number}.log", "wb"),
-        )  # fmt: skip
-        for number, part in enumerate(parts)
-    ]
+    processes = []
+    for number, part in enumerate(parts):
+        with open(folder / f"{number}.log", "wb") as log:
+            command = [sys.executable, str(program), *map(str, arguments)]
+            options = {"env": os.environ | shared | part, "cwd": folder, "stdout": log, "stderr": log}
+            processes.append(subprocess.Popen(command, **options))
     try:
         return [process.wait(timeout=240) for process in processes]
     finally:
@@ -52,25 +51,40 @@ def as_two_ranks(program, *arguments, folder):
             process.kill()
 
 
-@pytest.mark.parametrize("more", [[], ["train.accumulate=2", "train.clip_norm=0.01"]], ids=["plain", "accumulated"])
-def test_two_ranks_equal_one_with_twice_the_batch(pictures, tiny_checkpoints, tmp_path, more):
-    settings = [f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "encoder.frozen=false", "train.steps=5"]
-    settings += ["data.val_pictures=0", *more]
-    half = tiny.config("srdiff", pictures, *settings, "train.batch_size=2")
-    (tmp_path / "config.json").write_text(json.dumps(config_to_dict(half)))
-    statuses = as_two_ranks(Path(__file__).with_name("train_rank.py"), "config.json", ".", folder=tmp_path)
-    assert statuses == [0, 0, 0], [path.read_text() for path in tmp_path.glob("*.log")]
-    first, second = (dict(np.load(tmp_path / f"rank_{rank}.npz")) for rank in range(2))
+CASES = {"plain": [], "accumulated": ["train.accumulate=2", "train.clip_norm=0.01"]}
+
+
+def case(pictures, encoder, name, batch_size):
+    settings = [f"encoder.checkpoint={encoder}", "encoder.frozen=false", "train.steps=5", "data.val_pictures=0"]
+    return tiny.config("srdiff", pictures, *settings, *CASES[name], f"train.batch_size={batch_size}")
+
+
+@pytest.fixture(scope="module")
+def ranks(pictures, tiny_checkpoints, tmp_path_factory):
+    """For each case what the two ranks have at the end: name → array."""
+    folder = tmp_path_factory.mktemp("ranks")
+    for name in CASES:
+        settings = config_to_dict(case(pictures, tiny_checkpoints["rrdb"], name, batch_size=2))
+        (folder / f"{name}.json").write_text(json.dumps(settings))
+    files = [f"{name}.json" for name in CASES]
+    statuses = as_two_ranks(Path(__file__).with_name("train_rank.py"), *files, folder=folder)
+    assert statuses == [0, 0, 0], [path.read_text() for path in folder.glob("*.log")]
+    return {name: [dict(np.load(folder / f"{name}.{rank}.npz")) for rank in range(2)] for name in CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_ranks_equal_one_with_twice_the_batch(ranks, pictures, tiny_checkpoints, name):
+    first, second = ranks[name]
     assert first.keys() == second.keys()
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
     select_device("CPU")
-    one = Training(tiny.config("srdiff", pictures, *settings, "train.batch_size=4"))
+    one = Training(case(pictures, tiny_checkpoints["rrdb"], name, batch_size=4))
     losses = [one.step(batches)[0].asnumpy() for batches in one.batches(Progress())]
     np.testing.assert_allclose(first["losses"], losses, rtol=0, atol=1e-5)
-    for name, parameter in one.state().items():
-        np.testing.assert_allclose(first[name], parameter.asnumpy(), rtol=0, atol=1e-5, err_msg=name)
+    for key, parameter in one.state().items():
+        np.testing.assert_allclose(first[key], parameter.asnumpy(), rtol=0, atol=1e-5, err_msg=key)
     report = one.validate()
     assert first["names"].tolist() == report.names == ["0", "1", "eye"]
     np.testing.assert_allclose(first["rows"], report.rows(), rtol=0, atol=1e-2)  # dB, of pictures rounded to 8 bits

@@ -1,4 +1,4 @@
-"""One rank of a short training, run as a program by test_train_distributed.py; writes its parameters to a file."""
+"""One rank of a short training, run as a program by test_train_distributed.py; writes its parameters to files."""
 
 import json
 import sys
@@ -9,24 +9,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from src.runtime import select_device  # noqa: E402
 
 
-def main(config_file, folder):
-    """Train as a configuration says, then write all of the state, and the validation's scores, to ``rank_N.npz``."""
+def main(*config_files):
+    """Train as each configuration says, then write all of the state, and the validation's scores, beside its file."""
     device = select_device("CPU")
     from src.training.distributed import join
 
     world = join(device)
+    for file in map(Path, config_files):
+        train(file, world)
+
+
+def train(file, world):
     import numpy as np
 
     from src.build_training import Training
     from src.config.loader import config_from_dict
     from src.training.loop import Progress
 
-    config = config_from_dict(json.loads(Path(config_file).read_text()), "the test's configuration")
-    training = Training(config, world)
+    training = Training(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
     losses = [training.step(batches)[0].asnumpy() for batches in training.batches(Progress())]
     report = training.validate()
     arrays = {name: parameter.asnumpy() for name, parameter in training.state().items()}
-    np.savez(Path(folder) / f"rank_{world.rank}.npz", losses=losses, rows=report.rows(), names=report.names, **arrays)
+    np.savez(file.with_suffix(f".{world.rank}.npz"), losses=losses, rows=report.rows(), names=report.names, **arrays)
 
 
 if __name__ == "__main__":

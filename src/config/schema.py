@@ -17,6 +17,7 @@ class DataConfig:
     rotate: bool = True  # random quarter turns
     workers: int = 2  # parallel workers that decode and crop
     prefetch: int = 4  # batches kept ready
+    sink: bool = False  # Ascend and GPU: feed the device through a queue of its own (not with train.accumulate)
     cache_mb: int = 2048  # decoded pictures are kept in memory if all of them fit in so many MiB
 
 

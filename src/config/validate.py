@@ -203,6 +203,10 @@ def _check_training(config):
         raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
     if train.best_metric == "lpips" and train.val_lpips == "none":
         raise UserError("'train.best_metric' is lpips, but 'train.val_lpips' is none; set train.val_lpips=alex")
+    if config.data.sink and train.accumulate > 1:
+        raise UserError(
+            f"'data.sink' feeds one batch a step, but 'train.accumulate' is {train.accumulate}; set one of them back"
+        )
     if train.encoder_lr and (config.system != "srdiff" or config.encoder.frozen):
         raise UserError(
             f"'train.encoder_lr' is {train.encoder_lr}, but no encoder trains along; set it to 0, or "

@@ -3,7 +3,7 @@
 from mindspore import nn, ops
 
 from src.errors import UserError
-from src.models.layers import LinearAttention, ReflectConv3x3, SinusoidalEmbedding, conv1x1
+from src.models.layers import AddPerChannel, LinearAttention, Mish, ReflectConv3x3, SinusoidalEmbedding, conv1x1
 
 
 class ConvBlock(nn.Cell):
@@ -13,7 +13,7 @@ class ConvBlock(nn.Cell):
         super().__init__()
         self.conv = ReflectConv3x3(in_channels, out_channels)
         self.norm = nn.GroupNorm(groups, out_channels) if groups else nn.Identity()
-        self.activation = nn.Mish()
+        self.activation = Mish()
 
     def construct(self, x):
         return self.activation(self.norm(self.conv(x)))
@@ -29,11 +29,12 @@ class ResnetBlock(nn.Cell):
         super().__init__()
         self.time_dense = nn.Dense(embedding_channels, out_channels)
         self.block1 = ConvBlock(in_channels, out_channels, groups)
+        self.add = AddPerChannel()
         self.block2 = ConvBlock(out_channels, out_channels, groups)
         self.skip = conv1x1(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
 
     def construct(self, x, embedding):
-        h = self.block1(x) + self.time_dense(embedding).expand_dims(-1).expand_dims(-1)
+        h = self.add(self.block1(x), self.time_dense(embedding))
         return self.block2(h) + self.skip(x)
 
 
@@ -103,8 +104,8 @@ class ConditionalUNet(nn.Cell):
         self.condition_conv = _condition_projection(condition_channels, width, scale // space_to_depth)
         self.lr_up_conv = ReflectConv3x3(picture_channels, width) if add_lr_up else nn.Identity()
         self.embedding = SinusoidalEmbedding(width)
-        self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), nn.Mish(), nn.Dense(4 * width, width)])
-        self.time_activation = nn.Mish()
+        self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), Mish(), nn.Dense(4 * width, width)])
+        self.time_activation = Mish()
 
         ins = [picture_channels] + channels[:-1]
         self.downs = nn.CellList([DownLevel(i, o, width, groups) for i, o in zip(ins, channels, strict=True)])

@@ -22,8 +22,7 @@ from mindspore import nn, ops
 from src.errors import UserError
 from src.training.checkpoints import put
 
-# Seconds that a rank waits for the others in a collective: they may be saving, validating or compiling. As long as
-# HCCL's own limit. MCCL would give up after 30 s.
+# Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
 PATIENCE = 1800
 _PIECE = 4 << 20  # bytes in one message
 
@@ -63,17 +62,18 @@ def join(device):
     from mindspore import communication
 
     backend = {"Ascend": "hccl", "GPU": "nccl", "CPU": "mccl"}[device]
-    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(PATIENCE))
     if os.environ["MS_ROLE"] == "MS_SCHED":
         _serve(communication)
+    if device == "CPU":
+        for name in ("MS_CPU_COMM_OP_TIMEOUT", "MS_NODE_TIMEOUT"):  # the first in mindspore 2.10, the second before
+            os.environ.setdefault(name, str(PATIENCE))
     try:
         communication.init(backend)
     except RuntimeError as error:
         master = f"{os.environ.get('MS_SCHED_HOST')}:{os.environ.get('MS_SCHED_PORT')}"
-        reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"cannot meet the other processes at {master} ({reason}): start the same command on every host, with a "
-            "port that is free there"
+            f"cannot meet the other processes at {master} ({_first_line(error)}): start the same command on every "
+            "host, with a port that is free on host 0"
         ) from error
     atexit.register(_silence_stderr)
     return World(communication.get_rank(), communication.get_group_size())
@@ -83,14 +83,16 @@ def _serve(communication):
     """Be the scheduler, then end the process: mindspore does so itself, unless a rank was lost."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)  # Python's own handlers would wait for the call to end
-    status = 0
     try:
         communication.init("mccl")
     except RuntimeError as error:
-        logging.error("the scheduler lost a rank: %s", str(error).strip().partition("\n")[0])
-        status = 1
-    sys.stderr.flush()
-    os._exit(status)
+        logging.error("the scheduler lost a rank: %s", _first_line(error))
+        os._exit(1)
+    os._exit(0)
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0]
 
 
 def _silence_stderr():
@@ -142,14 +144,16 @@ def broadcast(parameters, world):
         world: the :class:`World`.
 
     Raises:
-        UserError: this rank has other parameters than rank 0.
+        UserError: on every rank, if one has other parameters than rank 0.
     """
     if world.size == 1:
         return
     parameters = list(parameters)
-    kind = zlib.crc32(repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters]).encode())
-    if broadcast_numbers([kind], world) != [kind]:
-        raise UserError(f"rank {world.rank} has another network than rank 0: use the same configuration on every host")
+    kind = repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters])
+    kinds = _from_all(zlib.crc32(kind.encode()).to_bytes(4, "little"), world)
+    others = [rank for rank, kind in enumerate(kinds) if kind != kinds[0]]
+    if others:
+        raise UserError(f"rank {others[0]} has another network than rank 0: use one configuration on every host")
     for parameter in parameters:
         value = parameter.asnumpy()
         received = _from_first(value.tobytes())

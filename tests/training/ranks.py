@@ -1,0 +1,135 @@
+"""What test_distributed.py runs as every rank and as the scheduler: it writes what each function returned.
+
+Usage: python ranks.py FOLDER
+"""
+
+import os
+import pickle
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from src.launcher import dying_with
+from src.runtime import select_device
+
+DTYPES = ("float32", "int32", "float16", "bool", "float64", "int64")
+SHAPES = ((3, 2), (), (7,), (1, 2, 3, 4), (1_100_000,))
+
+
+def main(folder):
+    """Join the others, call everything, and leave the results in rank_N.pickle."""
+    dying_with(os.getppid())()  # msrun leaves its workers behind if it is killed
+    device = select_device("CPU")
+    from src.training.distributed import join
+
+    world = join(device)
+    results = {"world": (world.rank, world.size, world.is_first)}
+    for part in (means, gradients, broadcasts, numbers, rows):
+        results |= part(world)
+    (folder / f"rank_{world.rank}.pickle").write_bytes(pickle.dumps(results))
+
+
+def value(rank, number, shape, dtype="float32"):
+    """Return what a rank has at first under some number."""
+    draw = np.random.default_rng([rank, number]).normal(size=shape) * 100
+    return np.asarray(draw, dtype)
+
+
+def means(world):
+    import mindspore as ms
+
+    from src.training.distributed import Mean
+
+    mean = Mean(world)
+    tensors = [value(world.rank, 1, (), "float32"), value(world.rank, 2, (4, 3)), value(world.rank, 3, 5, "float16")]
+    return {"means": [mean(ms.Tensor(tensor)).asnumpy() for tensor in tensors]}
+
+
+def gradients(world):
+    """The gradients of least squares, each rank with samples of its own, in the graph that computes them."""
+    import mindspore as ms
+    from mindspore import nn, ops
+
+    from src.training.distributed import gradient_mean
+
+    class Sum(nn.Cell):
+        """Something of every weight, so that the gradient of weight number k on rank r is value(r, k)."""
+
+        def __init__(self):
+            super().__init__()
+            self.weights = ms.ParameterTuple(
+                [ms.Parameter(ms.Tensor(np.ones(shape, np.float32)), name=f"w{k}") for k, shape in enumerate(SHAPES)]
+            )
+            self.factors = [ms.Tensor(value(world.rank, k, shape)) for k, shape in enumerate(SHAPES)]
+
+        def construct(self, scale):
+            total = scale * 0
+            for weight, factor in zip(self.weights, self.factors):  # noqa: B905 (strict does not compile)
+                total = total + (weight * factor * scale).sum()
+            return total
+
+    class Step(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.sum = Sum()
+            self.gradient = ops.value_and_grad(self.sum, None, self.sum.weights)
+            self.mean = gradient_mean(self.sum.weights, world)
+
+        def construct(self, scale):
+            _, gradients = self.gradient(scale)
+            return self.mean(gradients)
+
+    step = Step()
+    runs = [[tensor.asnumpy() for tensor in step(ms.Tensor(float(scale), ms.float32))] for scale in range(1, 6)]
+    return {"gradients": [run[:-1] for run in runs], "large gradient": runs[-1][-1]}
+
+
+def broadcasts(world):
+    import mindspore as ms
+
+    from src.errors import UserError
+    from src.training.distributed import broadcast
+
+    def parameters(shape):
+        return [ms.Parameter(ms.Tensor(value(world.rank, 4, shape, dtype)), name=f"{dtype}") for dtype in DTYPES]
+
+    small, single, large = parameters((3, 5)), parameters(()), parameters((1100, 1000))[:1]
+    broadcast((p for p in [*small, *single, *large]), world)
+    wrong = ""
+    try:
+        broadcast(small[: 2 + world.rank], world)
+    except UserError as error:
+        wrong = str(error)
+    return {
+        "small": [p.asnumpy() for p in small], "single": [p.asnumpy() for p in single],
+        "large": large[0].asnumpy(), "wrong network": wrong,
+    }  # fmt: skip
+
+
+def numbers(world):
+    from src.training.distributed import broadcast_numbers
+
+    sent = [1, 2**70, 0.1, float("nan"), float("-inf"), None, np.float32(0.1), np.int64(-3), np.bool_(True)]
+    other = ["something", "else"]
+    return {
+        "numbers": broadcast_numbers(sent if world.is_first else other, world),
+        "no numbers": broadcast_numbers([] if world.is_first else other, world),
+        "many numbers": broadcast_numbers(np.arange(3000) / 7 if world.is_first else [], world),
+    }
+
+
+def rows(world):
+    from src.training.distributed import gather_rows
+
+    def share(count):
+        return [[i, i / 7, None, float("nan")] for i in range(world.rank, count, world.size)]
+
+    array = np.arange(10, dtype=np.float64).reshape(5, 2)[world.rank :: world.size]
+    return {"rows": [gather_rows(share(count), world) for count in (5, 4, 1, 0)], "array": gather_rows(array, world)}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

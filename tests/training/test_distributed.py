@@ -1,0 +1,146 @@
+"""Two processes under msrun on the CPU, and one alone."""
+
+import math
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.training.distributed import (
+    Mean,
+    World,
+    broadcast,
+    broadcast_numbers,
+    gather_rows,
+    gradient_mean,
+    join,
+    launched,
+)
+from tests.training.ranks import DTYPES, SHAPES, value
+
+SCRIPT = Path(__file__).with_name("ranks.py")
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """Run ranks.py as two ranks; return its folder, with each rank's results and the logs."""
+    msrun = shutil.which("msrun", path=str(BIN))
+    if not msrun:
+        pytest.skip("msrun is not installed beside Python")
+    folder = tmp_path_factory.mktemp("job")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    command = [
+        msrun, "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1", f"--master_port={port}",
+        "--join=True", f"--log_dir={folder}", str(SCRIPT), str(folder),
+    ]  # fmt: skip
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=240)
+    logs = "\n".join(log.read_text() for log in sorted(folder.glob("*.log")))
+    assert process.returncode == 0, process.stderr + logs
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(job):
+    """What each rank got."""
+    return [pickle.loads((job / f"rank_{rank}.pickle").read_bytes()) for rank in (0, 1)]
+
+
+def assert_same_bits(found, expected):
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert found.tobytes() == expected.tobytes()
+
+
+def mean_of(*arguments):
+    return (value(0, *arguments) + value(1, *arguments)) / np.asarray(2, value(0, *arguments).dtype)
+
+
+def test_every_rank_knows_its_place(results):
+    assert [result["world"] for result in results] == [(0, 2, True), (1, 2, False)]
+
+
+def test_the_scheduler_and_the_ranks_say_nothing(job):
+    assert {log.name: log.read_text() for log in job.glob("*.log")} == dict.fromkeys(
+        ("scheduler.log", "worker_0.log", "worker_1.log"), ""
+    )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_mean(results, rank):
+    expected = mean_of(1, ()), mean_of(2, (4, 3)), mean_of(3, 5, "float16")
+    for found, mean in zip(results[rank]["means"], expected, strict=True):
+        assert_same_bits(found, mean)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_gradient_mean(results, rank):
+    for run, found in enumerate(results[rank]["gradients"]):
+        for k, gradient in enumerate(found):
+            scaled = [value(r, k, SHAPES[k]) * np.float32(run + 1) for r in (0, 1)]
+            assert_same_bits(gradient, (scaled[0] + scaled[1]) / np.float32(2))
+    assert results[rank]["large gradient"].shape == SHAPES[-1]
+    assert_same_bits(results[rank]["large gradient"], results[0]["large gradient"])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_broadcast_copies_every_dtype_in_place(results, rank):
+    for name, shape in (("small", (3, 5)), ("single", ())):
+        for dtype, found in zip(DTYPES, results[rank][name], strict=True):
+            assert_same_bits(found, value(0, 4, shape, dtype))
+    assert_same_bits(results[rank]["large"], value(0, 4, (1100, 1000)))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_broadcast_refuses_another_network_on_every_rank(results, rank):
+    assert results[rank]["wrong network"].startswith("rank 1 has another network than rank 0: use one configuration")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_broadcast_numbers(results, rank):
+    found = results[rank]["numbers"]
+    assert found[:3] == [1, 2**70, 0.1] and math.isnan(found[3])
+    assert found[4:] == [-math.inf, None, float(np.float32(0.1)), -3, True]
+    assert [type(number) for number in found[:3]] == [int, int, float]
+    assert results[rank]["no numbers"] == []
+    assert results[rank]["many numbers"] == [i / 7 for i in range(3000)]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_gather_rows_keeps_the_order_nan_and_none(results, rank):
+    for count, rows in zip((5, 4, 1, 0), results[rank]["rows"], strict=True):
+        assert [row[:3] for row in rows] == [[i, i / 7, None] for i in range(count)]
+        assert all(math.isnan(row[3]) for row in rows)
+    assert results[rank]["array"] == np.arange(10.0).reshape(5, 2).tolist()
+
+
+def test_one_process_alone_needs_nothing(monkeypatch):
+    monkeypatch.delenv("MS_ROLE", raising=False)
+    assert not launched()
+    world = join("CPU")
+    assert world == World(0, 1) and world.is_first
+    tensor = ms.Tensor(value(0, 0, (2, 3)))
+    parameter = ms.Parameter(tensor, name="p")
+    assert_same_bits(Mean(world)(tensor).asnumpy(), value(0, 0, (2, 3)))
+    (gradient,) = gradient_mean([parameter], world)((tensor,))
+    assert_same_bits(gradient.asnumpy(), value(0, 0, (2, 3)))
+    broadcast([parameter], world)
+    assert_same_bits(parameter.asnumpy(), value(0, 0, (2, 3)))
+    assert broadcast_numbers([1, None, 0.5], world) == [1, None, 0.5]
+    assert gather_rows(np.eye(2), world) == [[1.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize(("role", "expected"), [("MS_WORKER", True), ("MS_SCHED", True), ("MS_PSERVER", False)])
+def test_the_environment_says_whether_a_launcher_started_it(monkeypatch, role, expected):
+    monkeypatch.setenv("MS_ROLE", role)
+    assert launched() is expected

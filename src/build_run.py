@@ -189,7 +189,7 @@ class Run:
             mean = report.mean(method)
             self.folder.add_validation(step, method, mean)
             logging.info("step %d %s: %s", step, method, _shown(mean))
-            group = "val" if method == name else f"val {method}"
+            group = "val" if method == name else method
             self.tracker.scalars(step, {f"{group}/{key}": getattr(mean, key) for key in METRICS})
         self.tracker.pictures(step, strips)
         if score is not None and (best is None or (score < best if metric == "lpips" else score > best)):

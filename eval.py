@@ -57,7 +57,7 @@ def main():
     from src.metrics.report import as_table, prepare_folder, write_report
 
     output = prepare_folder(args.output)
-    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, args.ema)
+    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, not args.no_ema)
     config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
     scale = evaluation.common_scale(models, args.scale, config.data.scale)
     data, pairs = evaluation.find_pictures(models, config, scale, args.data, args.hr, args.lr)

@@ -34,7 +34,7 @@ def main():
         raise UserError("--check compares MindIR exports, AIR runs only after ATC has converted it: leave --check out")
     if args.format == "mindir" and args.size:
         raise UserError("--size is AIR's: a MindIR takes any size, so leave it out")
-    config, model = load_model(args.checkpoint, args.ema)
+    config, model = load_model(args.checkpoint, not args.no_ema)
     if args.format == "air":
         height, width = args.size or (128, 128)
         multiple, scale = size_multiple(config), config.data.scale
@@ -46,7 +46,7 @@ def main():
         written = export_mindir(args.output, export_graphs(config, model), settings, args.checkpoint)
     print("\n".join(str(path) for path in written))
     if args.check:
-        pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device, ema=args.ema)
+        pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
         worst = max(deviation for _, deviation in largest_deviation(*pair))
         print(f"largest deviation from the checkpoint: {worst:.1e}")
         if worst > TOLERANCE:

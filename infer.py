@@ -40,7 +40,7 @@ def main():
     from src.build import load_upscaler
     from src.build_inference import InferenceLog, inference_tracker
 
-    upscaler = load_upscaler(args.checkpoint or args.model, args.device, ema=args.ema)
+    upscaler = load_upscaler(args.checkpoint or args.model, args.device, ema=not args.no_ema)
     sampling = {"sampler": args.sampler, "steps": args.steps, "temperature": args.temperature}
     upscaler.check(**sampling)
 

@@ -31,9 +31,10 @@ def main():
     from src.runtime import select_device
 
     device = select_device(args.device)
-    from src.training.distributed import join
+    from src.training.distributed import join, leave_signals_to_first
 
     world = join(device)
+    leave_signals_to_first(world)
     if not world.is_first:
         quieten()
     if args.dry_run:

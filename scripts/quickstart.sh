@@ -106,6 +106,6 @@ SRDiff's samples are drawn with a temperature of 0.3: after so few steps full sa
 are grainy. LR | bicubic | SRDiff:
 $PWD/$runs/upscaled/image_0001_compare.png
 
-To train on, for hours and with two processes, on the same patches:
+To train the same model at its full length, with two processes, on the same patches (about an hour on two cores):
 bash scripts/run_distribute_train.sh --device CPU --nproc 2 --config configs/srdiff_lite_x4.yaml
 END

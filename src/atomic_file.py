@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.errors import UserError
 
-_TEMPORARY = re.compile(r"\..*\.\d+\.tmp(\.\w+)?")  # what replacing() calls them
+_TEMPORARY = re.compile(r"\..*\.(\d+)\.tmp(\.\w+)?")  # what replacing() calls them
 
 
 @contextlib.contextmanager
@@ -54,10 +54,12 @@ def flush(path):
 def remove_leftovers(folder):
     """Delete the temporary files that processes left in a folder when they were killed.
 
-    Only for a folder that is locked (``src.folder_lock``): another process may be writing otherwise.
+    Those of a process that runs on this machine stay; on a folder that several machines share, hold its lock
+    (``src.folder_lock``).
     """
     for path in Path(folder).glob(".*.tmp*"):
-        if _TEMPORARY.fullmatch(path.name):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
             path.unlink(missing_ok=True)
 
 
@@ -72,3 +74,13 @@ def _explain(error, path, what):
         return f"no space left on the disk for the {what} {path}: free some space or name another folder"
     reason = error.strerror or str(error)
     return f"cannot write the {what} {path}: {reason}; name a folder that can be written"
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return pid != os.getpid()

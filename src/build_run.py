@@ -28,17 +28,31 @@ def run_training(config, output, resume=False, world=None):
     Raises:
         UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
     """
-    from src.training.run_folder import RunFolder, holds_checkpoints
+    from src.training.distributed import World, broadcast_numbers
+    from src.training.run_folder import RunFolder
 
-    training = Training(config, world, pretrained=not (resume and holds_checkpoints(output)))
+    world = world or World()
     with contextlib.ExitStack() as stack:
-        folder = None
-        if training.world.is_first:
+        folder = checkpoint = None
+        done = 0, 0
+        if resume:
+            if world.is_first:
+                folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
+                checkpoint = folder.newest()
+                done = _progress_in(checkpoint).counts()[:2] if checkpoint else done
+                if not checkpoint:
+                    logging.info("no checkpoint in %s: beginning at step 0", folder.path)
+            done = broadcast_numbers(done, world)
+        training = Training(config, world, pretrained=world.is_first and checkpoint is None, done=done)
+        if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
             folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
         run = Run(training, folder)
         stack.push(run.close)
-        run.start(resume)
+        run.start(checkpoint)
         run.train()
+
+
+_REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 
 
 class Run:
@@ -56,30 +70,33 @@ class Run:
         self.progress = None
         self.limit = None
         self.tracker = Tracker()
-        self.went_back_to = None
+        self.under_way = False  # nothing but the training itself ends it from now on
 
     def close(self, kind=None, *_):
         """End the logs; ``kind`` of error ended the run."""
         self.tracker.close(failed=kind is not None)
 
-    def start(self, resume):
-        """Begin, or take up where the newest checkpoint is.
+    def start(self, checkpoint):
+        """Begin, or take up where a checkpoint is.
 
         Raises:
-            UserError: no checkpoint is whole, or it is beyond the end of the run.
+            UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
         """
-        checkpoint = self.folder.newest() if resume and self.folder else None
+        from src.training.distributed import check_same
+
+        training = self.training
         if checkpoint:
-            if checkpoint.step > self.training.steps:
+            if checkpoint.step > training.steps:
                 raise UserError(
-                    f"{self.folder.path} has done {checkpoint.step} steps, but train.steps is {self.training.steps}: "
+                    f"{self.folder.path} has done {checkpoint.step} steps, but train.steps is {training.steps}: "
                     f"set it to {checkpoint.step} or more"
                 )
             _tell_changes(config_of(checkpoint), self.config)
+        check_same(_plan(training), training.world)
         self._continue_from(checkpoint)
         logging.info(
-            "%s: steps %d to %d, %d pictures%s", self.config.name, self.progress.step, self.training.steps,
-            len(self.training.patches), _shared_by(self.training.world),
+            "%s: steps %d to %d, %d pictures%s", self.config.name, self.progress.step, training.steps,
+            len(training.patches), _shared_by(training.world),
         )  # fmt: skip
 
     def train(self):
@@ -94,11 +111,16 @@ class Run:
             self.training.validation.compile()
             with logging_redirect_tqdm():
                 self._validate_if_missed()
-                while self.progress.step < self.training.steps:
+                while (done := self.progress.step) < self.training.steps:
                     try:
                         self._train()
                     except Diverged as error:
                         self._go_back(error)
+                    else:
+                        if self.progress.step == done:
+                            raise RuntimeError(f"no batch came after step {done}")
+        if self.progress.skipped_in_row >= self.training.steps:
+            raise UserError(f"all {self.training.steps} steps were skipped: {_REMEDY}")
         if self.folder:
             path = self.folder.save_result(self.training.weights(), self.text, self.training.steps)
             for file in (path, path.with_name("best.ckpt")):
@@ -110,44 +132,58 @@ class Run:
         """Make every rank stand where the first does: at a checkpoint, or at the beginning."""
         from src.training.distributed import broadcast, broadcast_numbers
         from src.training.divergence import LossLimit
-        from src.training.loop import Progress
+        from src.training.progress import Progress
 
         training, world = self.training, self.training.world
         progress, losses = Progress(), []
         if self.folder:
             if checkpoint:
                 training.restore(checkpoint)
-                progress = _progress_in(checkpoint, training.samples)
+                progress = _progress_in(checkpoint)
             self.folder.start_at(progress.step, dump_yaml(self.config))
             losses = self.folder.losses()
         broadcast(training.state().values(), world)
-        head = [progress.step, progress.samples, progress.skipped_in_row, len(progress.losses)]
-        head = broadcast_numbers(head, world)
-        tail = broadcast_numbers([*progress.losses, *losses], world)
-        self.progress = Progress(*head[:3])
-        self.progress.losses, losses = list(tail[: head[3]]), tail[head[3] :]
-        self.limit = LossLimit(self.config.train.max_loss_ratio, losses)
+        *numbers, count = broadcast_numbers([*progress.counts(), len(progress.losses)], world)
+        rest = broadcast_numbers([*progress.losses, *losses], world)
+        self.progress = Progress(*numbers, losses=rest[:count])
+        self.limit = LossLimit(self.config.train.max_loss_ratio, rest[count:])
         training.step.update.skip_above(self.limit.value)
         if self.folder:
             self.tracker.close()  # of before a divergence: what was logged since is to be removed
-            self.tracker = _tracker(self.config, self.folder, progress.step)
+            try:
+                self.tracker = _tracker(self.config, self.folder, progress.step)
+            except UserError as error:
+                if not self.under_way:
+                    raise
+                logging.warning("%s", error)
+                self.tracker = Tracker()
+        self.under_way = True
 
     def _go_back(self, error):
-        """Take up the last checkpoint after a divergence, with the data that come after what it diverged on."""
-        from src.training.distributed import broadcast_numbers
+        """Take up the last checkpoint after a divergence, with the data that come after what it diverged on.
 
+        Where it has been gone back to before, the one before it is taken. The checkpoint is written anew with what is
+        to be different from now on, so that a run that is interrupted after this goes on in the same way.
+        """
         samples = self.progress.samples
-        checkpoint = self.folder.newest() if self.folder else None
-        (step,) = broadcast_numbers([checkpoint.step if checkpoint else -1], self.training.world)
-        remedy = "try a smaller train.lr, or a longer train.warmup_steps"
-        if step < 0:
-            raise UserError(f"{error}, and there is no checkpoint to go back to: {remedy}")
-        if step == self.went_back_to:
-            raise UserError(f"{error}, again after going back to step {step}: {remedy}, and --resume")
-        logging.warning("%s: going back to step %d, to go on with other data", error, step)
-        self.went_back_to = step
+        checkpoint = self._checkpoint_to_go_back_to(error) if self.folder else None
         self._continue_from(checkpoint)
-        self.progress.samples = samples
+        self.progress.samples, self.progress.skipped_in_row = samples, 0
+        self.progress.returns += 1
+        self._save(self.progress)
+
+    def _checkpoint_to_go_back_to(self, error):
+        checkpoint = self.folder.newest("step")
+        if checkpoint is None:
+            raise UserError(f"{error}, and there is no checkpoint to go back to: {_REMEDY}")
+        if _progress_in(checkpoint).returns:
+            older = self.folder.before(checkpoint)
+            if older is None:
+                raise UserError(f"{error}, again after going back to step {checkpoint.step}: {_REMEDY}, and --resume")
+            checkpoint = older
+        self.folder.discard_after(checkpoint.step)
+        logging.warning("%s: going back to step %d, to go on with other data", error, checkpoint.step)
+        return checkpoint
 
     def _train(self):
         from src.training.loop import train
@@ -157,13 +193,18 @@ class Run:
         train(
             *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
             samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
-            save=self._save, max_skipped=settings.max_skipped, log_every=settings.log_every,
-            val_every=settings.val_every, save_every=settings.save_every, bar=training.world.is_first,
+            save=self._save, save_interrupted=self._save_interrupted, max_skipped=settings.max_skipped,
+            log_every=settings.log_every, val_every=settings.val_every, save_every=settings.save_every,
+            bar=training.world.is_first,
         )  # fmt: skip
 
     def _log(self, row):
         if self.folder:
             self.folder.add_curve(row)
+            if row.skipped:
+                logging.warning(
+                    "step %d: %d of the last steps skipped, loss or gradient not believed", row.step, row.skipped
+                )
             values = {name: value for name, value in dataclasses.asdict(row).items() if name != "step"}
             if self.training.scaler is not None:
                 values["loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
@@ -174,9 +215,12 @@ class Run:
 
     def _save(self, progress):
         if self.folder:
-            self.folder.save(
-                self.training.state() | _arrays_of(progress), self.text, progress.step, self.config.train.keep
-            )
+            state = self.training.state() | progress.arrays()
+            self.folder.save(state, self.text, progress.step, self.config.train.keep)
+
+    def _save_interrupted(self, progress):
+        if self.folder:
+            self.folder.save_interrupted(self.training.state() | progress.arrays(), self.text, progress.step)
 
     def _validate(self, step):
         strips = {}
@@ -185,18 +229,18 @@ class Run:
             return
         name, metric = self.config.name, self.config.train.best_metric
         best, score = self.folder.best(name, metric), getattr(report.mean(name), metric)
-        for method in report.scores:
-            mean = report.mean(method)
-            self.folder.add_validation(step, method, mean)
+        if score is not None and (best is None or (score < best if metric == "lpips" else score > best)):
+            self.folder.save_best(self.training.weights(), self.text, step)
+        means = {method: report.mean(method) for method in report.scores}
+        self.folder.add_validation(step, means)  # last: where it stands, the validation is done
+        for method, mean in means.items():
             logging.info("step %d %s: %s", step, method, _shown(mean))
             group = "val" if method == name else method
             self.tracker.scalars(step, {f"{group}/{key}": getattr(mean, key) for key in METRICS})
         self.tracker.pictures(step, strips)
-        if score is not None and (best is None or (score < best if metric == "lpips" else score > best)):
-            self.folder.save_result(self.training.weights(), self.text, step, "best.ckpt")
 
     def _keep_strip(self, strips, name, method, sr):
-        if method != BASELINE and len(strips) < self.config.train.log_pictures:
+        if self.folder and method != BASELINE and len(strips) < self.config.train.log_pictures:
             hr, lr = self.training.validation.picture(name)
             strips[f"val/{name}"] = strip(lr, sr, hr)
 
@@ -206,7 +250,7 @@ class Run:
 
         step, every = self.progress.step, self.config.train.val_every
         due = step > 0 and (step == self.training.steps or (every and step % every == 0))
-        missed = due and self.folder is not None and not self.folder.validated(step)
+        missed = due and self.folder is not None and not self.folder.validated(step, self.config.name)
         if broadcast_numbers([int(missed)], self.training.world)[0]:
             self._validate(step)
 
@@ -214,7 +258,9 @@ class Run:
         from src.training.distributed import broadcast_numbers
 
         step = self.progress.step
-        finished = step == self.training.steps and self.folder is not None and self.folder.validated(step)
+        finished = (
+            step == self.training.steps and self.folder is not None and self.folder.validated(step, self.config.name)
+        )
         return bool(broadcast_numbers([int(finished)], self.training.world)[0])
 
 
@@ -226,23 +272,23 @@ def _tracker(config, folder, step):
     )  # fmt: skip
 
 
-def _arrays_of(progress):
-    """What a checkpoint keeps of the progress beside the step."""
-    import numpy as np
+def _plan(training):
+    """What all ranks must have in common: name → value; paths may differ from host to host."""
+    settings = config_to_dict(training.config)
+    plan = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+    for section, values in settings.items():
+        if isinstance(values, dict):
+            plan |= {f"{section}.{key}": value for key, value in values.items()}
+    for path in ("data.train", "data.val", "data.test", "encoder.checkpoint"):
+        del plan[path]
+    names = [pair.name for pair in training.validation.pairs]
+    return plan | {"number of pictures": len(training.patches), "validation pictures": names, "steps": training.steps}
 
-    arrays = {"run.counts": np.array([progress.samples, progress.skipped_in_row], np.int64)}
-    if progress.losses:
-        arrays["run.losses"] = np.array(progress.losses, np.float32)
-    return arrays
 
+def _progress_in(checkpoint):
+    from src.training.progress import progress_in
 
-def _progress_in(checkpoint, samples):
-    """The progress that a checkpoint keeps; one from before there was any has ``samples`` in each step."""
-    from src.training.loop import Progress
-
-    arrays, step = checkpoint.arrays, checkpoint.step
-    seen, skipped = arrays["run.counts"].tolist() if "run.counts" in arrays else (step * samples, 0)
-    return Progress(step, seen, skipped, arrays["run.losses"].tolist() if "run.losses" in arrays else [])
+    return progress_in(checkpoint.arrays, checkpoint.step, config_of(checkpoint).train.batch_size)
 
 
 def _tell_changes(before, now):

@@ -20,12 +20,13 @@ class Training:
         config: a checked ``Config``.
         world: the ranks that train together, a ``src.training.distributed.World``; None for one alone.
         pretrained: load the encoder that an SRDiff's configuration names; not needed before :meth:`restore`.
+        done: (steps, samples) that the run has done so far.
 
     Raises:
         UserError: the pictures to train or to validate on, or the encoder's checkpoint, are missing or do not fit.
     """
 
-    def __init__(self, config, world=None, pretrained=True):
+    def __init__(self, config, world=None, pretrained=True, done=(0, 0)):
         import mindspore as ms
 
         from src.dataset.patches import PatchPairs
@@ -33,6 +34,12 @@ class Training:
         from src.training.distributed import World
 
         data, train = config.data, config.train
+        for name, path in (("data.train", data.train), ("data.val", data.val)):
+            if not Path(path).exists():
+                raise UserError(
+                    f"{name}: {path} does not exist: make it with src/dataset/div2k_preprocess.py, or name a folder of "
+                    f"pictures with {name}=DIR"
+                )
         self.config = config
         self.world = world or World()
         encoder = load_pretrained_encoder(config) if pretrained and config.system == "srdiff" else None
@@ -41,7 +48,7 @@ class Training:
             flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20,
         )  # fmt: skip
         self.samples = train.batch_size * train.accumulate * self.world.size  # in one optimiser step
-        self.steps = train.steps or max(1, train.epochs * len(self.patches) // self.samples)
+        self.steps = train.steps or self._steps_of_epochs(*done)
         ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
         self.model = build_model(config)
         if encoder:
@@ -49,7 +56,13 @@ class Training:
         self._build_step()
         self.validation = Validation(config, networks_of(config, self.shown), self.world)
 
+    def _steps_of_epochs(self, steps, samples):
+        """The steps of the whole run: those done, and as many as the rest of the epochs' samples fill."""
+        rest = self.config.train.epochs * len(self.patches) - samples
+        return max(1, steps + max(0, rest // self.samples))
+
     def _build_step(self):
+        from src.models.bicubic import BicubicUpscale
         from src.models.layers import SinusoidalEmbedding
         from src.training.distributed import Mean, gradient_mean
         from src.training.optimizers import adam
@@ -62,7 +75,7 @@ class Training:
         self.optimizer = adam(groups, train.beta1, train.beta2)
         self.trained = list(self.optimizer.parameters)
         self.shown, self.average = self._copy_for_validation(level)
-        mixed_precision([self.model], level, train.amp_dtype, in_float32=SinusoidalEmbedding)
+        mixed_precision([self.model], level, train.amp_dtype, in_float32=(SinusoidalEmbedding, BicubicUpscale))
         self.scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
         several = self.world.size > 1
         update = Update(
@@ -225,8 +238,8 @@ def load_pretrained_encoder(config):
         return None
     if not Path(path).is_file():
         raise UserError(
-            f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml), "
-            "or name its model.ckpt with encoder.checkpoint=PATH"
+            f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml; for the lite model "
+            "scripts/quickstart.sh does), and name its model.ckpt with encoder.checkpoint=PATH"
         )
     checkpoint = load_checkpoint(path)
     trained = config_of(checkpoint)
@@ -237,7 +250,7 @@ def load_pretrained_encoder(config):
 
 def dry_run(config):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
-    from src.training.loop import Progress
+    from src.training.progress import Progress
 
     training = Training(config)
     train = config.train
@@ -250,7 +263,8 @@ def dry_run(config):
         loss.asnumpy()
         seconds.append(time.perf_counter() - start)
     least = min(seconds[1:] or seconds)
-    state = 4 * (total + (3 + bool(training.average)) * trained) / 2**20
+    copies = 3 + (training.shown is not training.model) + (train.accumulate > 1)
+    state = 4 * (total + copies * trained) / 2**20
     batch = f"batch {train.batch_size}" + (f" x {train.accumulate} passes" if train.accumulate > 1 else "")
     return [
         f"configuration  {config.name} ({config.system}), {batch} x {config.data.patch_size}²",

@@ -28,9 +28,9 @@ def add_device(arguments):
 
 
 def add_ema(arguments):
-    """Add ``--no-ema``, as the attribute ``ema``."""
+    """Add ``--no-ema``."""
     arguments.add_argument(
-        "--no-ema", dest="ema", action="store_false", help="of a step_N.ckpt, take the weights and not their average"
+        "--no-ema", action="store_true", help="of a step_N.ckpt, take the weights and not their moving average"
     )
 
 

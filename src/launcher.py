@@ -95,6 +95,8 @@ class _Job:
         except OSError as error:
             raise UserError(f"cannot write to {self.logs}: {error.strerror}; name another --output") from error
         logging.info("rank 0 reports %s, the others in %s", "here" if 0 in self.ranks else "on host 0", self.logs)
+        if hosts.nnodes > 1:
+            logging.info("waiting for %d ranks at %s:%d", hosts.nproc * hosts.nnodes, hosts.address, hosts.port)
 
     def _start(self, command, log, **part):
         count = self.hosts.nproc * self.hosts.nnodes
@@ -118,12 +120,12 @@ class _Job:
             if self.signals:
                 return self._stop(self.signals[0])
             ended = self._ended()
-            failed = [rank for rank, status in ended.items() if status]
+            failed = {rank: status for rank, status in ended.items() if status}
             if ended.get(0) == 0 or (not failed and len(ended) == len(self.ranks)):
                 return self._finish()
-            if failed:  # of several, the others may have failed because one was killed
-                rank = min(failed, key=ended.get)
-                return self._fail(rank, ended[rank])
+            if failed:
+                rank = _cause(failed)
+                return self._fail(rank, failed[rank])
             if self._scheduler_ended() and not self._wait(LAST_WORDS, lambda: self.signals or self._ended()):
                 return self._tell(self._elsewhere(), 1)
             time.sleep(_PERIOD)
@@ -141,7 +143,7 @@ class _Job:
             return self._mistake(rank)
         how = f"ended with status {status}"
         if status < 0:
-            how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
+            how = f"was killed by signal {-status} ({_name(-status)})"
         where = f"its log is {self._log(rank)}" if rank else "its messages are above"
         remedy = "the other ranks were stopped: go on from the newest checkpoint with --resume"
         return self._tell(f"rank {rank} {how}; {where}; {remedy}", status if status > 0 else 128 - status)
@@ -212,12 +214,31 @@ class _Job:
             self.connection.close()
 
 
+def _cause(failed):
+    """Return which of the failed ranks, rank → status, is to be named: the others may have failed because it did."""
+
+    def order(rank):
+        status = failed[rank]
+        return status != 2, status != -signal.SIGKILL, status > 0, rank
+
+    return min(failed, key=order)
+
+
+def _name(number):
+    """Return a signal's name, or what the system calls it: most real-time signals have none."""
+    return {known.value: known.name for known in signal.Signals}.get(number) or signal.strsignal(number)
+
+
 def dying_with(parent):
-    """Return a function that makes the calling process die with its parent, even where that is killed with SIGKILL."""
-    libc = ctypes.CDLL(None)
+    """Return a function that makes the calling process die with its parent, even where that is killed with SIGKILL.
+
+    Only Linux can do so: elsewhere the function only ends a process whose parent is dead already.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
 
     def prepare():
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if prctl:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
 

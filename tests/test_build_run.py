@@ -8,9 +8,13 @@ import pytest
 
 from src.build_run import Run, run_training
 from src.build_training import Training
+from src.config.loader import with_overrides
 from src.errors import UserError
+from src.metrics.evaluate import Scores
 from src.runtime import select_device
 from src.training.checkpoints import load_checkpoint
+from src.training.progress import Progress
+from src.training.run_folder import RunFolder
 from tests import tiny
 
 SETTINGS = "train.steps=10", "train.max_skipped=2", "train.best_metric=lr_psnr"
@@ -47,6 +51,18 @@ def spoil(monkeypatch):
     return spoil
 
 
+class Shown:
+    """A report of one LR-PSNR."""
+
+    scores = {"bicubic": None, "rrdb_lite_x4": None}
+
+    def __init__(self, value):
+        self.value = value
+
+    def mean(self, method):
+        return Scores(20.0, 0.5, None, self.value)
+
+
 def curve(run):
     rows = [line.split(",") for line in (run / "curve.csv").read_text().splitlines()[1:]]
     return [int(row[0]) for row in rows], [int(row[-1]) for row in rows]
@@ -55,10 +71,11 @@ def curve(run):
 def assert_same(one, two):
     for name in ("curve.csv", "validation.csv"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
-    one, two = (load_checkpoint(run / "checkpoints" / "step_00000010.ckpt").arrays for run in (one, two))
-    assert one.keys() == two.keys()
-    for key in one:
-        np.testing.assert_array_equal(one[key], two[key], err_msg=key)
+    for name in ("checkpoints/step_00000010.ckpt", "model.ckpt", "best.ckpt"):
+        first, second = load_checkpoint(one / name), load_checkpoint(two / name)
+        assert first.step == second.step and first.arrays.keys() == second.arrays.keys()
+        for key in first.arrays:
+            np.testing.assert_array_equal(first.arrays[key], second.arrays[key], err_msg=key)
 
 
 def test_a_step_that_fails_is_skipped_and_counted(config, spoil, tmp_path, caplog):
@@ -72,41 +89,82 @@ def test_a_step_that_fails_is_skipped_and_counted(config, spoil, tmp_path, caplo
 
 
 def test_after_many_it_goes_back_and_on_with_other_data(config, spoil, tmp_path, caplog):
-    spoil({10, 12})  # steps 6 and 7, the latter after a checkpoint
+    spoil({10, 12})  # steps 6, at which a checkpoint was due, and 7
     run_training(config, tmp_path / "run")
-    assert "up to step 7, 2 steps in a row were skipped: going back to step 6, to go on with other data" in caplog.text
-    assert curve(tmp_path / "run") == (list(range(1, 11)), [0, 0, 0, 0, 0, 1, 0, 0, 0, 0])
+    assert "up to step 7, 2 steps in a row were skipped: going back to step 4, to go on with other data" in caplog.text
+    assert curve(tmp_path / "run") == (list(range(1, 11)), [0] * 10)
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000010.ckpt").arrays
-    assert state["run.counts"].tolist() == [22, 0]  # ten steps and the one that is left out
+    # ten steps and the three that are left out; none skipped; saved at 10 and not gone back to since
+    assert state["run.counts"].tolist() == [26, 0, 10, 0]
 
 
-def test_a_run_interrupted_after_going_back_ends_as_one_that_was_not(config, spoil, tmp_path):
+@pytest.mark.parametrize("stops", [(14,), (8, 12, 16, 20)])
+def test_a_run_that_goes_back_and_is_interrupted_ends_as_one_that_is_not(config, spoil, tmp_path, stops):
     bad = {10, 12}
     spoil(bad)
     run_training(config, tmp_path / "whole")
-    spoil(bad, interrupt_at=16)
-    with pytest.raises(KeyboardInterrupt):
-        run_training(config, tmp_path / "run")
+    for stop in stops:  # the numbers of samples at which it is interrupted, before and after it has gone back
+        spoil(bad, interrupt_at=stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config, tmp_path / "run", resume=True)
     spoil(bad)
     run_training(config, tmp_path / "run", resume=True)
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
-def test_when_it_fails_again_it_stops(config, spoil, tmp_path, caplog):
-    spoil(set(range(8, 1000)))
-    with pytest.raises(UserError, match="up to step 6, .* again after going back to step 4: try a smaller train.lr"):
+def test_a_kill_right_after_going_back_changes_nothing(config, spoil, tmp_path, monkeypatch):
+    spoil({10, 12})
+    run_training(config, tmp_path / "whole")
+    go_back = Run._go_back
+
+    def killed(run, error):
+        go_back(run, error)
+        raise SystemExit
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(Run, "_go_back", killed)
         run_training(config, tmp_path / "run")
-    assert "up to step 6, 2 steps in a row were skipped: going back to step 4" in caplog.text
-    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
-        "step_00000002.ckpt", "step_00000004.ckpt",
-    ]  # fmt: skip
+    run_training(config, tmp_path / "run", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_when_it_fails_again_it_goes_back_further_and_then_stops(config, spoil, tmp_path, caplog):
+    spoil(set(range(8, 1000)))
+    with pytest.raises(UserError, match="up to step 4, .* again after going back to step 2: try a smaller train.lr"):
+        run_training(config, tmp_path / "run")
+    for last, back in ((6, 4), (6, 2)):
+        assert f"up to step {last}, 2 steps in a row were skipped: going back to step {back}" in caplog.text
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step_00000002.ckpt"]
     assert not (tmp_path / "run" / "model.ckpt").exists()
+
+
+def test_of_two_ways_back_the_second_may_help(config, spoil, tmp_path, caplog):
+    spoil({8, 10, 12, 14})
+    run_training(config, tmp_path / "run")
+    assert "going back to step 4" in caplog.text and "going back to step 2" in caplog.text
+    assert curve(tmp_path / "run") == (list(range(1, 11)), [0] * 10)
+
+
+def test_the_best_model_is_of_what_is_left_after_going_back(tiny_pictures, spoil, tmp_path, monkeypatch):
+    config = tiny.config("rrdb", tiny_pictures, *SETTINGS, "train.val_every=3", "train.save_every=4")
+    scores = iter([20.0, 30.0, 10.0, 5.0, 5.0])  # at steps 3, 6, then again 6, 9 and 10
+    monkeypatch.setattr(Training, "validate", lambda training, keep: Shown(next(scores)))
+    spoil({12, 14})  # steps 7 and 8
+    run_training(config, tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt").step == 3
 
 
 def test_without_a_checkpoint_it_stops_at_once(config, spoil, tmp_path):
     spoil({0, 2})
     with pytest.raises(UserError, match="2 steps in a row were skipped, and there is no checkpoint to go back to: try"):
         run_training(config, tmp_path / "run")
+
+
+def test_a_run_without_a_single_step_is_not_finished(tiny_pictures, spoil, tmp_path):
+    spoil(set(range(100)))
+    with pytest.raises(UserError, match="all 4 steps were skipped: try a smaller train.lr"):
+        run_training(tiny.config("rrdb", tiny_pictures), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.ckpt").exists()
 
 
 def test_an_exploding_loss_is_skipped(tiny_pictures, tmp_path, monkeypatch):
@@ -123,40 +181,40 @@ def test_an_exploding_loss_is_skipped(tiny_pictures, tmp_path, monkeypatch):
         assert curve(tmp_path / str(ratio))[1] == [0] * 7 + [skipped] + [0] * 2
 
 
-@pytest.mark.parametrize("at", [4, 10])
-def test_a_validation_that_was_interrupted_is_made_up_for(tiny_pictures, tmp_path, monkeypatch, at):
+@pytest.mark.parametrize(
+    ("place", "at"), [((Run, "_validate"), 10), ((RunFolder, "save_best"), 4), ((RunFolder, "add_validation"), 4)]
+)
+def test_a_validation_that_was_interrupted_is_made_up_for(tiny_pictures, tmp_path, monkeypatch, place, at):
     config = tiny.config("rrdb", tiny_pictures, *SETTINGS, "train.val_every=4")
-    run_training(config, tmp_path / "whole")
+    scores = {4: 10.0, 8: 20.0, 10: 30.0}
+    step = [0]
+    monkeypatch.setattr(Training, "validate", lambda training, keep: Shown(scores[step[0]]))
     validate = Run._validate
 
-    def interrupted(run, step):
-        if step == at:
+    def validate_at(run, now):
+        step[0] = now
+        validate(run, now)
+
+    monkeypatch.setattr(Run, "_validate", validate_at)
+    run_training(config, tmp_path / "whole")
+    owner, name = place
+    original = getattr(owner, name)
+
+    def interrupted(*arguments):
+        if at in arguments:
             raise KeyboardInterrupt
-        validate(run, step)
+        original(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Run, "_validate", interrupted)
+        patched.setattr(owner, name, interrupted)
         run_training(config, tmp_path / "run")
     run_training(config, tmp_path / "run", resume=True)
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
 def test_the_best_validation_is_kept(config, tmp_path, monkeypatch):
-    class Shown:
-        scores = {"rrdb_lite_x4": None}
-
-        def __init__(self, value):
-            self.value = value
-
-        def mean(self, method):
-            from src.metrics.evaluate import Scores
-
-            return Scores(20.0, 0.5, None, self.value)
-
     scores = iter([10.0, 30.0, 20.0])
     monkeypatch.setattr(Training, "validate", lambda training, keep: Shown(next(scores)))
-    from src.config.loader import with_overrides
-
     run_training(with_overrides(config, ["train.val_every=4"]), tmp_path / "run")
     assert load_checkpoint(tmp_path / "run" / "best.ckpt").step == 8
     assert load_checkpoint(tmp_path / "run" / "model.ckpt").step == 10
@@ -188,8 +246,6 @@ def test_passes_come_to_one_large_batch(tiny_pictures, tmp_path):
     whole = tiny.config("rrdb", tiny_pictures, "train.batch_size=4", "train.lr=1e-4")
     parts = tiny.config("rrdb", tiny_pictures, "train.batch_size=2", "train.accumulate=2", "train.lr=1e-4")
     one, two = Training(whole), Training(parts)
-    from src.training.loop import Progress
-
     for a, b in zip(one.batches(Progress()), two.batches(Progress()), strict=True):
         one.step(a)
         two.step(b)
@@ -209,3 +265,15 @@ def test_an_encoder_that_trains_along_may_have_its_own_rate(tiny_pictures, tiny_
         return max(np.abs(before[name] - after[name]).max() for name in before if name.startswith("encoder.first"))
 
     assert moved("train.encoder_lr=1e-6") < 1e-5 < 1e-4 < moved()
+
+
+def test_epochs_count_samples_whatever_a_step_takes(tiny_pictures, tmp_path, spoil):
+    """3 pictures, 8 epochs: 24 samples; after four steps of 2, the other 16 are four steps of 4."""
+    epochs = "train.steps=0", "train.epochs=8", "train.save_every=4"
+    spoil((), interrupt_at=8)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny.config("rrdb", tiny_pictures, *epochs), tmp_path / "run")
+    spoil(())
+    run_training(tiny.config("rrdb", tiny_pictures, *epochs, "train.batch_size=4"), tmp_path / "run", resume=True)
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000008.ckpt")
+    assert checkpoint.arrays["run.counts"][0] == 24

@@ -1,114 +1,17 @@
 """The launcher with ranks that do no training: they fail, are stopped, or are on another host."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from src.errors import UserError
-from src.launcher import Hosts, launch
-
-ROOT = Path(__file__).resolve().parents[1]
-
-# Runs the launcher: FOLDER NODE_RANK NNODES PORT ACTION_OF_RANK_0 ACTION_OF_RANK_1 ...
-LAUNCH = """
-import logging, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from src import launcher
-logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-launcher.LAST_WORDS = 1
-folder, node_rank, nnodes, port, *actions = sys.argv[2:]
-hosts = launcher.Hosts("127.0.0.1", int(port), len(actions), int(nnodes), int(node_rank))
-command = [sys.executable, str(Path(folder) / "rank.py"), *actions]
-sys.exit(launcher.launch(command, hosts, Path(folder) / "logs"))
-"""
-
-# What runs as every rank and as the scheduler: does what the argument for its device says.
-RANK = """
-import os, pathlib, signal, subprocess, sys, time
-folder = pathlib.Path(__file__).parent
-if os.environ["MS_ROLE"] == "MS_SCHED":
-    name, action = "scheduler", os.environ.get("SCHEDULER", "sleep")
-else:
-    name, action = "rank_" + os.environ["MS_NODE_ID"], sys.argv[1 + int(os.environ["DEVICE_ID"])]
-got = lambda number, frame: (folder / (name + ".signals")).open("a").write(str(int(number)) + "\\n")
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, got)
-if action == "save":
-    def save(number, frame):
-        time.sleep(0.5)
-        (folder / "saved").touch()
-        sys.exit(143)
-    signal.signal(signal.SIGTERM, save)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]) if action == "child" else None
-variables = [f"{key}={os.environ[key]}" for key in sorted(os.environ) if key.startswith("MS_") or key == "DEVICE_ID"]
-(folder / (name + ".environment")).write_text("\\n".join(variables))
-new = folder / (name + ".new")
-new.write_text("\\n".join(str(pid) for pid in (os.getpid(), child and child.pid) if pid))
-new.rename(folder / (name + ".pid"))
-while not (folder / "go").exists():
-    time.sleep(0.01)
-if action == "talk":
-    print("result of", name)
-    print("message of", name, file=sys.stderr)
-elif action == "mistake":
-    print("error: no such picture", file=sys.stderr)
-    sys.exit(2)
-elif action == "fail":
-    sys.exit(7)
-elif action == "late":
-    time.sleep(0.5)
-    sys.exit(7)
-elif action != "end":
-    time.sleep(300)
-"""
-
-
-def is_alive(pid):
-    """Return whether a process runs; one that has ended and waits for its parent to ask does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited for a minute"
-        time.sleep(0.02)
-
-
-class Started:
-    """A launcher whose ranks have all started and wait for :meth:`go`."""
-
-    def __init__(self, folder, *actions, node_rank=0, nnodes=1, port=1, **variables):
-        self.folder = folder
-        (folder / "rank.py").write_text(RANK)
-        numbers = map(str, (node_rank, nnodes, port))
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(ROOT), str(folder), *numbers, *actions],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=os.environ | variables,
-        )  # fmt: skip
-        expected = len(actions) + (node_rank == 0)
-        wait_until(lambda: len(self.pids()) >= expected or self.process.poll() is not None)
-
-    def pids(self):
-        return {file.stem: [int(line) for line in file.read_text().split()] for file in self.folder.glob("*.pid")}
-
-    def finish(self):
-        """Let the ranks do what they are to do; return exit status, stdout and stderr's lines. Nothing may be left."""
-        (self.folder / "go").touch()
-        out, err = self.process.communicate(timeout=120)
-        wait_until(lambda: not any(is_alive(pid) for pids in self.pids().values() for pid in pids))
-        return self.process.returncode, out, [line for line in err.split("\n") if line]
+from src.launcher import Hosts, dying_with, launch
+from tests.launcher_job import Started, is_alive, wait_until
 
 
 @pytest.fixture
@@ -139,7 +42,9 @@ def test_rank_0_speaks_here_and_the_others_in_their_logs(start, tmp_path):
 
 
 def test_every_process_is_told_its_part(start, tmp_path):
-    start("end", "end", node_rank=1, nnodes=3, port=4321).finish()
+    _, _, lines = start("end", "end", node_rank=1, nnodes=3, port=4321).finish()
+    logs = tmp_path / "logs"
+    assert lines == [f"rank 0 reports on host 0, the others in {logs}", "waiting for 6 ranks at 127.0.0.1:4321"]
     common = "MS_SCHED_HOST=127.0.0.1", "MS_SCHED_PORT=4321", "MS_WORKER_NUM=6"
     for device in (0, 1):
         found = (tmp_path / f"rank_{2 + device}.environment").read_text().split("\n")
@@ -156,6 +61,39 @@ def test_a_killed_rank_ends_the_job_and_is_named(start, tmp_path):
         f"error: rank 1 was killed by signal 9 (SIGKILL); its log is {tmp_path / 'logs' / 'rank_1.log'}; the other "
         "ranks were stopped: go on from the newest checkpoint with --resume"
     )
+
+
+@pytest.mark.parametrize(
+    ("actions", "named"),
+    [
+        (["fail", "killed by 15", "killed by 9", "fail"], "rank 2 was killed by signal 9 (SIGKILL)"),
+        (["fail", "fail", "killed by 15", "killed by 6"], "rank 2 was killed by signal 15 (SIGTERM)"),
+        (["sleep", "fail", "fail"], "rank 1 ended with status 7"),
+        (["killed by 9", "fail", "mistake"], "on rank 2: no such picture"),
+    ],
+)
+def test_of_several_that_failed_the_likely_cause_is_named(start, actions, named):
+    job = start(*actions)
+    job.process.send_signal(signal.SIGSTOP)  # so that it finds all of them ended
+    (job.folder / "go").touch()
+    sleeping = actions.count("sleep")
+    wait_until(lambda: sum(is_alive(pids[0]) for pids in job.pids().values()) == 1 + sleeping)
+    job.process.send_signal(signal.SIGCONT)
+    _, _, lines = job.finish()
+    assert lines[1].startswith(f"error: {named}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no real-time signals")
+def test_a_signal_without_a_name_is_told_too(start):
+    number = signal.SIGRTMIN + 1
+    status, _, lines = start("sleep", f"killed by {number}").finish()
+    assert status == 128 + number
+    assert lines[1].startswith(f"error: rank 1 was killed by signal {number} ({signal.strsignal(number)}); its log")
+
+
+def test_a_system_without_prctl_can_do_without(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert dying_with(os.getppid())() is None
 
 
 def test_a_failing_rank_0_ends_the_job(start):
@@ -208,7 +146,7 @@ def test_a_killed_launcher_leaves_nothing(start):
 def test_host_0_ends_when_the_scheduler_does(start, tmp_path):
     status, _, lines = start("sleep", nnodes=2, SCHEDULER="fail").finish()
     assert status == 1
-    assert lines[1].startswith(f"error: a rank on another host is lost ({tmp_path / 'logs' / 'scheduler.log'})")
+    assert lines[2].startswith(f"error: a rank on another host is lost ({tmp_path / 'logs' / 'scheduler.log'})")
 
 
 def test_another_host_ends_when_the_scheduler_does(start):
@@ -218,8 +156,8 @@ def test_another_host_ends_when_the_scheduler_does(start):
         assert job.process.poll() is None
         connection.close()
     status, _, lines = job.finish()
-    assert (status, len(lines)) == (1, 2)
-    assert lines[1].startswith("error: the job has ended on host 0, 127.0.0.1, which says why: start every host again")
+    assert (status, len(lines)) == (1, 3)
+    assert lines[2].startswith("error: the job has ended on host 0, 127.0.0.1, which says why: start every host again")
 
 
 def test_logs_that_cannot_be_written_are_a_users_mistake(tmp_path):

@@ -17,7 +17,7 @@ from src.config.loader import config_to_dict
 from src.imaging.io import write_image
 from src.runtime import select_device
 from src.training.checkpoints import load_checkpoint
-from src.training.loop import Progress
+from src.training.progress import Progress
 from tests import tiny
 
 

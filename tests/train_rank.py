@@ -24,7 +24,7 @@ def train(file, world):
 
     from src.build_training import Training
     from src.config.loader import config_from_dict
-    from src.training.loop import Progress
+    from src.training.progress import Progress
 
     training = Training(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
     losses = [training.step(batches)[0].asnumpy() for batches in training.batches(Progress())]

@@ -20,7 +20,7 @@ from src.errors import UserError
 from src.training.ema import PREFIX
 
 _NETWORK = ("encoder", "unet")
-_STEP_FILE = re.compile(r"step_(\d+)\.ckpt$")
+_FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
 @dataclass(frozen=True)
@@ -140,26 +140,34 @@ def put(parameter, value):
     ops.assign(parameter, ms.Tensor(value))
 
 
-def step_paths(folder):
-    """Return the checkpoints ``step_N.ckpt`` of a folder, the oldest first."""
+def paths_of(folder, *kinds):
+    """Return the checkpoints of a folder, the oldest first: ``step_N.ckpt``, or those of other kinds."""
+    kinds = kinds or ("step",)
     found = [
-        (int(match[1]), path) for path in Path(folder).glob("step_*.ckpt") if (match := _STEP_FILE.match(path.name))
+        (int(match[2]), match[1], path) for path in Path(folder).glob("*.ckpt") if (match := _FILE.match(path.name))
     ]
-    return [path for _, path in sorted(found)]
+    return [path for _, kind, path in sorted(found) if kind in kinds]
 
 
-def step_path(folder, step):
+def step_of(path):
+    """The step that a checkpoint's name tells."""
+    return int(_FILE.match(Path(path).name)[2])
+
+
+def path_of(folder, step, kind="step"):
     """The name of the checkpoint after ``step`` steps."""
-    return Path(folder) / f"step_{step:08d}.ckpt"
+    return Path(folder) / f"{kind}_{step:08d}.ckpt"
 
 
 def remove_old(folder, keep, newest):
     """Delete all but the last ``keep`` checkpoints ``step_N.ckpt`` up to the one called ``newest``.
 
-    Later ones, damaged or from before a resumption, are neither counted nor deleted: their turn comes again.
+    And all ``interrupted_N.ckpt`` up to it. Later ones, damaged or from before a resumption, are neither counted nor
+    deleted: their turn comes again.
     """
-    paths = step_paths(folder)
-    for path in paths[: paths.index(newest) + 1][:-keep]:
+    paths = paths_of(folder)
+    interrupted = [path for path in paths_of(folder, "interrupted") if step_of(path) <= step_of(newest)]
+    for path in [*paths[: paths.index(newest) + 1][:-keep], *interrupted]:
         path.unlink(missing_ok=True)
 
 

@@ -13,18 +13,16 @@ import signal
 import sys
 import zlib
 from dataclasses import dataclass
-from functools import cache
 
-import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
 from src.training.checkpoints import put
+from src.training.exchange import from_all, from_first, gather, meet, to_json
 
 # Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
 PATIENCE = 1800
-_PIECE = 4 << 20  # bytes in one message
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,31 @@ def join(device):
 
 def _serve(communication):
     """Be the scheduler, then end the process: mindspore does so itself, unless a rank was lost."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # Python's own handlers would wait for the call to end
+    _ignore_signals()
     try:
         communication.init("mccl")
     except RuntimeError as error:
-        logging.error("the scheduler lost a rank: %s", _first_line(error))
+        logging.error("the scheduler ended: %s (a rank was lost, or its port is in use)", _first_line(error))
         os._exit(1)
     os._exit(0)
+
+
+def leave_signals_to_first(world):
+    """Ignore SIGTERM and Ctrl-C from here on, but for rank 0: it alone answers them, by saving and ending.
+
+    A job scheduler, or a terminal, may signal all processes, and rank 0 needs the others to finish its step. They end
+    with it: the launcher kills them. To be called after :func:`join`, which does the same for the scheduler's process.
+
+    Args:
+        world: the :class:`World`.
+    """
+    if not world.is_first:
+        _ignore_signals()
+
+
+def _ignore_signals():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _first_line(error):
@@ -99,6 +114,28 @@ def _silence_stderr():
     """Drop what mindspore writes about its own threads while the process ends."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def check_same(values, world):
+    """Check that all ranks have the same values: hosts may have other copies of the configuration or the pictures.
+
+    Args:
+        values: dict of name → text or number, Python's or NumPy's, the same on every rank to the last bit and in its
+            type; NaN is the same as NaN. Ranks may have other names, which counts as a difference.
+        world: the :class:`World`.
+
+    Raises:
+        UserError: on every rank, if any two differ; it names the values.
+    """
+    if world.size == 1:
+        return
+    shares = gather({name: to_json(value).decode() for name, value in values.items()}, world)
+    names = dict.fromkeys(name for share in shares for name in share)  # in rank 0's order
+    differing = [name for name in names if len({share.get(name) for share in shares}) > 1]
+    if differing:
+        raise UserError(
+            f"the ranks differ in {', '.join(differing)}: use the same configuration and pictures on every host"
+        )
 
 
 class Mean(nn.Cell):
@@ -150,16 +187,17 @@ def broadcast(parameters, world):
         return
     parameters = list(parameters)
     kind = repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters])
-    kinds = _from_all(zlib.crc32(kind.encode()).to_bytes(4, "little"), world)
+    kinds = from_all(zlib.crc32(kind.encode()).to_bytes(4, "little"), world)
     others = [rank for rank, kind in enumerate(kinds) if kind != kinds[0]]
     if others:
+        meet()
         raise UserError(f"rank {others[0]} has another network than rank 0: use one configuration on every host")
     for parameter in parameters:
         value = parameter.asnumpy()
-        received = _from_first(value.tobytes())
+        received = from_first(value.tobytes())
         if not world.is_first:
             put(parameter, np.frombuffer(received, value.dtype).reshape(value.shape))
-    _meet()
+    meet()
 
 
 def broadcast_numbers(numbers, world):
@@ -172,10 +210,10 @@ def broadcast_numbers(numbers, world):
     numbers = list(numbers)
     if world.size == 1:
         return numbers
-    data = _to_json(numbers) if world.is_first else b""
-    length = int.from_bytes(_from_first(len(data).to_bytes(4, "little")), "little")
-    received = _from_first(data.ljust(length))
-    _meet()
+    data = to_json(numbers) if world.is_first else b""
+    length = int.from_bytes(from_first(len(data).to_bytes(4, "little")), "little")
+    received = from_first(data.ljust(length))
+    meet()
     return json.loads(received)
 
 
@@ -193,57 +231,5 @@ def gather_rows(rows, world):
     rows = [list(row) for row in rows]
     if world.size == 1:
         return rows
-    data = _to_json(rows)
-    lengths = [int.from_bytes(length, "little") for length in _from_all(len(data).to_bytes(4, "little"), world)]
-    shares = _from_all(data.ljust(max(lengths)), world)
-    _meet()
-    shares = [json.loads(share) for share in shares]
+    shares = gather(rows, world)
     return [shares[i % world.size][i // world.size] for i in range(sum(map(len, shares)))]
-
-
-def _to_json(numbers):
-    """As text: Python writes and reads floats exactly that way, and NaN and None."""
-    return json.dumps(numbers, default=lambda number: number.item()).encode()
-
-
-def _from_first(data):
-    """Return rank 0's bytes; ``data`` has the same length on every rank."""
-    pieces = (data[i : i + _PIECE] for i in range(0, len(data), _PIECE))
-    return b"".join(_exchange("broadcast", piece)[: len(piece)] for piece in pieces)
-
-
-def _from_all(data, world):
-    """Return the bytes of each rank; ``data`` has the same length on every rank."""
-    received = _exchange("gather", data)
-    room = len(received) // world.size
-    return [received[rank * room :][: len(data)] for rank in range(world.size)]
-
-
-def _exchange(kind, data):
-    """Send and receive bytes as int32, which every backend carries unchanged; float64 and bool not.
-
-    They are filled up to a power of two, since each length is a graph to compile.
-    """
-    data = data.ljust(max(1024, 1 << (len(data) - 1).bit_length()), b"\0")
-    return _collective(kind)(ms.Tensor(np.frombuffer(data, np.int32))).asnumpy().tobytes()
-
-
-def _meet():
-    """Wait until every rank has come here: one that ended with a message on its way would let its sender wait."""
-    _collective("sum")(ms.Tensor(np.ones(1, np.float32))).asnumpy()
-
-
-class _Collective(nn.Cell):
-    def __init__(self, kind):
-        super().__init__(auto_prefix=False)
-        make = {"broadcast": lambda: ops.Broadcast(0), "gather": ops.AllGather, "sum": ops.AllReduce}
-        self.is_broadcast = kind == "broadcast"
-        self.run = make[kind]()
-
-    def construct(self, tensor):
-        return self.run((tensor,))[0] if self.is_broadcast else self.run(tensor)
-
-
-@cache
-def _collective(kind):
-    return _Collective(kind)

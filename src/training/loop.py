@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -34,25 +34,6 @@ class Row:
     waiting: float
 
 
-@dataclass
-class Progress:
-    """Where a run stands between two log lines; a checkpoint keeps it, so that the next line is the same after it.
-
-    Attributes:
-        step: optimiser steps done.
-        losses: the losses since the last log line, with NaN for skipped steps.
-        samples: training samples seen, by all devices: the number of the next. It is not a function of the step, for
-            the number of devices may change, and going back to a checkpoint leaves data out.
-        skipped_in_row: steps skipped in a row up to the last fetched one.
-        losses: the losses since the last log line, with NaN for skipped steps.
-    """
-
-    step: int = 0
-    samples: int = 0
-    skipped_in_row: int = 0
-    losses: list = field(default_factory=list)
-
-
 class Diverged(Exception):
     """The last steps were all skipped: the weights lead nowhere any more.
 
@@ -66,7 +47,7 @@ class Diverged(Exception):
 
 
 def train(
-    step_function, batches, *, progress, last_step, samples, learning_rate_at, log, validate, save,
+    step_function, batches, *, progress, last_step, samples, learning_rate_at, log, validate, save, save_interrupted,
     max_skipped=25, log_every=100, val_every=0, save_every=5000, bar=True,
 ):  # fmt: skip
     """Run optimiser steps progress.step … last_step − 1.
@@ -74,27 +55,29 @@ def train(
     Args:
         step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
         batches: iterable of what the step function takes, one for each step.
-        progress: the :class:`Progress` to go on from; kept up to date.
+        progress: the ``Progress`` (``src.training.progress``) to go on from; kept up to date.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
         validate: ``validate(step)``, every ``val_every`` steps (0: never) and at the end.
-        save: ``save(progress)``, every ``save_every`` steps, at the end, and when the user interrupts.
+        save: ``save(progress)``, every ``save_every`` steps and at the end; never after a step that was skipped, but
+            after the next that was not.
+        save_interrupted: ``save_interrupted(progress)``, when the user interrupts.
         max_skipped: so many skipped steps in a row are taken for a run that has diverged.
         bar: show a progress bar on stderr.
 
     Raises:
-        Diverged: nothing was saved since.
+        Diverged: nothing was saved since the first of the steps that were skipped.
         KeyboardInterrupt: after the checkpoint was saved.
     """
     shown = tqdm(
         total=last_step, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, disable=not bar
     )  # fmt: skip
-    window = _Window(progress, samples, max_skipped)
+    window = _Window(progress, samples)
     first = progress.step
     try:
         for batch in _timed(batches, window):
-            with held_back():  # an update, its count and its line in the log stay together
+            with held_back():  # an update, its count, its line in the log and its checkpoint stay together
                 window.add(*step_function(batch))
                 done = progress.step
                 if done % log_every == 0 or done == last_step:
@@ -102,17 +85,21 @@ def train(
                     shown.set_postfix_str(_text(row), refresh=False)
                     log(row)
                 shown.update(1)
-                if done % save_every == 0 or done == last_step:
-                    window.fetch()
+                due = done // save_every > progress.saved // save_every or done == last_step
+                if due and window.is_sound():
+                    progress.saved, progress.returns = done, 0
                     save(progress)
+            if progress.skipped_in_row >= max_skipped:
+                raise Diverged(done, progress.skipped_in_row)
             if (val_every and done % val_every == 0) or done == last_step:
                 validate(done)
                 window.restart()
     except KeyboardInterrupt:
-        if progress.step > first:
-            window.fetch()
-            save(progress)
-            logging.info("interrupted after step %d, which is saved: --resume goes on from there", progress.step)
+        with held_back():  # a second signal waits
+            if progress.step > first:
+                window.fetch()
+                save_interrupted(progress)
+                logging.info("interrupted after step %d, which is saved: --resume goes on from there", progress.step)
         raise
     finally:
         shown.close()
@@ -142,8 +129,8 @@ def _text(row):
 class _Window:
     """Losses and time since the last log line; losses stay on the device until they are asked for."""
 
-    def __init__(self, progress, samples, max_skipped):
-        self.progress, self.samples, self.max_skipped = progress, samples, max_skipped
+    def __init__(self, progress, samples):
+        self.progress, self.samples = progress, samples
         self.pending = []
         self.restart()
 
@@ -155,15 +142,18 @@ class _Window:
         self.progress.samples += self.samples
 
     def fetch(self):
-        """Bring the losses from the device; raise ``Diverged`` after too many skipped steps."""
+        """Bring the losses from the device."""
         progress = self.progress
         pending, self.pending = self.pending, []
         for loss, taken in pending:
             taken = bool(taken.asnumpy())
             progress.losses.append(float(loss.asnumpy()) if taken else math.nan)
             progress.skipped_in_row = 0 if taken else progress.skipped_in_row + 1
-        if progress.skipped_in_row >= self.max_skipped:
-            raise Diverged(progress.step, progress.skipped_in_row)
+
+    def is_sound(self):
+        """Whether the last step was taken."""
+        self.fetch()
+        return self.progress.skipped_in_row == 0
 
     def close(self, learning_rate):
         """Return the :class:`Row` of the steps since the last, and begin anew."""

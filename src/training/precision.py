@@ -31,12 +31,14 @@ def mixed_precision(networks, level, dtype, in_float32=()):
 
     Args:
         networks: Cells, changed in place.
-        level: "O2": all but normalisations; "O3": all (``mindspore.amp.auto_mixed_precision``); "O0": nothing.
+        level: "O2": all but normalisations; "O3": all (``mindspore.amp.auto_mixed_precision``, whose list of
+            normalisations lacks GroupNorm); "O0": nothing.
         dtype: "float16" or "bfloat16".
-        in_float32: classes of cells that stay in float32 at every level.
+        in_float32: a tuple of classes of cells that stay in float32 at every level.
     """
     if level == "O0":
         return
+    in_float32 = (*in_float32, nn.GroupNorm) if level == "O2" else in_float32
     for network in networks:
         # what it returns beside is a wrapper that makes float32 of the output, which the loss does by itself
         ms.amp.auto_mixed_precision(network, level, DTYPES[dtype])

@@ -6,7 +6,9 @@
 * ``speed.csv``: step, samples per second, share of the time spent waiting for data
 * ``validation.csv``: step and the mean scores
 * ``checkpoints/step_N.ckpt``: everything that resuming needs
-* ``best.ckpt``: the model of the best validation so far
+* ``checkpoints/interrupted_N.ckpt``: the same, saved when the user interrupted; until the next ``step_N.ckpt``
+* ``checkpoints/best_N.ckpt``: the models of the validations that were the best so far, as far back as the run may go
+* ``best.ckpt``: the last of them
 * ``model.ckpt``: the finished model, for eval.py, infer.py, export.py and the next stage
 """
 
@@ -14,12 +16,13 @@ import contextlib
 import csv
 import io
 import logging
+import shutil
 from pathlib import Path
 
-from src.atomic_file import flush, remove_leftovers, write_text
+from src.atomic_file import flush, remove_leftovers, replacing, write_text
 from src.errors import UserError
 from src.folder_lock import locked
-from src.training.checkpoints import load_checkpoint, remove_old, save_model, step_path, step_paths
+from src.training.checkpoints import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
 CURVE = ("step", "loss", "learning_rate", "gradient_norm", "skipped")
 SPEED = ("step", "samples_per_second", "waiting")
@@ -29,7 +32,7 @@ TABLES = {"curve.csv": CURVE, "speed.csv": SPEED, "validation.csv": VALIDATION}
 
 def holds_checkpoints(path):
     """Return whether a run in this folder can be resumed."""
-    return bool(step_paths(Path(path) / "checkpoints"))
+    return bool(paths_of(Path(path) / "checkpoints", "step", "interrupted"))
 
 
 class RunFolder:
@@ -49,7 +52,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--output {self.path} is a file: name a folder")
-        if not resume and (step_paths(self.checkpoints) or (self.path / "model.ckpt").exists()):
+        if not resume and (holds_checkpoints(self.path) or (self.path / "model.ckpt").exists()):
             raise UserError(f"{self.path} holds a run already: add --resume to go on with it, or name another --output")
         self._held = contextlib.ExitStack()
         self._held.enter_context(locked(self.path))
@@ -61,13 +64,16 @@ class RunFolder:
             self._held.close()
             raise
 
-    def newest(self):
+    def newest(self, *kinds):
         """Return the newest whole :class:`Checkpoint`, or None in a new folder; damaged ones are passed over.
+
+        Args:
+            kinds: ``"step"``, ``"interrupted"``; both by default.
 
         Raises:
             UserError: there are checkpoints, and none is whole.
         """
-        paths = step_paths(self.checkpoints)
+        paths = paths_of(self.checkpoints, *(kinds or ("step", "interrupted")))
         damaged = []
         for path in reversed(paths):
             try:
@@ -85,13 +91,33 @@ class RunFolder:
         return None
 
     def start_at(self, step, config_yaml):
-        """Write the resolved configuration, and drop what the tables say beyond ``step``, which is to be done again."""
+        """Write the resolved configuration, and drop what was done beyond ``step``, which is to be done again."""
         write_text(self.path / "config.yaml", config_yaml, "configuration")
         for name, columns in TABLES.items():
             rows = [row for row in self.rows(name) if 0 < int(row["step"]) <= step]
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows([columns, *([row[c] for c in columns] for row in rows)])
             write_text(self.path / name, text.getvalue(), "table")
+        best = paths_of(self.checkpoints, "best")
+        for path in best:
+            if step_of(path) > step:
+                path.unlink()
+        if best and step_of(best[-1]) > step:
+            self._show_best()
+
+    def before(self, checkpoint):
+        """Return the newest whole checkpoint ``step_N.ckpt`` that is older than another, or None."""
+        for path in reversed(paths_of(self.checkpoints)):
+            if step_of(path) < checkpoint.step:
+                with contextlib.suppress(UserError):  # damaged
+                    return load_checkpoint(path)
+        return None
+
+    def discard_after(self, step):
+        """Delete the checkpoints after a step, interrupted ones too: the run has gone back to it."""
+        for path in paths_of(self.checkpoints, "step", "interrupted"):
+            if step_of(path) > step:
+                path.unlink()
 
     def rows(self, name):
         """Return the whole lines of a table as dicts of texts; a column that the file does not have is empty."""
@@ -107,9 +133,9 @@ class RunFolder:
         """Return the losses in ``curve.csv``."""
         return [float(row["loss"]) for row in self.rows("curve.csv")]
 
-    def validated(self, step):
-        """Return whether ``validation.csv`` has this step."""
-        return any(int(row["step"]) == step for row in self.rows("validation.csv"))
+    def validated(self, step, method):
+        """Return whether ``validation.csv`` has this step of a method."""
+        return any(int(row["step"]) == step and row["method"] == method for row in self.rows("validation.csv"))
 
     def best(self, method, metric):
         """Return the best score of a method so far, the smallest LPIPS or else the largest value; None without any."""
@@ -123,30 +149,69 @@ class RunFolder:
         self._append("curve.csv", [row.step, *values, row.skipped])
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
 
-    def add_validation(self, step, method, scores):
-        """Append one method's mean scores to ``validation.csv``."""
-        values = [scores.psnr, scores.ssim, scores.lr_psnr, scores.lpips]
-        self._append("validation.csv", [step, method] + ["" if value is None else f"{value:.4f}" for value in values])
+    def add_validation(self, step, means):
+        """Write a step's mean scores to ``validation.csv``, of all methods at once: method → scores."""
+        rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
+        lines = [[row[column] for column in VALIDATION] for row in rows]
+        for method, mean in means.items():
+            values = [mean.psnr, mean.ssim, mean.lr_psnr, mean.lpips]
+            lines.append([step, method] + ["" if value is None else f"{value:.4f}" for value in values])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([VALIDATION, *lines])
+        write_text(self.path / "validation.csv", text.getvalue(), "table")
 
     def save(self, arrays, config_json, step, keep):
         """Write the checkpoint of a step, then remove all but the newest ``keep``.
 
         The tables reach the disk first: after a power cut they say all that happened up to the checkpoint.
         """
-        path = step_path(self.checkpoints, step)
+        path = path_of(self.checkpoints, step)
         for name in TABLES:
-            flush(self.path / name)
+            self._flush(self.path / name)
         save_model(path, arrays, config_json, step)
         remove_old(self.checkpoints, keep, path)
+        oldest = step_of(paths_of(self.checkpoints)[0])
+        best = paths_of(self.checkpoints, "best")
+        for path, following in zip(best, best[1:], strict=False):
+            if step_of(following) <= oldest:  # no way back leads to where this was the best
+                path.unlink()
 
-    def save_result(self, arrays, config_json, step, name="model.ckpt"):
-        """Write ``model.ckpt``, or ``best.ckpt``: the network without what only resuming needs; return its path."""
-        save_model(self.path / name, arrays, config_json, step)
-        return self.path / name
+    def save_interrupted(self, arrays, config_json, step):
+        """Write a checkpoint that :meth:`newest` finds, beside those that are saved when it is time."""
+        save_model(path_of(self.checkpoints, step, "interrupted"), arrays, config_json, step)
+
+    def save_best(self, arrays, config_json, step):
+        """Write the model of a validation that is the best so far, and show it as ``best.ckpt``."""
+        save_model(path_of(self.checkpoints, step, "best"), arrays, config_json, step)
+        self._show_best()
+
+    def save_result(self, arrays, config_json, step):
+        """Write ``model.ckpt``: the network without what only resuming needs; return its path."""
+        path = self.path / "model.ckpt"
+        save_model(path, arrays, config_json, step)
+        return path
 
     def close(self):
         """Close the log file and release the folder."""
         self._held.close()
+
+    def _show_best(self):
+        """Make ``best.ckpt`` a copy of the last ``best_N.ckpt``."""
+        target, best = self.path / "best.ckpt", paths_of(self.checkpoints, "best")
+        if not best:
+            target.unlink(missing_ok=True)
+            return
+        with replacing(target, "checkpoint") as temporary:
+            shutil.copyfile(best[-1], temporary)
+
+    @staticmethod
+    def _flush(path):
+        try:
+            flush(path)
+        except FileNotFoundError:
+            logging.warning("%s is gone: what it said is lost", path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; free some space and --resume") from error
 
     def _append(self, name, values):
         try:

@@ -5,7 +5,9 @@ Usage: python ranks.py FOLDER
 
 import os
 import pickle
+import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,13 +24,16 @@ SHAPES = ((3, 2), (), (7,), (1, 2, 3, 4), (1_100_000,))
 def main(folder):
     """Join the others, call everything, and leave the results in rank_N.pickle."""
     dying_with(os.getppid())()  # msrun leaves its workers behind if it is killed
+    if os.environ["MS_ROLE"] == "MS_SCHED":
+        (folder / "scheduler.pid").write_text(str(os.getpid()))
     device = select_device("CPU")
     from src.training.distributed import join
 
     world = join(device)
     results = {"world": (world.rank, world.size, world.is_first)}
-    for part in (means, gradients, broadcasts, numbers, rows):
+    for part in (means, gradients, broadcasts, numbers, rows, checks):
         results |= part(world)
+    results |= signals(world, folder)
     (folder / f"rank_{world.rank}.pickle").write_bytes(pickle.dumps(results))
 
 
@@ -129,6 +134,52 @@ def rows(world):
 
     array = np.arange(10, dtype=np.float64).reshape(5, 2)[world.rank :: world.size]
     return {"rows": [gather_rows(share(count), world) for count in (5, 4, 1, 0)], "array": gather_rows(array, world)}
+
+
+def checks(world):
+    from src.errors import UserError
+    from src.training.distributed import check_same
+
+    def said(*values):
+        """What check_same says where rank r has values[r]."""
+        try:
+            check_same(values[world.rank], world)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    settings = {"train.val_every": 100, "train.lr": 0.1, "folder": "pictures/größe", "limit": float("nan")}
+    other = {"limit": float("nan"), "folder": "pictures/größe", "train.lr": np.float64(0.1), "train.val_every": 100}
+    return {
+        "same": [said(settings, other), said({}, {}), said(*[{"text": "x" * 5000}] * 2)],
+        "one value": said(settings, other | {"train.val_every": 50}),
+        "lengths": said(settings | {"number of pictures": 8}, other | {"train.lr": 0.2, "folder": "x" * 5000}),
+        "names": said({"a": 1, "b": 2}, {"b": 2, "c": 3}),
+        "nothing": said({}, {"a": None}),
+        "nearly": said({"a": 0.1, "b": "1"}, {"a": np.nextafter(0.1, 1), "b": 1}),
+        "text": said({"a": "é"}, {"a": "é" * 3000}),
+    }
+
+
+def signals(world, folder):
+    """Rank 1 waits in a collective, and the scheduler for the ranks, when SIGTERM and SIGINT come."""
+    import mindspore as ms
+
+    from src.training.distributed import Mean, gather_rows, leave_signals_to_first
+
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = [signal.getsignal(number) for number in numbers]
+    leave_signals_to_first(world)
+    changed = [signal.getsignal(number) for number in numbers] != before
+    (_, (pid,)) = gather_rows([[os.getpid()]], world)
+    if world.is_first:
+        for number in numbers:
+            time.sleep(0.3)
+            os.kill(pid, number)
+            os.kill(int((folder / "scheduler.pid").read_text()), number)
+        time.sleep(0.3)
+    mean = Mean(world)(ms.Tensor(float(world.rank), ms.float32)).asnumpy()
+    return {"signals changed": changed, "mean after signals": float(mean)}
 
 
 if __name__ == "__main__":

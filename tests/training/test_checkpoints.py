@@ -14,10 +14,10 @@ from src.training.checkpoints import (
     load_arrays,
     load_checkpoint,
     load_into,
+    path_of,
+    paths_of,
     remove_old,
     save_model,
-    step_path,
-    step_paths,
 )
 
 ARRAYS = {
@@ -148,16 +148,16 @@ def test_what_does_not_fit_is_refused_whole(arrays, message):
 
 def test_only_the_newest_are_kept(tmp_path):
     for step in (2, 100, 30, 4):
-        step_path(tmp_path, step).touch()
+        path_of(tmp_path, step).touch()
     for other in ("step_x.ckpt", "step_5.ckpt.bak", ".step_00000006.9.tmp.ckpt", "best.ckpt"):
         (tmp_path / other).touch()
-    assert step_paths(tmp_path) == [step_path(tmp_path, step) for step in (2, 4, 30, 100)]
-    remove_old(tmp_path, 2, step_path(tmp_path, 30))  # resumed after 4: 100 is not counted
-    assert step_paths(tmp_path) == [step_path(tmp_path, step) for step in (4, 30, 100)]
-    remove_old(tmp_path, 1, step_path(tmp_path, 100))
-    assert step_paths(tmp_path) == [step_path(tmp_path, 100)]
+    assert paths_of(tmp_path) == [path_of(tmp_path, step) for step in (2, 4, 30, 100)]
+    remove_old(tmp_path, 2, path_of(tmp_path, 30))  # resumed after 4: 100 is not counted
+    assert paths_of(tmp_path) == [path_of(tmp_path, step) for step in (4, 30, 100)]
+    remove_old(tmp_path, 1, path_of(tmp_path, 100))
+    assert paths_of(tmp_path) == [path_of(tmp_path, 100)]
     assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_an_empty_or_missing_folder_has_no_checkpoints(tmp_path):
-    assert step_paths(tmp_path) == step_paths(tmp_path / "missing") == []
+    assert paths_of(tmp_path) == paths_of(tmp_path / "missing") == []

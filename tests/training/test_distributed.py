@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from src.training.distributed import (
     World,
     broadcast,
     broadcast_numbers,
+    check_same,
     gather_rows,
     gradient_mean,
     join,
     launched,
+    leave_signals_to_first,
 )
 from tests.training.ranks import DTYPES, SHAPES, value
 
@@ -124,6 +127,33 @@ def test_gather_rows_keeps_the_order_nan_and_none(results, rank):
     assert results[rank]["array"] == np.arange(10.0).reshape(5, 2).tolist()
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_same_values_in_any_order_pass(results, rank):
+    assert results[rank]["same"] == ["", "", ""]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("case", "names"),
+    [
+        ("one value", "train.val_every"),
+        ("lengths", "train.lr, folder, number of pictures"),
+        ("names", "a, c"),
+        ("nothing", "a"),
+        ("nearly", "a, b"),
+        ("text", "a"),
+    ],
+)
+def test_what_differs_is_named_on_every_rank(results, rank, case, names):
+    expected = f"the ranks differ in {names}: use the same configuration and pictures on every host"
+    assert results[rank][case] == expected
+
+
+def test_signals_do_not_keep_the_others_from_helping_rank_0(results):
+    assert [result["signals changed"] for result in results] == [False, True]
+    assert [result["mean after signals"] for result in results] == [0.5, 0.5]
+
+
 def test_one_process_alone_needs_nothing(monkeypatch):
     monkeypatch.delenv("MS_ROLE", raising=False)
     assert not launched()
@@ -138,6 +168,10 @@ def test_one_process_alone_needs_nothing(monkeypatch):
     assert_same_bits(parameter.asnumpy(), value(0, 0, (2, 3)))
     assert broadcast_numbers([1, None, 0.5], world) == [1, None, 0.5]
     assert gather_rows(np.eye(2), world) == [[1.0, 0.0], [0.0, 1.0]]
+    assert check_same({"train.val_every": 100}, world) is None
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    leave_signals_to_first(world)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize(("role", "expected"), [("MS_WORKER", True), ("MS_SCHED", True), ("MS_PSERVER", False)])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from src.interrupts import Terminated
-from src.training.loop import Diverged, Progress, train
+from src.training.loop import Diverged, train
+from src.training.progress import Progress
 
 NAN = float("nan")
 
@@ -49,9 +50,9 @@ class Run:
         loss = self.losses(number + 1)
         return Scalar(loss), Scalar(number), Scalar(not math.isnan(loss))
 
-    def save(self, progress):
-        self.events.append(("save", progress.step))
-        self.saved.append(Progress(progress.step, progress.samples, progress.skipped_in_row, list(progress.losses)))
+    def save(self, progress, event="save"):
+        self.events.append((event, progress.step))
+        self.saved.append(Progress(*progress.counts(), losses=list(progress.losses)))
 
     def log(self, row):
         self.events.append(("log", row.step))
@@ -61,7 +62,8 @@ class Run:
         train(
             self.step, self.batches(self.progress.step, last), progress=self.progress, last_step=last, samples=2,
             learning_rate_at=lambda step: step / 100, log=self.log,
-            validate=lambda step: self.events.append(("validate", step)), save=self.save, **options,
+            validate=lambda step: self.events.append(("validate", step)), save=self.save,
+            save_interrupted=lambda progress: self.save(progress, "interrupted"), **options,
         )  # fmt: skip
         return self
 
@@ -134,7 +136,25 @@ def test_too_many_skipped_steps_in_a_row_end_it_and_are_never_saved():
     run = Run(lambda k: NAN if k >= 5 else 1.0)
     with pytest.raises(Diverged, match="the training diverged: up to step 8, 4 steps in a row were skipped") as raised:
         run(20, log_every=2, save_every=3, max_skipped=4)
-    assert raised.value.step == 8 and run.named("save") == [3, 6] and run.saved[-1].skipped_in_row == 2
+    assert raised.value.step == 8 and run.named("save") == [3]
+
+
+def test_a_checkpoint_that_is_due_at_a_skipped_step_is_saved_at_the_next_that_is_not():
+    run = Run(lambda k: NAN if k in (3, 4, 9) else 1.0)(12, log_every=100, save_every=3)
+    assert run.named("save") == [5, 6, 10, 12]
+    assert [progress.saved for progress in run.saved] == [5, 6, 10, 12]
+
+
+@pytest.mark.parametrize("stop", range(1, 12))
+def test_a_resumed_run_saves_where_an_uninterrupted_one_does(stop):
+    def losses(k):
+        return NAN if k in (3, 4, 9) else 1.0
+
+    first = Run(losses, interrupt_at=stop)
+    with pytest.raises(KeyboardInterrupt):
+        first(12, log_every=100, save_every=3)
+    second = Run(losses, progress=first.saved[-1])(12, log_every=100, save_every=3)
+    assert first.named("save") + second.named("save") == [5, 6, 10, 12]
 
 
 def test_steps_skipped_before_an_interruption_count():
@@ -154,7 +174,7 @@ def test_an_interruption_saves_and_goes_on(error, caplog):
     run = Run(interrupt_at=4, error=error)
     with pytest.raises(error):
         run(log_every=100, save_every=100)
-    assert run.named("save") == [4] and run.saved[0].losses == [1, 2, 3, 4]
+    assert run.named("interrupted") == [4] and run.saved[0].losses == [1, 2, 3, 4] and run.named("save") == []
     assert "interrupted after step 4, which is saved: --resume goes on from there" in caplog.text
 
 
@@ -165,11 +185,38 @@ def test_an_interruption_before_the_first_step_saves_nothing():
     assert run.events == []
 
 
-def test_an_interruption_after_a_divergence_saves_nothing():
+def test_an_interruption_is_not_lost_where_the_run_is_about_to_diverge():
     run = Run(lambda k: NAN, interrupt_at=4)
-    with pytest.raises(Diverged):
+    with pytest.raises(KeyboardInterrupt):
         run(log_every=100, save_every=100, max_skipped=3)
-    assert run.events == []
+    assert run.named("interrupted") == [4] and run.saved[0].skipped_in_row == 4
+    with pytest.raises(Diverged):  # when it is resumed
+        Run(lambda k: NAN, progress=run.saved[0])(log_every=1, save_every=100, max_skipped=3)
+
+
+def test_a_signal_in_the_step_that_diverges_wins():
+    class Signalled(Run):
+        def log(self, row):
+            if row.step == 4:
+                signal.raise_signal(signal.SIGINT)
+            super().log(row)
+
+    run = Signalled(lambda k: NAN)
+    with pytest.raises(KeyboardInterrupt):
+        run(log_every=1, save_every=100, max_skipped=4)
+    assert run.named("interrupted") == [4]
+
+
+def test_a_second_signal_waits_until_the_first_ones_checkpoint_is_saved():
+    class Impatient(Run):
+        def save(self, progress, event="save"):
+            signal.raise_signal(signal.SIGINT)
+            super().save(progress, event)
+
+    run = Impatient(interrupt_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(log_every=100, save_every=100)
+    assert run.named("interrupted") == [4]
 
 
 def test_an_error_of_the_data_comes_through():
@@ -202,9 +249,10 @@ def test_a_signal_while_a_step_is_done_waits_for_its_end(place):
             self.at("log", row.step)
             super().log(row)
 
-        def save(self, progress):
-            self.at("save", progress.step)
-            super().save(progress)
+        def save(self, progress, event="save"):
+            if event == "save":
+                self.at("save", progress.step)
+            super().save(progress, event)
 
     first = Signalled()
     with pytest.raises(KeyboardInterrupt):

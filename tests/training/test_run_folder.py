@@ -7,7 +7,7 @@ import pytest
 
 from src.errors import UserError
 from src.metrics.evaluate import Scores
-from src.training.checkpoints import load_checkpoint, step_path
+from src.training.checkpoints import load_checkpoint, path_of
 from src.training.loop import Row
 from src.training.run_folder import RunFolder
 
@@ -26,8 +26,8 @@ def run(tmp_path):
     folder.start_at(0, "name: one\n")
     for step in (2, 4, 6):
         folder.add_curve(line(step))
-        folder.add_validation(step, "bicubic", Scores(28.123456, None, None, float("inf")))
-        folder.add_validation(step, "one", Scores(28.0 + step % 3, 0.9, 0.5 - step % 3 / 10, 50.0))
+        scores = Scores(28.0 + step % 3, 0.9, 0.5 - step % 3 / 10, 50.0)
+        folder.add_validation(step, {"bicubic": Scores(28.123456, None, None, float("inf")), "one": scores})
         folder.save(ARRAYS, "{}", step, keep=2)
     folder.close()
     return folder.path
@@ -76,6 +76,68 @@ def test_a_half_written_line_is_dropped(run):
     assert (run / "curve.csv").read_text().splitlines()[-1].startswith("6,")
 
 
+def test_a_validation_that_was_cut_off_is_written_anew(run):
+    with open(run / "validation.csv", "a") as handle:
+        handle.write("8,bicubic,28.1235,,inf,\n")
+    folder = RunFolder(run, resume=True)
+    assert not folder.validated(8, "one")
+    folder.add_validation(8, {"bicubic": Scores(1.0), "one": Scores(2.0)})
+    folder.close()
+    assert (run / "validation.csv").read_text().splitlines()[-2:] == ["8,bicubic,1.0000,,,", "8,one,2.0000,,,"]
+
+
+def test_an_interrupted_checkpoint_is_the_newest_until_the_next_that_was_due(run):
+    folder = RunFolder(run, resume=True)
+    folder.save_interrupted(ARRAYS, "{}", 7)
+    assert folder.newest().step == 7 and folder.newest("step").step == 6
+    folder.save(ARRAYS, "{}", 8, keep=2)
+    assert folder.newest().step == 8 and not path_of(folder.checkpoints, 7, "interrupted").exists()
+    folder.close()
+
+
+def test_going_back_leaves_no_later_checkpoint(run):
+    folder = RunFolder(run, resume=True)
+    folder.save_interrupted(ARRAYS, "{}", 7)
+    assert folder.before(folder.newest("step")).step == 4
+    folder.discard_after(4)
+    assert folder.newest().step == 4 and folder.before(folder.newest()) is None
+    folder.close()
+
+
+def test_the_best_model_is_the_best_of_what_is_left(run):
+    folder = RunFolder(run, resume=True)
+    for step in (3, 5, 6, 7):
+        folder.save_best({"a": np.full(1, step, np.float32)}, "{}", step)
+    folder.save(ARRAYS, "{}", 8, keep=3)  # 4, 6 and 8 are kept: what was best at 4 may be needed again
+    best = [3, 5, 6, 7]
+    for start, left in ((6, [3, 5, 6]), (4, [3]), (2, [])):
+        assert sorted(path.name for path in folder.checkpoints.glob("best_*")) == [f"best_{k:08d}.ckpt" for k in best]
+        folder.start_at(start, "name: one\n")
+        best = left
+        assert (run / "best.ckpt").exists() == bool(left)
+        assert not left or load_checkpoint(run / "best.ckpt").step == left[-1]
+    folder.close()
+
+
+def test_best_models_that_no_way_back_leads_to_are_deleted(run):
+    folder = RunFolder(run, resume=True)
+    for step in (3, 5, 7):
+        folder.save_best(ARRAYS, "{}", step)
+    folder.save(ARRAYS, "{}", 8, keep=2)  # 6 and 8
+    assert sorted(path.name for path in folder.checkpoints.glob("best_*")) == [
+        "best_00000005.ckpt", "best_00000007.ckpt",
+    ]  # fmt: skip
+    folder.close()
+
+
+def test_a_table_that_is_gone_is_pointed_out(run, caplog):
+    folder = RunFolder(run, resume=True)
+    (run / "speed.csv").unlink()
+    folder.save(ARRAYS, "{}", 8, keep=2)
+    assert "speed.csv is gone" in caplog.text
+    folder.close()
+
+
 def test_a_table_from_before_a_column_existed_is_kept(run):
     (run / "curve.csv").write_text("step,loss,learning_rate,gradient_norm,samples_per_second\n2,0.5,0.1,1,9\n")
     resumed(run, 4)
@@ -85,7 +147,8 @@ def test_a_table_from_before_a_column_existed_is_kept(run):
 def test_what_the_tables_say(run):
     folder = RunFolder(run, resume=True)
     assert folder.losses() == [0.123457] * 3
-    assert [folder.validated(step) for step in (2, 3, 6)] == [True, False, True]
+    assert [folder.validated(step, "one") for step in (2, 3, 6)] == [True, False, True]
+    assert not folder.validated(2, "another")
     assert folder.best("one", "psnr") == 30 and folder.best("one", "lpips") == 0.3
     assert folder.best("bicubic", "ssim") is None and folder.best("another", "psnr") is None
     folder.close()
@@ -111,19 +174,19 @@ def test_the_newest_whole_checkpoint_is_found(run, caplog):
     folder = RunFolder(run, resume=True)
     assert folder.newest().step == 6
     for damage in (lambda content: content[:-9], lambda content: content[:99] + b"x" + content[100:]):
-        path = step_path(folder.checkpoints, 6)
+        path = path_of(folder.checkpoints, 6)
         whole = path.read_bytes()
         path.write_bytes(damage(whole))
         caplog.clear()
         assert folder.newest().step == 4
         assert "step_00000006.ckpt is not a whole MindSpore checkpoint" in caplog.text
-        assert caplog.text.strip().endswith(f"going on from {step_path(folder.checkpoints, 4)} instead")
+        assert caplog.text.strip().endswith(f"going on from {path_of(folder.checkpoints, 4)} instead")
         path.write_bytes(whole)
     folder.close()
 
 
 def test_after_passing_over_a_damaged_one_the_new_ones_are_kept(run):
-    step_path(run / "checkpoints", 6).write_bytes(b"")
+    path_of(run / "checkpoints", 6).write_bytes(b"")
     folder = RunFolder(run, resume=True)
     folder.save(ARRAYS, "{}", 5, keep=1)
     assert folder.newest().step == 5
@@ -170,7 +233,6 @@ def test_messages_go_to_the_log_until_it_is_closed(tmp_path, caplog):
 def test_the_result_is_a_checkpoint(run):
     folder = RunFolder(run, resume=True)
     assert folder.save_result(ARRAYS, '{"name": "x"}', 6) == run / "model.ckpt"
-    assert folder.save_result(ARRAYS, "{}", 4, "best.ckpt") == run / "best.ckpt"
     folder.close()
     assert load_checkpoint(run / "model.ckpt").config_json == '{"name": "x"}'
 

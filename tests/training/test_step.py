@@ -6,6 +6,8 @@ import pytest
 from mindspore import nn
 
 from src.build import build_loss, build_model
+from src.models.bicubic import BicubicUpscale
+from src.models.layers import Mish, SinusoidalEmbedding
 from src.training.checkpoints import put
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam
@@ -232,3 +234,35 @@ def test_a_parameter_that_was_given_a_value_after_a_step_goes_on_from_it():
     run(X)
     assert run.step.update.optimizer.global_step.asnumpy().item() == 2
     assert all(np.abs(run.state()[name] - before[name]).max() > 0 for name in before if name.startswith("moment"))
+
+
+KINDS = (SinusoidalEmbedding, BicubicUpscale, nn.Conv2d, Mish, nn.GroupNorm)
+
+
+def flags(cell):
+    return getattr(cell, "fp16", False), getattr(cell, "fp32", False)
+
+
+@pytest.mark.parametrize("level", ["O2", "O3"])
+def test_what_stays_in_32_bits_in_the_real_networks(level):
+    """LR↑, of which the goal is made, and the time embedding always; normalisation at O2."""
+    ms.set_seed(0)
+    config = tiny.config("srdiff", None, "unet.groups=4", "unet.attention=true", "unet.add_lr_up=true")
+    model = build_model(config)
+    mixed_precision([model], level, "float16", in_float32=(SinusoidalEmbedding, BicubicUpscale))
+    cells = dict(model.cells_and_names())
+    kinds = {kind: {flags(cell) for cell in cells.values() if isinstance(cell, kind)} for kind in KINDS}
+    half, full = (True, False), (False, True)
+    expected = {kind: {half} for kind in KINDS} | {SinusoidalEmbedding: {full}, BicubicUpscale: {full}}
+    assert kinds == expected | ({nn.GroupNorm: {full}} if level == "O2" else {})
+
+    plain = build_model(config)
+    for target, source in zip(plain.get_parameters(), model.get_parameters(), strict=True):
+        put(target, source.asnumpy())
+    expected = build_loss(config, plain)(*BATCH)
+    scaler = ms.amp.DynamicLossScaler(64.0, 2, 1000)
+    rate = RateSchedule(1e-4, "constant", total=10)
+    update = Update(adam([(model.unet.trainable_params(), rate)]), 10.0, scaler=scaler)
+    loss, norm, taken = TrainStep(build_loss(config, model), update)([BATCH])
+    assert bool(taken) and loss.dtype == norm.dtype == ms.float32
+    np.testing.assert_allclose(float(loss), float(expected), rtol=2e-3)

@@ -1,6 +1,5 @@
 """Signals that are held back, and SIGTERM as an exception."""
 
-import os
 import signal
 import threading
 
@@ -22,8 +21,8 @@ def test_a_signal_waits_for_the_end_of_the_block(number, kind):
     raise_on_sigterm()
     done = []
     with pytest.raises(kind) as caught, held_back():
-        os.kill(os.getpid(), number)
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
+        signal.raise_signal(number)
         done.append(1)
     assert done == [1] and caught.type is kind
 
@@ -38,14 +37,14 @@ def test_without_a_signal_the_handlers_are_as_before():
 
 def test_the_blocks_own_error_wins():
     with pytest.raises(ZeroDivisionError), held_back():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         raise ZeroDivisionError
 
 
 def test_an_ignored_signal_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with held_back():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 

@@ -272,13 +272,17 @@ def _tracker(config, folder, step):
     )  # fmt: skip
 
 
+def _settings(config):
+    """All settings of a configuration by their full names."""
+    named = {}
+    for name, value in config_to_dict(config).items():
+        named |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+    return named
+
+
 def _plan(training):
     """What all ranks must have in common: name → value; paths may differ from host to host."""
-    settings = config_to_dict(training.config)
-    plan = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    for section, values in settings.items():
-        if isinstance(values, dict):
-            plan |= {f"{section}.{key}": value for key, value in values.items()}
+    plan = _settings(training.config)
     for path in ("data.train", "data.val", "data.test", "encoder.checkpoint"):
         del plan[path]
     names = [pair.name for pair in training.validation.pairs]
@@ -293,15 +297,10 @@ def _progress_in(checkpoint):
 
 def _tell_changes(before, now):
     """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
-    before, now = config_to_dict(before), config_to_dict(now)
-    for section, settings in now.items():
-        old = before[section]
-        pairs = [(section, old, settings)] if not isinstance(settings, dict) else [
-            (f"{section}.{key}", old[key], value) for key, value in settings.items()
-        ]  # fmt: skip
-        for name, was, value in pairs:
-            if was != value:
-                logging.warning("%s was %s when the run was started and is %s now", name, was, value)
+    before = _settings(before)
+    for name, value in _settings(now).items():
+        if before[name] != value:
+            logging.warning("%s was %s when the run was started and is %s now", name, before[name], value)
 
 
 def _shared_by(world):

@@ -7,10 +7,8 @@ Prints the means as a table; writes metrics.json (every picture, the means, how 
 import logging
 from pathlib import Path
 
-from src.command import add_device, add_ema, parser, run
+from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run, sampling_of
 from src.tracking import add_wandb
-
-SETTINGS = ("protocol", "sampler", "steps", "temperature")  # flags that stand for eval.NAME=VALUE
 
 
 def arguments():
@@ -26,15 +24,14 @@ def arguments():
     p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default made by MATLAB's bicubic")
     p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="for bicubic alone; else the checkpoint's")
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
-    p.add_argument("--sampler", help="by default that of each checkpoint's settings, as for the next two")
-    p.add_argument("--steps", type=int, help="sampling steps")
-    p.add_argument("--temperature", type=float, help="factor of all noise; 1 is the full sample")
     p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
     p.add_argument("--lpips", choices=(*FILES, "none"), default="alex", help="network of LPIPS")
     p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
+    add_sampling(p)
+    add_tiling(p)
     add_wandb(p, "DIR")
     add_ema(p)
     add_device(p)
@@ -45,7 +42,8 @@ def arguments():
     # argparse takes key=value after "--checkpoint W" for another checkpoint.
     misread = [text for text in args.checkpoint if "=" in text and not Path(text).exists()]
     args.checkpoint = [text for text in args.checkpoint if text not in misread]
-    args.overrides += misread + [f"eval.{key}={value}" for key in SETTINGS if (value := getattr(args, key)) is not None]
+    settings = sampling_of(args) | ({"protocol": args.protocol} if args.protocol else {})
+    args.overrides += misread + [f"eval.{name}={str(value).lower()}" for name, value in settings.items()]
     return args
 
 
@@ -54,10 +52,12 @@ def main():
     args = arguments()
     from src import build_evaluation as evaluation
     from src import build_tracking as tracking
+    from src.inference.tile_choice import TileOptions
     from src.metrics.report import as_table, prepare_folder, write_report
 
     output = prepare_folder(args.output)
-    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, not args.no_ema)
+    tiles = TileOptions(args.max_memory, args.tile, args.halo)
+    models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, not args.no_ema, tiles)
     config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
     scale = evaluation.common_scale(models, args.scale, config.data.scale)
     data, pairs = evaluation.find_pictures(models, config, scale, args.data, args.hr, args.lr)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Upscale a picture or a folder of pictures with a checkpoint or an exported MindIR model."""
 
-from src.command import add_device, add_ema, parser, run
+from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run, sampling_of
 from src.tracking import add_wandb
 
 
@@ -13,12 +13,13 @@ def arguments():
     model.add_argument("--model", metavar="M", help="a .mindir written by export.py")
     p.add_argument("--input", required=True, metavar="FILE|DIR", help="a picture, or a folder of pictures; any size")
     p.add_argument("--output", default="results", metavar="FILE|DIR", help="a file, or a folder that keeps the names")
-    p.add_argument("--sampler", help="ddpm; by default the model's own")
-    p.add_argument("--steps", type=int, help="sampling steps; by default the model's own")
-    p.add_argument("--temperature", type=float, help="scales all noise; by default the model's own")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
+    p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
+                   "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_sampling(p)
+    add_tiling(p)
     add_wandb(p, "runs/infer")
     add_ema(p)
     add_device(p)
@@ -28,38 +29,34 @@ def arguments():
 def main():
     args = arguments()
     from src.errors import UserError
-    from src.inference.pictures import make_folders, plan_jobs, upscale_files
+    from src.inference.jobs import make_folders, plan_jobs
+    from src.inference.tile_choice import TileOptions
 
-    if args.batch < 1 or not 0 <= args.seed < 2**64:
-        raise UserError(f"--batch must be at least 1, --seed from 0 to 2^64 - 1, not {args.batch} and {args.seed}")
-    jobs = plan_jobs(args.input, args.output, args.compare)
+    if min(args.batch, args.samples) < 1 or not 0 <= args.seed <= 2**64 - args.samples:
+        raise UserError(
+            f"--batch and --samples must be at least 1, --seed from 0 to 2^64 - {max(args.samples, 1)}, not "
+            f"{args.batch}, {args.samples} and {args.seed}"
+        )
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo)
+    jobs = plan_jobs(args.input, args.output, args.compare, args.samples)
     make_folders(jobs)
-    from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from src.build import load_upscaler
-    from src.build_inference import InferenceLog, inference_tracker
+    from src.build_inference import InferenceLog, InferenceWatch, inference_tracker
+    from src.inference.pictures import upscale_files
 
-    upscaler = load_upscaler(args.checkpoint or args.model, args.device, ema=not args.no_ema)
-    sampling = {"sampler": args.sampler, "steps": args.steps, "temperature": args.temperature}
-    upscaler.check(**sampling)
-
+    path, sampling = args.checkpoint or args.model, sampling_of(args)
+    upscaler = load_upscaler(path, args.device, ema=not args.no_ema, tile_options=tile_options)
+    upscaler.check(args.samples, **sampling)
     tracker = inference_tracker(
-        args.wandb, args.wandb_project, model=args.checkpoint or args.model, upscaler=upscaler, sampling=sampling,
-        seed=args.seed, batch=args.batch,
+        args.wandb, args.wandb_project, model=path, upscaler=upscaler, sampling=sampling, seed=args.seed,
+        batch=args.batch, samples=args.samples,
     )  # fmt: skip
-    log = InferenceLog(tracker)
-
-    def done(job, lr, sr):
-        log(job, lr, sr)
-        for path in (job.result, job.comparison)[: 1 + args.compare]:
-            tqdm.write(str(path))  # on stdout, past the bar
-        bar.update()
-
-    with tracker, logging_redirect_tqdm(), tqdm(total=len(jobs), unit="picture", desc="upscale") as bar:
+    with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, InferenceLog(tracker)) as watch:
         upscale_files(
-            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, done=done, **sampling,
-            callback=lambda k, *_: bar.set_postfix_str(f"step {k + 1}"),
+            upscaler, jobs, batch=args.batch, seed=args.seed, compare=args.compare, samples=args.samples, watch=watch,
+            **sampling,
         )  # fmt: skip
 
 

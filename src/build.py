@@ -70,14 +70,51 @@ def size_multiple(config):
     return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
 
 
-def build_upscaler(config, networks):
-    """Return the upscaler of a configuration around its networks (``src.inference.networks``)."""
-    from src.inference.upscaler import DiffusionUpscaler, RegressionUpscaler
+def build_tiling(config, options=None):
+    """Return what cuts large pictures for the networks of a configuration on the device that mindspore runs on.
 
-    common = (networks, config, config.data.scale, size_multiple(config))
+    Args:
+        config: a ``Config``.
+        options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
+    """
+    from src.inference import memory
+    from src.inference.tile_choice import GIB, TileOptions, Tiling
+    from src.runtime import device_memory
+
+    options = options or TileOptions()
+    limit = None if options.max_memory is None else options.max_memory * GIB
+    total = device_memory()
+    reach, cost = _demands(config)
+    common = (config.data.scale, size_multiple(config), reach, cost, options)
+    if total is None:
+        return Tiling(*common, memory.host_budget(limit), memory.host_use())
+    return Tiling(*common, memory.device_budget(total, limit), on_host=False)
+
+
+def _demands(config):
+    """Return how far a configuration's networks see and what they need, from their sizes."""
+    from src.inference import demands
+
+    encoder, scale = config.encoder, config.data.scale
+    sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
     if config.system == "rrdb":
-        return RegressionUpscaler(*common)
-    return DiffusionUpscaler(*common, build_schedule(config), build_target(config), config.diffusion.prediction)
+        return demands.rrdb(*sizes, encoder.upsampler)
+    unet = config.unet
+    return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
+                          local=not (unet.attention or unet.groups))  # fmt: skip
+
+
+def build_upscaler(config, networks, tile_options=None):
+    """Return the upscaler of a configuration around its networks (``src.inference.networks``)."""
+    tiling = build_tiling(config, tile_options)
+    if config.system == "rrdb":
+        from src.inference.upscaler import RegressionUpscaler
+
+        return RegressionUpscaler(networks, config, tiling)
+    from src.inference.diffusion_upscaler import DiffusionUpscaler
+
+    schedule, target = build_schedule(config), build_target(config)
+    return DiffusionUpscaler(networks, config, tiling, schedule, target, config.diffusion.prediction)
 
 
 def networks_of(config, model):
@@ -153,7 +190,7 @@ def config_json(config):
     return json.dumps(config_to_dict(config))
 
 
-def load_upscaler(path, device=None, graph=True, ema=True):
+def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None):
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``).
 
     Args:
@@ -161,6 +198,7 @@ def load_upscaler(path, device=None, graph=True, ema=True):
         device: "Ascend", "GPU", "CPU", or None for the first that works.
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
+        tile_options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -179,6 +217,6 @@ def load_upscaler(path, device=None, graph=True, ema=True):
 
         settings, networks = load_mindir(path)
         config = config_from_dict(settings, f"the configuration of {path}")
-        return build_upscaler(config, networks)
+        return build_upscaler(config, networks, tile_options)
     config, model = load_model(path, ema)
-    return build_upscaler(config, networks_of(config, model))
+    return build_upscaler(config, networks_of(config, model), tile_options)

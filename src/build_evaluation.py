@@ -14,6 +14,7 @@ from src.config.validate import check
 from src.dataset.pairs import find_pairs, fitting_size, header_sizes, load_pair, shared_pictures
 from src.errors import UserError
 from src.imaging.io import write_image
+from src.inference.sampling import sampling_of
 from src.metrics.evaluate import BASELINE, evaluate, picture_seed
 from src.metrics.lpips_weights import LPIPSUnavailable, find_weights, load_lpips
 from src.weights.torch_file import read_torch
@@ -36,18 +37,18 @@ class Model:
     config: Config
 
     def sampling(self):
-        """Return the sampler's settings as a dict; empty for a model that does not sample."""
-        if self.config.system == "rrdb":
-            return {}
-        settings = self.config.eval
-        return {"sampler": settings.sampler, "steps": settings.steps, "temperature": settings.temperature}
+        """Return the options of sampling as a dict; those that have an effect on this model."""
+        options = sampling_of(self.config)._asdict()
+        if self.config.system != "rrdb":
+            return options
+        return {"consistency": True} if options["consistency"] else {}
 
     def upscale(self, lr, seed, on_step):
         """Upscale one uint8 (h, w, 3) picture; ``on_step()`` is called after each step, of which there may be one."""
         sampling = self.sampling()
-        options = {**sampling, "callback": lambda *_: on_step()} if sampling else {}
+        options = sampling | ({"callback": lambda *_: on_step()} if "steps" in sampling else {})
         sr = self.upscaler.upscale([lr], seeds=[seed], **options)[0]
-        if not sampling:
+        if "steps" not in sampling:
             on_step()
         return sr
 
@@ -78,7 +79,7 @@ def settings_for(config, config_file=None, overrides=()):
     return given
 
 
-def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=True):
+def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=True, tile_options=None):
     """Load checkpoints.
 
     Args:
@@ -86,6 +87,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=Tr
         config_file, overrides: see :func:`settings_for`.
         device: see :func:`src.runtime.select_device`.
         ema: see :func:`src.build.load_model`.
+        tile_options: see :func:`src.build.load_upscaler`.
 
     Returns:
         list of :class:`Model`; a name that comes twice is numbered.
@@ -97,7 +99,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=Tr
 
     models = []
     for path in checkpoints:
-        upscaler = build.load_upscaler(path, device=device, ema=ema)
+        upscaler = build.load_upscaler(path, device=device, ema=ema, tile_options=tile_options)
         config = settings_for(upscaler.config, config_file, overrides)
         taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))

@@ -1,45 +1,51 @@
-"""What ``infer.py`` tells Weights & Biases. It imports no part that is not needed to run an exported model."""
+"""What ``infer.py`` shows and logs. It imports no part that is not needed to run an exported model."""
 
+import logging
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 from src.imaging.strip import at_most, strip
+from src.inference.pictures import Watch
+from src.inference.sampling import Sampling, sampling_of
 from src.tracking import open_tracker
 
 INFERENCE_PICTURES = 16
+LONG = 60  # seconds from which a time is told beforehand
 LONGEST = 4096  # pixels of a logged picture's longer side
 
 
-def inference_tracker(mode, project, *, model, upscaler, sampling, seed, batch):
+def inference_tracker(mode, project, *, model, upscaler, sampling, seed, batch, samples):
     """Return the :class:`src.tracking.Tracker` of an inference, whose files go to ``runs/infer``.
 
     Args:
         mode, project: of W&B.
         model: the checkpoint's or exported model's path, of which the last names are told.
         upscaler: an ``Upscaler``.
-        sampling: dict of sampler, steps and temperature; None stands for the model's own.
-        seed, batch: as on the command line.
+        sampling: the options of sampling that were given; the others are the model's own.
+        seed, batch, samples: as on the command line.
     """
     config = upscaler.config
-    samples = config.system != "rrdb"
-    own = {name: getattr(config.eval, name) if value is None else value for name, value in sampling.items()}
+    resolved = {} if config.system == "rrdb" else Sampling(**sampling).filled(sampling_of(config))._asdict()
     settings = {
         "model": last_names(model),
         "system": config.system,
         "scale": upscaler.scale,
         "seed": seed,
         "batch": batch,
+        "samples": samples,
     }
     return open_tracker(
         "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {config.name}",
-        config=settings | (own if samples else {}), job="infer",
+        config=settings | resolved, job="infer",
     )  # fmt: skip
 
 
 class InferenceLog:
     """Logs the first results beside their LR, and the speed so far, of reading and writing too.
 
-    To be called with (job, lr, sr) for each result, as ``done`` of :func:`src.inference.pictures.upscale_files`.
+    To be called with (job, lr, sr) for each result, as :class:`InferenceWatch` does.
 
     Args:
         tracker: a :class:`src.tracking.Tracker`.
@@ -63,3 +69,56 @@ class InferenceLog:
 def last_names(path):
     """Return the last two names of a path, such as ``srdiff_lite_x4/model.ckpt``: a run's folder tells them apart."""
     return "/".join(Path(path).parts[-2:])
+
+
+class InferenceWatch(Watch):
+    """Bars on stderr, written files on stdout, and the log of W&B.
+
+    One picture's bar counts passes of the network, that is tiles times steps; several pictures' bar counts pictures.
+
+    Args:
+        jobs: all that there is to do.
+        log: an :class:`InferenceLog`.
+    """
+
+    def __init__(self, jobs, log):
+        self._log = log
+        self._bar = tqdm(total=len(jobs), unit="picture", desc="upscale") if len(jobs) > 1 else None
+        self._total, self._passes, self._since = len(jobs), 0, None
+
+    def begin(self, jobs, passes):
+        if self._total == 1:
+            self._bar = tqdm(total=passes, unit="pass", desc="upscale")
+        self._passes, self._left = 0, passes
+
+    def passed(self):
+        self._passes += 1
+        self._left -= 1
+        if self._total == 1:
+            self._bar.update()
+        else:
+            self._bar.set_postfix_str(f"pass {self._passes} of {self._passes + self._left}")
+        self._estimate()
+
+    def _estimate(self):
+        """Tell once, from the second and third pass (the first one compiles), how long the rest will take."""
+        if self._passes == 1:
+            self._since = time.perf_counter()
+        elif self._passes == 3:
+            seconds = (time.perf_counter() - self._since) / 2 * self._left
+            if seconds > LONG:
+                logging.info("about %.0f minutes for the other %d passes", seconds / 60, self._left)
+
+    def done(self, job, lr, sr, paths):
+        self._log(job, lr, sr)
+        for path in paths:
+            tqdm.write(str(path))  # on stdout, past the bar
+        if self._total > 1:
+            self._bar.update()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()

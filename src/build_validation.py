@@ -4,6 +4,7 @@ import numpy as np
 
 from src.build import build_upscaler
 from src.dataset.pairs import find_pairs, load_pair
+from src.inference.sampling import sampling_of
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.lpips_weights import find_weights, load_lpips
 
@@ -55,7 +56,7 @@ class Validation:
     def _score(self, numbers, keep):
         config = self.config
         settings = config.eval
-        sampling = {"sampler": settings.sampler, "steps": settings.steps, "temperature": settings.temperature}
+        sampling = sampling_of(config)._asdict()
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
             seed = picture_seed(config.seed, numbers[index])

@@ -17,9 +17,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults where there are any."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def parser(description, **options):
     """Return an argument parser with one-line errors and defaults shown in its help."""
-    return _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options)
+    return _Parser(description=description, formatter_class=_HelpFormatter, **options)
 
 
 def add_device(arguments):
@@ -32,6 +39,36 @@ def add_ema(arguments):
     arguments.add_argument(
         "--no-ema", action="store_true", help="of a step_N.ckpt, take the weights and not their moving average"
     )
+
+
+def add_sampling(arguments):
+    """Add the options of ``src.inference.sampling.Sampling``; None, where one is not given, is the model's own."""
+    group = arguments.add_argument_group("sampling", "by default as the model's own settings say")
+    group.add_argument("--sampler", metavar="S", help="ddim, dpmpp_2m, dpmpp_2m_sde, ddpm or sr3")
+    group.add_argument("--steps", type=int, metavar="N", help="number of steps, from 1 up")
+    group.add_argument("--spacing", help="where the steps lie: uniform, trailing, quadratic, logsnr or linear_beta")
+    group.add_argument("--eta", type=float, help="of ddim: 0 is deterministic, 1 has the noise of ddpm")
+    text = "scales all noise: 1 is the full sample, towards 0 comes the most faithful picture"
+    group.add_argument("--temperature", type=float, help=text)
+    text = "make the result agree with the LR picture: reduced, it is that picture"
+    group.add_argument("--consistency", action=argparse.BooleanOptionalAction, help=text)
+
+
+def sampling_of(args):
+    """The options of :func:`add_sampling` that were given, as a dict."""
+    names = ("sampler", "steps", "spacing", "eta", "temperature", "consistency")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def add_tiling(arguments):
+    """Add the options that say how large pictures are cut, see ``src.inference.tile_choice.TileOptions``."""
+    group = arguments.add_argument_group("tiles", "large pictures are cut into overlapping tiles that fit the memory")
+    text = "what the process may use, on a GPU or an Ascend what the device may; by default most of what is free"
+    group.add_argument("--max-memory", metavar="GB", type=float, help=text)
+    text = "largest side of a tile in output pixels, its halo included; 0 never cuts; by default what the memory allows"
+    group.add_argument("--tile", metavar="N", type=int, help=text)
+    text = "overlap on each side of a tile in output pixels, or 'exact' for all that the networks can see"
+    group.add_argument("--halo", metavar="N", help=text)
 
 
 def quieten():

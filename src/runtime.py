@@ -58,6 +58,14 @@ def select_device(name=None, graph=True):
     )
 
 
+def device_memory():
+    """Bytes of memory of the device that mindspore runs on; None on the CPU, whose memory is the machine's."""
+    import mindspore as ms
+
+    device = ms.get_context("device_target")
+    return None if device == "CPU" else ms.hal.get_device_properties(ms.get_context("device_id"), device).total_memory
+
+
 def _set(ms, device):
     """Make mindspore take a device; say why it does not, or None."""
     running_on = ms.get_context("device_target")

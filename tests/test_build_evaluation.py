@@ -18,7 +18,7 @@ def checkpoints(monkeypatch):
         "b": SimpleNamespace(scale=2, config=Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9))),
         "c": SimpleNamespace(scale=4, config=Config(name="other")),
     }
-    monkeypatch.setattr(src.build, "load_upscaler", lambda path, device=None, ema=True: known[path])
+    monkeypatch.setattr(src.build, "load_upscaler", lambda path, **_: known[path])
     return known
 
 
@@ -86,7 +86,10 @@ def test_names_that_come_twice_are_numbered(checkpoints):
 def test_only_a_model_that_samples_has_sampling_settings(checkpoints):
     rrdb, srdiff = load_models(["a", "b"])
     assert rrdb.sampling() == {}
-    assert srdiff.sampling() == {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
+    plain = {"spacing": "uniform", "eta": 0.0, "consistency": False}
+    assert srdiff.sampling() == plain | {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
+    rrdb, srdiff = load_models(["a", "b"], overrides=["eval.consistency=true"])
+    assert rrdb.sampling() == {"consistency": True} and srdiff.sampling()["consistency"]
 
 
 def test_the_scale_is_the_models(checkpoints):

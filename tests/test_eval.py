@@ -21,6 +21,8 @@ from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
+PLAIN = {"spacing": "uniform", "eta": 0.0, "consistency": False}  # what a configuration leaves as it is
+
 
 class Nearest:
     """An upscaler that repeats pixels, and remembers how it was asked."""
@@ -44,7 +46,7 @@ def checkpoints(monkeypatch):
     """A dict of path to upscaler, which load_upscaler then knows."""
     known = {}
 
-    def load_upscaler(path, device=None, graph=True, ema=True):
+    def load_upscaler(path, **_):
         if str(path) not in known:
             raise UserError(f"no model at {path}")
         return known[str(path)]
@@ -129,7 +131,7 @@ def test_a_model_is_scored_beside_bicubic(evaluate, data, checkpoints):
     assert out.startswith("protocol y ")
     assert [line.split()[0] for line in out.splitlines()[2:]] == ["bicubic", "nearest"]
     assert out.splitlines()[3].endswith("ddpm, steps 20, temperature 0.5")
-    sampling = {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
+    sampling = PLAIN | {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
     assert checkpoints["w.ckpt"].calls == [([5], sampling), ([6], sampling)]
     report = metrics("out")
     assert report["methods"] == {"bicubic": {}, "nearest": {"checkpoint": "w.ckpt", "system": "srdiff", **sampling}}
@@ -150,11 +152,14 @@ def test_several_models_in_one_table(evaluate, data, checkpoints):
 
 def test_flags_come_before_the_checkpoints_settings(evaluate, data, checkpoints):
     checkpoints["w.ckpt"] = Nearest(protocol="y")
-    flags = ["--protocol", "sr3", "--sampler", "ddpm", "--steps", 3, "--temperature", 0]
+    flags = ["--protocol", "sr3", "--sampler", "ddim", "--steps", 3, "--temperature", 0, "--spacing", "logsnr"]
+    flags += ["--eta", 0.5, "--consistency"]
     status, out, _ = evaluate("--checkpoint", "w.ckpt", "--data", data, *flags)
     assert status == 0
     assert out.startswith("protocol sr3 ")
-    assert checkpoints["w.ckpt"].calls[0][1] == {"sampler": "ddpm", "steps": 3, "temperature": 0}
+    sampling = {"sampler": "ddim", "steps": 3, "temperature": 0, "spacing": "logsnr", "eta": 0.5, "consistency": True}
+    assert checkpoints["w.ckpt"].calls[0][1] == sampling
+    assert out.splitlines()[3].endswith("ddim, eta 0.5, steps 3, logsnr, temperature 0, consistent")
 
 
 def test_overrides_may_follow_the_checkpoint(evaluate, data, checkpoints):
@@ -284,7 +289,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
     ]
     run = wandb_files.read(Path("out"))
     assert (run["run"].project, run["run"].display_name, run["run"].job_type) == ("my project", "eval nearest", "eval")
-    sampling = {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
+    sampling = PLAIN | {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
     about = {"protocol": "y", "scale": 2, "seed": 5, "data": "/".join(data.parts[-2:])}
     about["methods"] = {"bicubic": {}, "nearest": {"checkpoint": "net/w.ckpt", "system": "srdiff", **sampling}}
     assert {name: run["config"][name] for name in about} == about

@@ -103,9 +103,12 @@ class EvalConfig:
     """How pictures are sampled and scored when the command line names nothing else."""
 
     protocol: str = "srdiff"  # "srdiff", "classic", "y" or "sr3"
-    sampler: str = "ddpm"
+    sampler: str = "ddpm"  # "ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde" or "sr3"
     steps: int = 100
-    temperature: float = 1.0  # scales all noise; 1 is the full sample
+    spacing: str = "uniform"  # of the steps in time: "uniform", "trailing", "quadratic", "logsnr" or "linear_beta"
+    eta: float = 0.0  # of ddim: 0 is deterministic, 1 has DDPM's noise
+    temperature: float = 1.0  # scales all noise; 1 is the full sample, towards 0 comes the most faithful picture
+    consistency: bool = False  # project onto the pictures whose reduction is the LR picture, at each step
 
 
 @dataclass(frozen=True)

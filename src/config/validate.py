@@ -21,7 +21,8 @@ _CHOICES = {
     "train.val_lpips": ("none", "squeeze", "alex", "vgg"),
     "train.best_metric": ("psnr", "ssim", "lr_psnr", "lpips"),
     "eval.protocol": ("srdiff", "classic", "y", "sr3"),
-    "eval.sampler": ("ddpm",),
+    "eval.sampler": ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "sr3"),
+    "eval.spacing": ("uniform", "trailing", "quadratic", "logsnr", "linear_beta"),
 }
 _RANGES = (
     (
@@ -46,6 +47,7 @@ _RANGES = (
     ),
     ("at least 0 and below 1", lambda value: 0 <= value < 1, "train.ema_decay"),
     ("0 or above 1", lambda value: value == 0 or value > 1, "train.max_loss_ratio"),
+    ("at least 0 and at most 1", lambda value: 0 <= value <= 1, "eval.eta"),
     ("above 0 and at most 1", lambda value: 0 < value <= 1, "train.lr_decay_factor"),
     # NumPy's legacy seed, which mindspore.set_seed passes on, has 32 bits.
     ("at least 0 and below 2^32", lambda value: 0 <= value < 2**32, "seed"),
@@ -160,6 +162,10 @@ def _check_diffusion(config):
         )
     if config.eval.steps > diffusion.steps:
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
+    if config.eval.eta and config.eval.sampler != "ddim":
+        raise UserError(
+            f"'eval.eta' is an option of the sampler ddim, but 'eval.sampler' is {config.eval.sampler}; set eval.eta=0"
+        )
     if config.data.scale % config.unet.space_to_depth:
         raise UserError(
             f"'data.scale' must be a multiple of 'unet.space_to_depth', got {config.data.scale} and "

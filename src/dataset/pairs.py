@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.headers import picture_size
 from src.errors import UserError
+from src.imaging.headers import picture_size
 from src.imaging.io import list_images, read_rgb
 from src.imaging.resize import imresize
 

@@ -32,6 +32,13 @@ def x0_from_velocity(x_t, v, signal, noise_rate):
     return signal * x_t - noise_rate * v
 
 
+def x0_coefficients(prediction, alpha_bar):
+    """Return (a, b) such that x_0 = a·x_t + b·prediction, for one of :data:`PREDICTIONS` and ᾱ_t as a float."""
+    convert = x0_from_noise if prediction == "noise" else x0_from_velocity
+    rates = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+    return convert(1.0, 0.0, *rates), convert(0.0, 1.0, *rates)
+
+
 def noise_from_velocity(x_t, v, signal, noise_rate):
     """ε from x_t and v."""
     return noise_rate * x_t + signal * v

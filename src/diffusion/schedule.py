@@ -9,6 +9,7 @@ import numpy as np
 from src.errors import UserError
 
 SCHEDULES = ("cosine", "linear")
+SPACINGS = ("uniform", "trailing", "quadratic", "logsnr", "linear_beta")
 
 
 class Step(NamedTuple):
@@ -46,16 +47,29 @@ def linear_betas(steps, start=1e-4, end=0.02):
     return betas
 
 
+def half_log_snr(alpha_bar):
+    """λ = log(√ᾱ / √(1 − ᾱ)), the time of DPM-Solver (arXiv 2206.00927, section 2.2); ᾱ in (0, 1), float or array."""
+    return (np.log(alpha_bar) - np.log1p(-alpha_bar)) / 2
+
+
 class Schedule:
     """β_t and all that follows from it; every table is float64 (T,), indexed by t = 0 … T − 1.
 
     Names are those of DDPM (arXiv 2006.11239): ``alphas_cumprod`` is ᾱ_t.
+
+    Raises:
+        UserError: ᾱ is not strictly between 0 and 1 everywhere; there x_t would have no noise, or nothing but noise.
     """
 
     def __init__(self, betas):
         self.betas = np.asarray(betas, np.float64)
         self.alphas_cumprod = np.cumprod(1 - self.betas)
         self.alphas_cumprod_prev = np.append(1.0, self.alphas_cumprod[:-1])
+        if not ((self.alphas_cumprod > 0) & (self.alphas_cumprod < 1)).all():
+            raise UserError(
+                "the signal level of a noise schedule must stay between 0 and 1, but this one goes from "
+                f"{self.alphas_cumprod[0]} to {self.alphas_cumprod[-1]}: choose other betas or fewer steps"
+            )
 
     def __len__(self):
         return len(self.betas)
@@ -70,56 +84,108 @@ class Schedule:
         """√(1 − ᾱ_t), the share of ε in x_t."""
         return np.sqrt(1 - self.alphas_cumprod)
 
-    def steps(self, count=None):
-        """Return ``count`` sampling steps spread evenly over T − 1 … 0, the noisiest first.
+    @cached_property
+    def half_log_snr(self):
+        """λ_t = log(√ᾱ_t / √(1 − ᾱ_t)), which falls with t."""
+        return half_log_snr(self.alphas_cumprod)
+
+    def steps(self, count=None, spacing="uniform"):
+        """Return ``count`` sampling steps through the trained t, the noisiest first.
 
         Args:
-            count: from 1 to T; None takes all T.
+            count: from 1 to T; None takes all T, and so does T with every spacing.
+            spacing: one of ``SPACINGS``:
+
+                * uniform: evenly from T − 1 to 0;
+                * trailing: evenly, in T/count strides of which the last ends beyond 0 (arXiv 2305.08891, section 3.3);
+                * quadratic: squares of an even grid from T − 1 to 0, denser towards 0 (arXiv 2010.02502, appendix D.2);
+                * logsnr: evenly in λ, DPM-Solver's choice (arXiv 2206.00927, section 3.4);
+                * linear_beta: SR3's, a schedule of its own with ``count`` linear β (arXiv 2104.07636, section 2.4),
+                  between the first β and the last ᾱ of the trained one.
 
         Returns:
-            list of :class:`Step`; the first starts at T − 1 and the last ends at −1.
+            list of :class:`Step` with strictly falling t; the first starts at T − 1 and the last ends at −1. Levels
+            are those of the trained t nearest to the spacing's.
 
         Raises:
-            UserError: count is out of range.
+            UserError: count is out of range, or the spacing is unknown.
         """
         total = len(self)
         count = total if count is None else count
         if not 1 <= count <= total:
             raise UserError(f"the number of sampling steps must be from 1 to {total} for this model, not {count}")
-        times = [round(t) for t in np.linspace(total - 1, 0, count)] if count > 1 else [total - 1]
-        pairs = zip(times, times[1:] + [-1], strict=True)
-        return [Step(t, t_prev, self.alpha_bar(t), self.alpha_bar(t_prev)) for t, t_prev in pairs]
+        times = distinct_times(self._spaced(count, spacing), total)
+        return [
+            Step(t, t_prev, self.alpha_bar(t), self.alpha_bar(t_prev))
+            for t, t_prev in zip(times, times[1:] + [-1], strict=True)
+        ]
 
     def alpha_bar(self, t):
         """ᾱ_t as a Python float; 1 for t = −1."""
         return 1.0 if t < 0 else float(self.alphas_cumprod[t])
+
+    def _spaced(self, count, spacing):
+        """Return the times that a spacing asks for: ``count`` falling real numbers in [0, T − 1], the first T − 1."""
+        last = len(self) - 1
+        if spacing == "uniform":
+            return np.linspace(last, 0, count)
+        if spacing == "trailing":
+            return np.rint(len(self) - np.arange(count) * (len(self) / count)) - 1
+        if spacing == "quadratic":
+            return np.linspace(math.sqrt(last), 0, count) ** 2
+        if spacing == "logsnr":
+            return self._times_at(np.linspace(self.half_log_snr[-1], self.half_log_snr[0], count))
+        if spacing == "linear_beta":
+            first, final = self.alphas_cumprod[[0, -1]]
+            return self._times_at(half_log_snr(_linear_beta_levels(first, final, count)))
+        raise UserError(f"the spacing of sampling steps must be one of {', '.join(SPACINGS)}, not '{spacing}'")
+
+    def _times_at(self, levels):
+        """Return the real times at which λ, taken as linear between the trained t, reaches these levels."""
+        return np.interp(levels, self.half_log_snr[::-1], np.arange(len(self))[::-1])
+
+
+def _linear_beta_levels(first, final, count):
+    """Return ᾱ of ``count`` steps with linear β, noisiest first: from ``final`` to ``first``, which is 1 − β_1."""
+    low, high = math.log(final), 0.0  # of log(1 − β_count): β near 1 is thereby as exact as any
+    for _ in range(50):
+        middle = (low + high) / 2
+        alphas = np.linspace(math.exp(middle), first, count)
+        low, high = (middle, high) if np.log(alphas).sum() < math.log(final) else (low, middle)
+    return np.cumprod(alphas[::-1])[::-1]
+
+
+def distinct_times(times, total):
+    """Round falling real times to distinct whole ones in [0, total).
+
+    Where several meet on one t, they are spread from there to both sides, over the nearest free t: of all ways to
+    keep them in order and apart, this moves the one that is moved farthest the least.
+
+    Args:
+        times: non-empty array of falling numbers in [0, total − 1], no more than ``total``.
+        total: T.
+
+    Returns:
+        list of as many strictly falling ints.
+    """
+    # t_i + i never rises where the t are in order and apart, so any collision is a rise, and flattening the rises ends
+    # them: between moving all towards noise (running maximum) and all towards the clean end (running minimum).
+    ranks = np.arange(len(times))
+    sums = np.rint(times) + ranks
+    noisier = np.maximum.accumulate(sums[::-1])[::-1]
+    cleaner = np.minimum.accumulate(sums)
+    kept = np.clip((noisier + cleaner) // 2, len(times) - 1, total - 1) - ranks
+    return [int(t) for t in kept]
 
 
 def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02):
     """Return the :class:`Schedule` that these settings name.
 
     Raises:
-        UserError: the kind is unknown.
+        UserError: the kind is unknown, or the betas leave no signal or no noise.
     """
     if kind == "cosine":
         return Schedule(cosine_betas(steps, cosine_offset))
     if kind == "linear":
         return Schedule(linear_betas(steps, beta_start, beta_end))
     raise UserError(f"diffusion.schedule must be one of {', '.join(SCHEDULES)}, not '{kind}'")
-
-
-def posterior(step):
-    """Coefficients of q(x_{t_prev} | x_t, x_0) (arXiv 2006.11239, eq. 7), for neighbours and for longer strides.
-
-    Args:
-        step: a :class:`Step`.
-
-    Returns:
-        three floats: the weight of x_0 and of x_t in the mean, and the standard deviation (0 for the last step).
-    """
-    alpha = step.alpha_bar / step.alpha_bar_prev
-    beta = 1 - alpha
-    rest = 1 - step.alpha_bar
-    of_x0 = math.sqrt(step.alpha_bar_prev) * beta / rest
-    of_xt = math.sqrt(alpha) * (1 - step.alpha_bar_prev) / rest
-    return of_x0, of_xt, math.sqrt(beta * (1 - step.alpha_bar_prev) / rest)

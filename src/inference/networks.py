@@ -47,10 +47,14 @@ class DiffusionNetworks:
         condition, own = self._encode(_tensor(lr))
         return condition, own.asnumpy() if lr_up is None else lr_up
 
+    def on_host(self, condition):
+        """The condition as NumPy, which :meth:`denoise` takes as well."""
+        return condition.asnumpy()
+
     def denoise(self, x_t, t, condition):
         """The network's prediction for x_t, float32 NumPy (B, 3, H, W)."""
-        return self._denoise(_tensor(x_t), _tensor(t), condition).asnumpy()
+        return self._denoise(_tensor(x_t), _tensor(t), _tensor(condition)).asnumpy()
 
 
 def _tensor(array):
-    return Tensor(np.ascontiguousarray(array))
+    return array if isinstance(array, Tensor) else Tensor(np.ascontiguousarray(array))

@@ -1,123 +1,77 @@
 """Files in, files out: any pictures, their transparency and grayness kept, batched by size."""
 
 import logging
-import os
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from src.errors import UserError
-from src.imaging.io import WRITE_SUFFIXES, holds_alpha, list_images, read_image, write_image
+from src.imaging.headers import picture_size
+from src.imaging.io import holds_alpha, read_image, write_image
 from src.imaging.resize import imresize
+from src.inference.several import Several, heat_map
+from src.inference.upscaler import levels
 
 
-@dataclass(frozen=True)
-class Job:
-    """One picture to upscale: where it is, and where the result goes."""
+class Watch:
+    """What :func:`upscale_files` tells while it works; override what is of interest."""
 
-    source: Path
-    result: Path
+    def begin(self, jobs, passes):
+        """These :class:`src.inference.jobs.Job` begin, as one batch that takes so many passes of a network."""
 
-    @property
-    def comparison(self):
-        """Where the picture LR | bicubic | SR goes."""
-        return self.result.with_name(f"{self.result.stem}_compare.png")
+    def passed(self):
+        """One of the passes is done."""
 
-
-def plan_jobs(source, output, compare=False):
-    """Pair every input picture with its output file.
-
-    Args:
-        source: a picture, or a folder of pictures.
-        output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
-            and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
-        compare: whether the comparisons will be written as well.
-
-    Returns:
-        list of :class:`Job`.
-
-    Raises:
-        UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
-            another result.
-    """
-    source, output = Path(source), Path(output)
-    if not source.exists():
-        raise UserError(f"no picture or folder at {source} (--input)")
-    names_file = output.suffix.lower() in WRITE_SUFFIXES and not output.is_dir()
-    if source.is_dir():
-        if names_file or output.is_file():
-            raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
-        sources = list_images(source)
-    elif names_file:
-        return _checked([Job(source, output)], compare)
-    else:
-        if output.suffix and not output.is_dir():
-            raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
-        sources = [source]
-    stems = [path.stem.lower() for path in sources]
-    names = [path.stem if stems.count(path.stem.lower()) == 1 else path.name for path in sources]
-    jobs = [Job(path, output / f"{name}.png") for path, name in zip(sources, names, strict=True)]
-    return _checked(jobs, compare)
+    def done(self, job, lr, sr, paths):
+        """The files of a job are written; the pictures are uint8 RGB, of several samples the best."""
 
 
-def _checked(jobs, compare):
-    sources = {job.source.resolve() for job in jobs}
-    taken = set()
-    for job in jobs:
-        for path in (job.result, job.comparison)[: 1 + compare]:
-            place = path.resolve()
-            if place in sources:
-                raise UserError(f"{path} would overwrite a picture of the input: name another --output")
-            if place in taken:
-                raise UserError(f"two results would be written to {path}: rename {job.source} first")
-            taken.add(place)
-    return jobs
-
-
-def make_folders(jobs):
-    """Make the folders of the results, so that one that cannot be written is found before the work.
-
-    Raises:
-        UserError: it cannot be made, or not be written to.
-    """
-    for folder in {job.result.parent for job in jobs}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the folder {folder}: {error.strerror}; name another --output") from error
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"the folder {folder} cannot be written to: name another --output")
-
-
-def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, done=None, **sampling):
+def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, watch=None, **sampling):
     """Upscale pictures and write the results.
 
-    Consecutive pictures of one size are upscaled together. Every picture starts from the same seed, so that its
-    result is the same alone and among others. A file that cannot be read is passed over, and named at the end.
+    Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
+    alone and among others. A file that cannot be read is passed over, and named at the end.
 
     Args:
         upscaler: an ``Upscaler``.
-        jobs: from :func:`plan_jobs`.
-        batch: the most pictures upscaled together.
-        seed: of the noise.
+        jobs: from :func:`src.inference.jobs.plan_jobs`.
+        batch: the most pictures upscaled together; fewer where they would not fit into memory.
+        seed: of the noise; sample k takes seed + k.
         compare: also write LR | bicubic | SR side by side.
-        done: called with (job, lr, sr) for each :class:`Job` whose result has been written; the pictures are uint8 RGB.
-        sampling: options of ``Upscaler.upscale``.
+        samples: how many samples to draw of each picture; of several, their mean, the heat map of their standard
+            deviation and the one that agrees best with the LR picture are written too.
+        watch: a :class:`Watch`.
+        sampling: options of ``Upscaler.samples``.
 
     Raises:
         UserError: after all the others were done, a picture could not be read.
     """
-    broken = []
-    for group in _groups(jobs, batch, broken):
+    watch, broken = watch or Watch(), []
+    for group in _groups(upscaler, jobs, batch, broken):
         pictures = [picture.rgb for _, picture in group]
-        results = upscaler.upscale(pictures, seeds=[seed] * len(pictures), **sampling)
-        for (job, picture), sr in zip(group, results, strict=True):
-            write_image(job.result, _as_source(picture, sr, upscaler.scale))
+        shape = (len(pictures), *pictures[0].shape[:2])
+        passes = upscaler.passes(shape, **sampling) * samples
+        grid = upscaler.tiling.grid(*shape)
+        if not grid.whole:
+            words = upscaler.tiling.describe(grid, len(group))
+            logging.info("%s: %s, %d passes of the network", group[0][0].source.name, words, passes)
+        watch.begin([job for job, _ in group], passes)
+        several = [Several() for _ in group] if samples > 1 else None
+        drawn = upscaler.samples(pictures, [seed] * len(pictures), samples, progress=watch.passed, **sampling)
+        for k, batch_of_sr in enumerate(drawn):
+            finished = levels(batch_of_sr)
+            for number, (job, picture) in enumerate(group):
+                sr = finished[number]
+                path = job.sample(k) if several else job.result
+                write_image(path, _as_source(picture, sr, upscaler.scale))
+                if several:
+                    several[number].add(batch_of_sr[number], sr, picture.rgb)
+        for number, (job, picture) in enumerate(group):
+            sr = finished[number]
+            if several:
+                sr = _write_several(job, picture, several[number], upscaler.scale)
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
-            if done:
-                done(job, picture.rgb, sr)
+            watch.done(job, picture.rgb, sr, job.outputs(samples, compare))
     if broken:
         first = str(broken[0])
         raise UserError(
@@ -131,25 +85,51 @@ def comparison(lr, sr, scale):
     return np.concatenate([repeated, imresize(lr, scale), sr], axis=1)
 
 
-def _groups(jobs, batch, broken):
-    """Yield lists of (job, picture), consecutive and of one size."""
-    group = []
+def _write_several(job, picture, several, scale):
+    """Write what sums several samples up; return the best of them."""
+    write_image(job.mean, _as_source(picture, levels(several.mean[None])[0], scale))
+    write_image(job.deviation, heat_map(several.deviation()))
+    write_image(job.best, _as_source(picture, several.best, scale))
+    logging.info(
+        "%s: sample %d agrees best with the input (LR-PSNR %.1f dB)",
+        job.source.name, several.best_number + 1, several.best_lr_psnr,
+    )  # fmt: skip
+    return several.best
+
+
+def _groups(upscaler, jobs, batch, broken):
+    """Yield lists of (job, picture) of one size, the sizes in the order of their first pictures."""
+    for alike in _by_size(jobs):
+        group = []
+        for job in alike:
+            try:
+                picture = read_image(job.source)
+            except UserError as error:
+                if len(jobs) > 1:  # a single one is named by the error at the end
+                    logging.warning("%s", error)
+                broken.append(error)
+                continue
+            if picture.alpha is not None and not holds_alpha(job.result):
+                raise UserError(f"{job.source} is transparent, which {job.result.suffix} files cannot be: write a .png")
+            size = picture.rgb.shape[:2]
+            if group and (len(group) == upscaler.tiling.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
+                yield group
+                group = []
+            group.append((job, picture))
+        if group:
+            yield group
+
+
+def _by_size(jobs):
+    """Sort jobs by the size in their pictures' headers; what cannot be read stands alone."""
+    sizes = {}
     for job in jobs:
         try:
-            picture = read_image(job.source)
-        except UserError as error:
-            if len(jobs) > 1:  # a single one is named by the error at the end
-                logging.warning("%s", error)
-            broken.append(error)
-            continue
-        if picture.alpha is not None and not holds_alpha(job.result):
-            raise UserError(f"{job.source} is transparent, which {job.result.suffix} files cannot be: write a .png")
-        if group and (len(group) == batch or group[0][1].rgb.shape != picture.rgb.shape):
-            yield group
-            group = []
-        group.append((job, picture))
-    if group:
-        yield group
+            size = picture_size(job.source)
+        except UserError:
+            size = job
+        sizes.setdefault(size, []).append(job)
+    return sizes.values()
 
 
 def _as_source(picture, sr, scale):

@@ -1,60 +1,56 @@
 """LR pictures in, HR pictures out: what users, evaluation and the exported model's runner all call."""
 
 import logging
-import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.diffusion.process import noise_from_velocity, x0_from_noise, x0_from_velocity
-from src.diffusion.samplers.ddpm import ddpm
-from src.diffusion.samplers.noise import SeededNoise
 from src.errors import UserError
-from src.inference.padding import Padding
+from src.imaging.back_projection import BackProjection
+from src.inference.sampling import Sampling
 
-SAMPLERS = {"ddpm": ddpm}
-
-
-class Condition(NamedTuple):
-    """What ``encode`` computed once for a batch of pictures.
-
-    Attributes:
-        features: the network's own condition, on its device, for the padded picture.
-        lr_up: (B, 3, H, W) float32 NumPy, LR↑ without padding.
-        padding: the :class:`Padding` of this picture size.
-    """
-
-    features: Any
-    lr_up: np.ndarray
-    padding: Padding
+_ROWS = 64  # pictures become levels so many rows at a time: a whole 8K picture's temporaries would be 1.2 GB
 
 
 class Upscaler(ABC):
     """Common to both systems: uint8 pictures to and from the network's arrays.
 
     Attributes:
-        scale: enlargement factor.
         config: the model's resolved ``Config``.
+        tiling: the :class:`src.inference.tile_choice.Tiling` that cuts pictures into windows.
+        scale: enlargement factor.
     """
 
-    def __init__(self, networks, config, scale, size_multiple):
+    def __init__(self, networks, config, tiling):
         self.networks = networks
         self.config = config
-        self.scale = scale
-        self.size_multiple = size_multiple
+        self.tiling = tiling
+        self.scale = tiling.scale
 
     @abstractmethod
-    def check(self, sampler=None, steps=None, temperature=None):
-        """Refuse sampling options that :meth:`sample` would refuse, before any work.
+    def check(self, samples=1, **options):
+        """Refuse options of :meth:`samples` that it would refuse, before any work.
 
         Raises:
             UserError: an option is unknown or out of range.
         """
 
     @abstractmethod
-    def sample(self, lr, seed=0, **options):
-        """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
+    def passes(self, shape, **options):
+        """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
+
+    @abstractmethod
+    def encode(self, lr):
+        """What all samples of a batch share; lr (B, 3, h, w) float32 in [−1, 1]."""
+
+    @abstractmethod
+    def draw(self, condition, seed=0, progress=None, **options):
+        """One sample: what :meth:`encode` returned → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
+
+    def sample(self, lr, seed=0, progress=None, **options):
+        """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]; see :meth:`draw`."""
+        self.check(**_sampling(options))
+        return self.draw(self.encode(lr), seed, progress, **options)
 
     def upscale(self, pictures, seeds=None, **options):
         """Upscale pictures of one size as one batch.
@@ -62,20 +58,36 @@ class Upscaler(ABC):
         Args:
             pictures: list of uint8 (h, w, 3) RGB, all of one size.
             seeds: one int for each picture; by default 0, 1, 2, …
-            options: of :meth:`sample`.
+            options: of :meth:`draw`.
 
         Returns:
             list of uint8 (H, W, 3).
         """
-        lr = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
-        sr = self.sample(lr, seed=list(range(len(pictures))) if seeds is None else list(seeds), **options)
-        levels = np.clip(np.rint((sr + 1) * 127.5), 0, 255).astype(np.uint8)
-        return list(levels.transpose(0, 2, 3, 1))
+        return list(levels(next(self.samples(pictures, seeds, 1, **options))))
 
-    def _padding(self, lr):
+    def samples(self, pictures, seeds=None, count=1, **options):
+        """Draw several samples of the same pictures; what does not depend on the noise is computed once.
+
+        Args:
+            pictures, seeds, options: as in :meth:`upscale`.
+            count: how many; sample k takes the seeds plus k.
+
+        Yields:
+            (B, 3, H, W) float32, about [−1, 1], ``count`` times.
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+        self.check(count, **_sampling(options))
+        seeds = range(len(pictures)) if seeds is None else seeds
+        condition = self.encode(np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+        for k in range(count):
+            yield self.draw(condition, [seed + k for seed in seeds], **options)
+
+    def _grid(self, lr):
         if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
             raise UserError(f"LR pictures must be an array (B, 3, h, w), not {tuple(lr.shape)}")
-        return Padding(lr.shape[2], lr.shape[3], self.scale, self.size_multiple)
+        return self.tiling.grid(lr.shape[0], *lr.shape[2:])
 
 
 class RegressionUpscaler(Upscaler):
@@ -83,150 +95,56 @@ class RegressionUpscaler(Upscaler):
 
     Args:
         networks: with ``regress(lr) → sr``, NumPy to NumPy.
-        config, scale, size_multiple: as in :class:`Upscaler`.
+        config, tiling: as in :class:`Upscaler`.
     """
 
-    def check(self, sampler=None, steps=None, temperature=None):
-        """Say once that sampling options have no effect, if there are any."""
-        if (sampler, steps, temperature) != (None, None, None):
-            logging.warning("this model samples nothing: sampler, steps and temperature have no effect")
+    def check(self, samples=1, consistency=None, **options):
+        """Say once that options of sampling have no effect, if there are any; see :class:`Upscaler`."""
+        if samples != 1:
+            raise UserError(f"this model samples nothing, {samples} samples would be equal: take 1, or an SRDiff model")
+        if any(value is not None for value in options.values()):
+            logging.warning("this model samples nothing: the options of sampling have no effect")
 
-    def sample(self, lr, seed=0, sampler=None, steps=None, temperature=None, callback=None):
-        """Upscale a batch; the sampling options are accepted and have no effect, since nothing is sampled here.
+    def passes(self, shape, **options):
+        """See :class:`Upscaler`."""
+        return len(self.tiling.grid(*shape).windows)
+
+    def encode(self, lr):
+        """Nothing is computed beforehand: the LR pictures."""
+        return np.asarray(lr, np.float32)
+
+    def draw(self, condition, seed=0, progress=None, consistency=None, callback=None, **options):
+        """Upscale a batch.
 
         Args:
-            lr: (B, 3, h, w) float32 in [−1, 1].
+            condition: (B, 3, h, w) float32 in [−1, 1].
+            progress: called after each pass of the network.
+            consistency: make the result agree with the LR picture; None takes the model's default.
+            seed, callback, options: accepted and without effect, since nothing is sampled here.
 
         Returns:
             (B, 3, H, W) float32 NumPy.
         """
-        lr = np.asarray(lr, np.float32)
-        padding = self._padding(lr)
-        return padding.crop_hr(self.networks.regress(padding.pad_lr(lr)))
+        grid = self._grid(condition)
+        result = np.zeros((*condition.shape[:2], *grid.size), np.float32)
+        for window in grid.windows:
+            grid.add(result, self.networks.regress(grid.read(condition, window)[0]), window)
+            if progress is not None:
+                progress()
+        if self.config.eval.consistency if consistency is None else consistency:
+            BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
+        return result
 
 
-class DiffusionUpscaler(Upscaler):
-    """Encode once, then denoise step by step: SRDiff.
-
-    Args:
-        networks: with ``encode(lr, lr_up) → (features, lr_up)`` and ``denoise(x_t, t, features)``; arrays are NumPy but
-            for the features, which stay where the network runs.
-        schedule: a ``Schedule``.
-        target: a ``ResidualTarget``.
-        prediction: what the network predicts, "noise" or "velocity".
-        config, scale, size_multiple: as in :class:`Upscaler`.
-    """
-
-    def __init__(self, networks, config, scale, size_multiple, schedule, target, prediction):
-        super().__init__(networks, config, scale, size_multiple)
-        self.schedule = schedule
-        self.target = target
-        self.prediction = prediction
-
-    def check(self, sampler=None, steps=None, temperature=None):
-        """Refuse an unknown sampler, and steps or a temperature out of range; see :class:`Upscaler`."""
-        self._resolve(sampler, steps, temperature)
-
-    def _resolve(self, sampler, steps, temperature):
-        """Fill in the model's defaults; return the sampler function, its list of steps and the temperature."""
-        defaults = self.config.eval
-        draw = sampler_named(defaults.sampler if sampler is None else sampler)
-        temperature = defaults.temperature if temperature is None else temperature
-        if not 0 <= temperature < math.inf:
-            raise UserError(f"the temperature must be a number from 0 up, not {temperature}")
-        return draw, self.schedule.steps(defaults.steps if steps is None else steps), temperature
-
-    def encode(self, lr, lr_up=None):
-        """Compute all that does not depend on x_t.
-
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size.
-            lr_up: (B, 3, H, W) float32 in [−1, 1], used as given instead of the network's own.
-
-        Returns:
-            :class:`Condition`.
-        """
-        lr = np.asarray(lr, np.float32)
-        padding = self._padding(lr)
-        if lr_up is not None:
-            lr_up = np.asarray(lr_up, np.float32)
-            expected = (lr.shape[0], 3, lr.shape[2] * self.scale, lr.shape[3] * self.scale)
-            if lr_up.shape != expected:
-                raise UserError(f"lr_up must have the shape {expected}, not {lr_up.shape}")
-            lr_up = padding.pad_hr(lr_up)
-        features, lr_up = self.networks.encode(padding.pad_lr(lr), lr_up)
-        return Condition(features, padding.crop_hr(lr_up), padding)
-
-    def predict(self, x_t, t, condition):
-        """The network's raw prediction (ε or v): x_t (B, 3, H, W) float32, t (B,) int32 → (B, 3, H, W) float32."""
-        padding = condition.padding
-        x_t = padding.pad_hr(np.asarray(x_t, np.float32))
-        return padding.crop_hr(self.networks.denoise(x_t, np.asarray(t, np.int32), condition.features))
-
-    def predict_noise(self, x_t, t, condition):
-        """ε for x_t.
-
-        Args:
-            x_t: (B, 3, H, W) float32.
-            t: (B,) int32 in [0, T).
-            condition: from :meth:`encode`.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy.
-        """
-        t = np.asarray(t)
-        prediction = self.predict(x_t, t, condition)
-        if self.prediction == "noise":
-            return prediction
-        signal = self.schedule.signal_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
-        noise_rate = self.schedule.noise_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
-        return noise_from_velocity(np.asarray(x_t, np.float32), prediction, signal, noise_rate)
-
-    def denoise(self, x_t, step, condition):
-        """The x_0 that the network sees in x_t, clipped to [−1, 1] if the target is; a sampler's ``denoise``."""
-        prediction = self.predict(x_t, np.full(x_t.shape[0], step.t), condition)
-        convert = x0_from_noise if self.prediction == "noise" else x0_from_velocity
-        x_0 = convert(x_t, prediction, step.alpha_bar**0.5, (1 - step.alpha_bar) ** 0.5)
-        return x_0.clip(-1, 1) if self.target.clip else x_0
-
-    def sample(
-        self, lr, seed=0, sampler=None, steps=None, temperature=None, noise=None, lr_up=None, callback=None,
-    ):  # fmt: skip
-        """Draw HR pictures for a batch of LR pictures.
-
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size.
-            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
-            sampler: "ddpm"; None takes the model's default.
-            steps: number of steps, 1 to T; None takes the model's default.
-            temperature: scales all noise; None takes the model's default.
-            noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
-            lr_up: as in :meth:`encode`.
-            callback: called after each step as ``callback(k, step, x, x_0)``.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
-
-        Raises:
-            UserError: an option is unknown or out of range.
-        """
-        draw, path, temperature = self._resolve(sampler, steps, temperature)
-        condition = self.encode(lr, lr_up)
-        if noise is None:
-            noise = SeededNoise(_seeds(seed, condition.lr_up.shape[0]))
-        x_0 = draw(
-            lambda x_t, step: self.denoise(x_t, step, condition),
-            condition.lr_up.shape, path, noise, temperature, callback,
-        )  # fmt: skip
-        return self.target.to_picture(x_0, condition.lr_up)
+def levels(pictures):
+    """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8."""
+    result = np.empty((pictures.shape[0], *pictures.shape[2:], 3), np.uint8)
+    for top in range(0, pictures.shape[2], _ROWS):
+        rows = pictures[:, :, top : top + _ROWS].transpose(0, 2, 3, 1)
+        result[:, top : top + _ROWS] = np.clip(np.rint((rows + 1) * 127.5), 0, 255)
+    return result
 
 
-def sampler_named(name):
-    """Return the sampler function, or raise a UserError that lists them."""
-    if name not in SAMPLERS:
-        raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, not '{name}'")
-    return SAMPLERS[name]
-
-
-def _seeds(seed, count):
-    return [seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed)
+def _sampling(options):
+    """Those of the options that say how to sample."""
+    return {name: value for name, value in options.items() if name in Sampling._fields}

@@ -26,8 +26,7 @@ def as_table(report, about):
 
     Args:
         report: :class:`src.metrics.evaluate.Report`.
-        about: dict with ``"seed"`` and ``"methods"``: method name to dict; its ``"sampler"``, ``"steps"`` and
-            ``"temperature"``, if there, are shown.
+        about: dict with ``"seed"`` and ``"methods"``: method name to dict, whose options of sampling are shown.
 
     Returns:
         str without a newline at the end. What was not measured is shown as "–".
@@ -116,9 +115,16 @@ def _shown(value, decimals):
 
 
 def _sampling(method):
-    if method.get("sampler") is None:
-        return ABSENT
-    return f"{method['sampler']}, steps {method['steps']}, temperature {method['temperature']:g}"
+    shown = []
+    if method.get("sampler") is not None:
+        shown = [method["sampler"], f"steps {method['steps']}", f"temperature {method['temperature']:g}"]
+        if method.get("spacing", "uniform") != "uniform":
+            shown.insert(2, method["spacing"])
+        if method.get("eta"):
+            shown.insert(1, f"eta {method['eta']:g}")
+    if method.get("consistency"):
+        shown.append("consistent")
+    return ", ".join(shown) or ABSENT
 
 
 def _notes(report):

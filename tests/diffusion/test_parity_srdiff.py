@@ -121,7 +121,7 @@ def test_trajectory_and_finished_sample(srdiff):
     seen = {}
 
     def remember(k, step, x, x_0):
-        seen[step.t] = x, x_0
+        seen[step.t] = x.copy(), x_0  # x is overwritten by the next step
 
     def noise(k, shape):
         return golden["init_noise"] if k == 0 else golden["step_noise"][k - 1]

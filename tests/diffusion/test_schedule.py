@@ -1,12 +1,10 @@
-"""Schedules, the process and the posterior, in float64."""
-
-import math
+"""Schedules and the process, in float64."""
 
 import numpy as np
 import pytest
 
 from src.diffusion import process
-from src.diffusion.schedule import Schedule, cosine_betas, linear_betas, make_schedule, posterior
+from src.diffusion.schedule import Schedule, cosine_betas, half_log_snr, linear_betas, make_schedule
 from src.errors import UserError
 
 
@@ -30,47 +28,26 @@ def test_unknown_schedule_is_refused():
         make_schedule("quadratic")
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 99, 100])
-def test_steps_cover_the_schedule(count):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": 100_000, "beta_end": 0.02},  # the signal is lost to underflow
+        {"steps": 1000, "beta_end": 0.99},
+        {"steps": 10, "beta_start": 1e-17},  # the first step has no noise in float64
+    ],
+)
+def test_schedules_that_leave_no_signal_or_no_noise_are_refused(settings):
+    with pytest.raises(UserError, match="must stay between 0 and 1, but this one goes from .*: choose other betas"):
+        make_schedule("linear", **settings)
+
+
+def test_half_log_snr_is_exact_at_both_ends():
+    for level in (-8.0, -1e-3, 0.0, 2.0, 8.0):
+        assert half_log_snr(1 / (1 + np.exp(-2 * level))) == pytest.approx(level, abs=1e-8)
     schedule = make_schedule(steps=100)
-    steps = schedule.steps(count)
-    assert len(steps) == count
-    assert steps[0].t == 99
-    assert steps[-1].t_prev == -1
-    assert steps[-1].alpha_bar_prev == 1.0
-    assert all(a.t_prev == b.t for a, b in zip(steps, steps[1:], strict=False))
-    assert all(step.t > step.t_prev for step in steps)
-    if count > 1:
-        assert steps[-1].t == 0
-
-
-@pytest.mark.parametrize("count", [0, -1, 101])
-def test_impossible_step_counts_are_refused(count):
-    with pytest.raises(UserError, match=f"from 1 to 100.*{count}"):
-        make_schedule(steps=100).steps(count)
-
-
-def test_posterior_agrees_with_the_tables():
-    schedule = make_schedule(steps=100)
-    before = schedule.alphas_cumprod_prev
-    after = schedule.alphas_cumprod
-    for step in schedule.steps():
-        t = step.t
-        of_x0, of_xt, deviation = posterior(step)
-        assert of_x0 == pytest.approx(schedule.betas[t] * math.sqrt(before[t]) / (1 - after[t]), rel=1e-9)
-        assert of_xt == pytest.approx((1 - before[t]) * math.sqrt(1 - schedule.betas[t]) / (1 - after[t]), abs=1e-9)
-        assert deviation**2 == pytest.approx(schedule.betas[t] * (1 - before[t]) / (1 - after[t]), abs=1e-9)
-    assert posterior(schedule.steps()[-1]) == (pytest.approx(1), 0, 0)
-
-
-def test_strided_posterior_keeps_the_marginals():
-    """q(x_prev) must follow from q(x_t) and the posterior: mean √ᾱ_prev·x_0 and variance 1 − ᾱ_prev."""
-    for step in make_schedule(steps=100).steps(9):
-        of_x0, of_xt, deviation = posterior(step)
-        mean = of_x0 + of_xt * math.sqrt(step.alpha_bar)
-        variance = of_xt**2 * (1 - step.alpha_bar) + deviation**2
-        assert mean == pytest.approx(math.sqrt(step.alpha_bar_prev), abs=1e-9)
-        assert variance == pytest.approx(1 - step.alpha_bar_prev, abs=1e-9)
+    expected = np.log(schedule.signal_rate / schedule.noise_rate)
+    np.testing.assert_allclose(schedule.half_log_snr, expected, atol=1e-9)
+    assert (np.diff(schedule.half_log_snr) < 0).all()
 
 
 @pytest.mark.parametrize("t", [0, 37, 98])

@@ -10,7 +10,9 @@ from PIL import Image
 from src.errors import UserError
 from src.imaging.io import read_image
 from src.imaging.resize import imresize
-from src.inference.pictures import comparison, make_folders, plan_jobs, upscale_files
+from src.inference.jobs import make_folders, plan_jobs
+from src.inference.pictures import Watch, comparison, upscale_files
+from src.inference.tiling import Grid
 
 
 class Nearest:
@@ -20,10 +22,39 @@ class Nearest:
 
     def __init__(self):
         self.batches = []
+        self.tiling = self
 
-    def upscale(self, pictures, seeds, **options):
+    def batch(self, wanted, height, width):
+        return wanted
+
+    def grid(self, batch, height, width):
+        return Grid(height, width, 2, 2)
+
+    def passes(self, shape, **options):
+        return shape[0]
+
+    def samples(self, pictures, seeds, count, progress, **options):
         self.batches.append(([picture.shape[:2] for picture in pictures], seeds, options))
-        return [picture.repeat(2, 0).repeat(2, 1) for picture in pictures]
+        stack = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+        for k in range(count):
+            progress()
+            yield stack.repeat(2, 2).repeat(2, 3) + np.float32(0.02) * k
+
+
+class Seen(Watch):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.begun, self.passes, self.finished = [], 0, []
+
+    def begin(self, jobs, passes):
+        self.begun.append(([job.source.stem for job in jobs], passes))
+
+    def passed(self):
+        self.passes += 1
+
+    def done(self, *result):
+        self.finished.append(result)
 
 
 @pytest.fixture
@@ -170,14 +201,14 @@ def test_transparency_and_jpeg_do_not_go_together(save, tmp_path):
 def test_pictures_of_one_size_go_together(save, tmp_path):
     for number, size in enumerate([(6, 5), (6, 5), (6, 5), (4, 5), (6, 5), (1, 1)]):
         save(f"{number}.png", size=size)
-    done = []
-    results, upscaler = upscaled(
-        tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, done=lambda *result: done.append(result)
-    )
-    assert [shapes for shapes, *_ in upscaler.batches] == [[(5, 6)] * 2, [(5, 6)], [(5, 4)], [(5, 6)], [(1, 1)]]
+    watch = Seen()
+    results, upscaler = upscaled(tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, watch=watch)
+    assert [shapes for shapes, *_ in upscaler.batches] == [[(5, 6)] * 2, [(5, 6)] * 2, [(5, 4)], [(1, 1)]]
     assert all(seeds == [7] * len(shapes) and options == {"steps": 3} for shapes, seeds, options in upscaler.batches)
-    assert [job.result for job, *_ in done] == results and all(path.is_file() for path in results)
-    for job, lr, sr in done:
+    assert [job.source.stem for job, *_ in watch.finished] == ["0", "1", "2", "4", "3", "5"]
+    assert watch.begun == [(["0", "1"], 2), (["2", "4"], 2), (["3"], 1), (["5"], 1)] and watch.passes == 4
+    assert {paths[0] for *_, paths in watch.finished} == set(results) and all(path.is_file() for path in results)
+    for job, lr, sr, _ in watch.finished:
         np.testing.assert_array_equal(lr, read_image(job.source).rgb)
         np.testing.assert_array_equal(sr, read_image(job.result).rgb)
 
@@ -186,10 +217,10 @@ def test_a_broken_picture_does_not_stop_the_others(save, tmp_path, caplog):
     for name in ("a.png", "b.png", "c.png"):
         save(name)
     (tmp_path / "in é" / "b.png").write_bytes(b"no picture")
-    done = []
+    watch = Seen()
     with pytest.raises(UserError, match="1 of 3 pictures could not be read: cannot read .*b.png"):
-        upscaled(tmp_path / "in é", tmp_path / "out", done=lambda job, lr, sr: done.append(job))
-    assert [job.source.name for job in done] == ["a.png", "c.png"]
+        upscaled(tmp_path / "in é", tmp_path / "out", watch=watch)
+    assert [job.source.name for job, *_ in watch.finished] == ["a.png", "c.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 

@@ -82,7 +82,7 @@ def test_a_given_lr_up_is_used_as_it_is():
         ({"temperature": -0.1}, "the temperature must be a number from 0 up, not -0.1"),
         ({"temperature": float("nan")}, "from 0 up, not nan"),
         ({"temperature": float("inf")}, "from 0 up, not inf"),
-        ({"sampler": "euler"}, "sampler must be one of ddpm, not 'euler'"),
+        ({"sampler": "euler"}, "sampler must be one of ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, sr3, not 'euler'"),
     ],
 )
 def test_options_out_of_range_are_refused_before_the_work(options, message):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset.headers import picture_size
 from src.errors import UserError
+from src.imaging.headers import picture_size
 from src.imaging.io import read_rgb
 
 PICTURE = Image.fromarray(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3))

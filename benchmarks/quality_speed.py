@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Score samplers, numbers of steps and temperatures of one model against the time that they take.
+
+Every combination becomes a row of OUTPUT (CSV); rows that are there already are not scored again. All are timed anew,
+in this one run, on the first picture. Prints the rows, best LPIPS first, and the best of those that take at most a
+tenth of the time of 100 steps of ddpm: the default to record in the checkpoint (--record).
+"""
+
+import csv
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
+
+from src.command import add_device, parser, run  # noqa: E402
+
+SETTINGS = ("sampler", "steps", "spacing", "temperature", "consistency")
+SCORES = ("psnr", "lpips", "lr_psnr")
+REFERENCE = {"sampler": "ddpm", "steps": 100, "spacing": "uniform", "temperature": 1.0, "consistency": False}
+
+
+def arguments():
+    """Return the parsed command line."""
+    p = parser(__doc__)
+    p.add_argument("--checkpoint", required=True, metavar="W", help="a diffusion model")
+    p.add_argument("--data", required=True, metavar="DIR", help="validation pictures, not those of a final report")
+    p.add_argument("--output", required=True, type=Path, metavar="CSV", help="where the rows are collected")
+    p.add_argument("--samplers", nargs="+", default=["ddim", "dpmpp_2m", "dpmpp_2m_sde", "ddpm", "sr3"])
+    p.add_argument("--steps", nargs="+", type=int, default=[3, 5, 10])
+    p.add_argument("--spacings", nargs="+", default=["uniform"])
+    p.add_argument("--temperatures", nargs="+", type=float, default=[0.2, 0.4, 0.6, 0.8, 1.0])
+    p.add_argument("--consistency", nargs="+", choices=("off", "on"), default=["off"])
+    p.add_argument("--lpips", choices=("squeeze", "alex", "vgg"), default="alex", help="network of LPIPS")
+    p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
+    p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
+    p.add_argument("--record", metavar="W", help="write the model to this checkpoint, with the best as its default")
+    add_device(p)
+    return p.parse_args()
+
+
+def main():
+    args = arguments()
+    from tqdm import tqdm
+
+    from src.build import load_upscaler
+    from src.dataset.pairs import find_pairs, load_pair
+    from src.metrics.lpips_weights import find_weights, load_lpips
+    from src.weights.torch_file import read_torch
+
+    upscaler = load_upscaler(args.checkpoint, args.device)
+    wanted = [
+        dict(zip(SETTINGS, values, strict=True))
+        for values in itertools.product(
+            args.samplers, args.steps, args.spacings, args.temperatures, [c == "on" for c in args.consistency]
+        )
+    ]
+    for settings in wanted:
+        upscaler.check(**settings)
+    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
+    pictures = [load_pair(pair, upscaler.scale) for pair in find_pairs(args.data, scale=upscaler.scale)]
+    conditions = [upscaler.encode(lr.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1) for _, lr in pictures]
+    rows = read(args.output)
+    for settings in tqdm([REFERENCE, *wanted], desc="measuring", unit="row"):
+        if key(settings) not in {key(row) for row in rows}:
+            rows.append(settings | measure(upscaler, pictures, conditions, settings, lpips, args.seed))
+            write(args.output, rows)
+    for row in tqdm(rows, desc="timing", unit="row"):
+        row["seconds"] = seconds(upscaler, pictures[0][1], row)
+    write(args.output, rows)
+    best = choose(rows)
+    show(rows, best, args.lpips, len(pictures))
+    if args.record:
+        record(args.checkpoint, args.record, best)
+
+
+def seconds(upscaler, lr, row):
+    """How long a picture takes from LR to uint8: the fastest of two."""
+    settings, found = {name: row[name] for name in SETTINGS}, []
+    for _ in range(2):
+        start = time.perf_counter()
+        upscaler.upscale([lr], [0], **settings)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def measure(upscaler, pictures, conditions, settings, lpips, seed):
+    """Return the mean scores of a way to sample: classic PSNR, LPIPS, LR-PSNR."""
+    from src.inference.upscaler import levels
+    from src.metrics.evaluate import picture_seed
+    from src.metrics.scores import lr_psnr, protocol_named
+
+    score, found = protocol_named("classic"), []
+    for number, ((hr, lr), condition) in enumerate(zip(pictures, conditions, strict=True)):
+        sr = levels(upscaler.draw(condition, picture_seed(seed, number), **settings))[0]
+        found.append((score(sr, hr, upscaler.scale)[0], lpips(sr, hr), min(lr_psnr(sr, lr), 99.0)))
+    return dict(zip(SCORES, np.mean(found, axis=0).tolist(), strict=True))
+
+
+def key(row):
+    """What makes two rows the same measurement."""
+    return tuple(row[name] for name in SETTINGS)
+
+
+def choose(rows):
+    """The row with the best LPIPS among those that take at most a tenth of the reference's time."""
+    limit = next(row["seconds"] for row in rows if key(row) == key(REFERENCE)) / 10
+    return min((row for row in rows if row["seconds"] <= limit), key=lambda row: row["lpips"])
+
+
+def show(rows, best, net, count):
+    """Print the rows, best LPIPS first."""
+    print(f"means of {count} pictures; PSNR: protocol classic; LPIPS: {net}; seconds: the first of them, whole")
+    print(f"{'sampler':14}{'steps':>5} {'spacing':12}{'τ':>4} {'consistent':10} {'PSNR':>6} {'LPIPS':>7} "
+          f"{'LR-PSNR':>7} {'s':>7}")  # fmt: skip
+    for row in sorted(rows, key=lambda row: row["lpips"]):
+        print(
+            f"{row['sampler']:14}{row['steps']:5} {row['spacing']:12}{row['temperature']:4.1f} "
+            f"{'yes' if row['consistency'] else 'no':10} {row['psnr']:6.2f} {row['lpips']:7.4f} {row['lr_psnr']:7.2f} "
+            f"{row['seconds']:7.3f}" + ("  <- default" if row is best else "")
+        )
+
+
+def read(path):
+    """The rows measured so far."""
+    if not path.exists():
+        return []
+    kinds = dict.fromkeys((*SCORES, "seconds"), lambda text: float(text or "nan"))
+    kinds |= {"sampler": str, "steps": int, "spacing": str, "temperature": float}
+    kinds["consistency"] = lambda text: text == "True"
+    with open(path, newline="", encoding="utf-8") as handle:
+        return [{name: kinds[name](value) for name, value in row.items()} for row in csv.DictReader(handle)]
+
+
+def write(path, rows):
+    """Write all rows; whole or not at all."""
+    from src.atomic_file import replacing
+
+    with replacing(path, "table") as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, (*SETTINGS, *SCORES, "seconds"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def record(source, target, best):
+    """Write a checkpoint whose settings say that pictures are sampled as ``best`` was."""
+    import dataclasses
+
+    from src.build import config_json, load_model
+    from src.training.checkpoints import save_model
+
+    config, model = load_model(source)
+    settings = dataclasses.replace(config.eval, eta=0.0, **{name: best[name] for name in SETTINGS})
+    parameters = {parameter.name: parameter for parameter in model.get_parameters()}
+    save_model(target, parameters, config_json(dataclasses.replace(config, eval=settings)), 0)
+    print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,229 @@
+"""Back-projection: the nearest picture that, made small again, is the LR picture it came from.
+
+Let D be MATLAB's antialiased bicubic reduction (:func:`src.imaging.resize.imresize` of floats, symmetric edges). It is
+linear, and separable into a matrix for each dimension. Of the HR pictures with D x = y, the nearest to a picture x is
+x + Dᵀ (D Dᵀ)⁻¹ (y − D x): what y tells is put right, and the null space of D, all the detail of which y tells nothing,
+stays as it is. In the sampling of diffusion models this is the step of Wang, Yu, Zhang, "Zero-Shot Image Restoration
+Using Denoising Diffusion Null-Space Model" (ICLR 2023, arXiv 2212.00490); "back-projection" is older (Irani, Peleg,
+"Improving Resolution by Image Registration", CVGIP 53(3), 1991).
+
+D Dᵀ is banded, and its condition number in each dimension stays below 2.2 for any size and scale, so float32
+serves throughout. Pictures are gone through in strips of rows, and no temporary is as large as one.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from src.errors import UserError
+from src.imaging.resize import contributions, inside
+
+_STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, whose operands stay in the cache
+# The kernel is four LR samples wide: LR samples further apart than this are made of different HR samples.
+_REACH = 3
+
+_LEVEL = 1 / 127.5  # what one of the 256 levels is in [−1, 1]
+_CLOSE_ENOUGH = 0.2 * _LEVEL  # root mean square; what rounding to levels adds afterwards is of this size
+_ROUNDS = 40
+_PROGRESS = 0.99  # a round that leaves more than this of the error says that no picture in [−1, 1] comes closer
+
+
+class BackProjection:
+    """The reduction of pictures of one size, and the projection onto those that are reduced to given pictures.
+
+    Args:
+        height, width: of the LR pictures, at least 1.
+        scale: HR size / LR size, a whole number.
+    """
+
+    def __init__(self, height, width, scale):
+        self._scale = scale
+        self._rows = _Axis(height, scale)
+        self._columns = _Axis(width, scale)
+
+    def reduce(self, x):
+        """Reduce pictures as ``imresize(x, 1 / scale)`` reduces floats, to within float32's accuracy.
+
+        Args:
+            x: float32 (B, C, scale·height, scale·width), any range.
+
+        Returns:
+            float32 (B, C, height, width): D x.
+
+        Raises:
+            UserError: another shape or dtype.
+        """
+        self._check(x, self._scale, "the pictures to reduce")
+        result = np.empty((*x.shape[:2], self._rows.length, self._columns.length), np.float32)
+        for plane in np.ndindex(x.shape[:2]):
+            for block in self._rows.blocks:
+                result[plane][block.rows] = self._columns.reduce(block.weights @ x[plane][block.span])
+        return result
+
+    def project(self, x, goal):
+        """Move pictures to the nearest ones, by Euclidean distance, that :meth:`reduce` maps to ``goal``.
+
+        Args:
+            x: float32 (B, C, scale·height, scale·width), any range; changed in place.
+            goal: float32 (B, C, height, width), any range.
+
+        Returns:
+            ``x``.
+
+        Raises:
+            UserError: another shape or dtype.
+        """
+        reduced = self.reduce(x)
+        self._check(goal, 1, "what the pictures are to reduce to", x.shape[:2])
+        missing = np.subtract(goal, reduced, out=reduced)
+        for plane in np.ndindex(x.shape[:2]):
+            self._add_spread(x[plane], self._solve(missing[plane]))
+        return x
+
+    def fit(self, picture, lr):
+        """Make finished pictures agree with the LR pictures, within [−1, 1] and once they are rounded to 8 bits.
+
+        Each colour channel is clipped, and then moved to the nearest one in [−1, 1] that MATLAB's reduction of 8-bit
+        pictures maps to ``lr``, up to rounding. Where LR pictures have finer black-and-white detail than any reduced
+        picture has (pixel art, strong sharpening), there is none; the result then comes about as close as one can.
+
+        Args:
+            picture: float32 (B, C, scale·height, scale·width), about [−1, 1]; changed in place.
+            lr: float32 (B, C, height, width) in [−1, 1].
+
+        Returns:
+            ``picture``.
+
+        Raises:
+            UserError: another shape or dtype.
+        """
+        self._check(picture, self._scale, "the pictures to fit")
+        self._check(lr, 1, "the LR pictures", picture.shape[:2])
+        np.clip(picture, -1, 1, out=picture)
+        for plane in np.ndindex(picture.shape[:2]):
+            self._add_spread(picture[plane], self._multipliers(picture[plane], lr[plane]))
+        np.clip(picture, -1, 1, out=picture)
+        return picture
+
+    def _multipliers(self, x, lr):
+        """Return the μ for which clip(x + Dᵀ μ) is the nearest picture to x that is reduced to lr.
+
+        All are (height, width) or, x, (H, W). μ are the Lagrange multipliers of the constraint, and what is missing of
+        lr is the gradient of the dual problem. It is climbed with momentum (Beck, Teboulle, "A fast dual proximal
+        gradient algorithm for convex minimization and applications", Oper. Res. Lett. 42, 2014), which is dropped
+        where it leads down (O'Donoghue, Candès, "Adaptive Restart for Accelerated Gradient Schemes", Found. Comput.
+        Math. 15, 2015). The step (D Dᵀ)⁻¹ arrives at once where nothing is clipped, and clipping only flattens the
+        dual, so it is never too long. That the reduction itself is clipped bends the problem a little: found by trial
+        to help, since without it black-and-white pictures stop short of 50 dB.
+        """
+        multipliers = previous = best = np.zeros_like(lr)
+        least, age = np.inf, 0  # age: rounds since the momentum was last dropped
+        for _ in range(_ROUNDS):
+            trial = multipliers + np.float32(max(age - 1, 0) / (age + 2)) * (multipliers - previous)
+            missing = lr - self._reduce_clipped(x, trial)
+            error = np.sqrt(np.mean(np.square(missing)))
+            stalled = not error < _PROGRESS * least  # NaN is, too
+            if error < least:
+                best, least = trial, error
+            if stalled or error <= _CLOSE_ENOUGH:
+                break
+            multipliers, previous = trial + self._solve(missing), multipliers
+            age = age + 1 if np.vdot(missing, multipliers - previous) > 0 else 0
+        return best
+
+    def _reduce_clipped(self, x, multipliers):
+        """Reduce clip(x + Dᵀ ``multipliers``) as MATLAB does 8-bit pictures: clipped after each dimension."""
+        result = np.empty_like(multipliers)
+        for block in self._rows.blocks:
+            strip = block.all_weights.T @ self._columns.spread(multipliers[block.near])
+            strip += x[block.span]
+            np.clip(strip, -1, 1, out=strip)
+            result[block.rows] = self._columns.reduce(np.clip(block.weights @ strip, -1, 1))
+        return np.clip(result, -1, 1, out=result)
+
+    def _add_spread(self, x, multipliers):
+        """x += Dᵀ ``multipliers``, (H, W) and (height, width)."""
+        for block in self._rows.blocks:
+            x[block.span] += block.weights.T @ self._columns.spread(multipliers[block.rows])
+
+    def _solve(self, missing):
+        """Return (D Dᵀ)⁻¹ ``missing``, (height, width)."""
+        return self._columns.solve(self._rows.solve(missing).T).T
+
+    def _check(self, array, scale, what, leading=None):
+        size = (self._rows.length * scale, self._columns.length * scale)
+        if array.shape != (*(leading or array.shape[:2]), *size) or array.dtype != np.float32:
+            expected = ", ".join(map(str, (*(leading or "BC"), *size)))
+            raise UserError(f"{what} must be float32 ({expected}), not {array.dtype} {array.shape}")
+
+
+class _Block(NamedTuple):
+    """A few neighbouring rows of one dimension's matrix, without the zeros to their left and right.
+
+    Attributes:
+        rows: slice of LR samples.
+        span: slice of the HR samples that they are made of.
+        weights: float32 (rows, span).
+        near: slice of all the LR samples that are made of any sample in ``span``.
+        all_weights: float32 (near, span).
+    """
+
+    rows: slice
+    span: slice
+    weights: np.ndarray
+    near: slice
+    all_weights: np.ndarray
+
+
+class _Axis:
+    """The reduction of one dimension, D, as a list of blocks, and D Dᵀ, factorised.
+
+    Args:
+        length: LR samples.
+        scale: HR samples for each of them.
+    """
+
+    def __init__(self, length, scale):
+        from scipy.linalg import cholesky_banded  # late: only pictures that are made to agree need it
+        from scipy.sparse import csr_array
+
+        self.length, self._hr_length = length, length * scale
+        weights, indices = contributions(length, Fraction(1, scale))
+        indices = inside(indices, self._hr_length, "symmetric")
+        rows = np.arange(length).repeat(indices.shape[1])
+        shape = (length, self._hr_length)
+        matrix = csr_array((weights.ravel(), (rows, indices.ravel())), shape)  # adds up what edges mirror
+        self.blocks = [self._block(matrix, indices, first) for first in range(0, length, _STRIP)]
+        gram = matrix @ matrix.T
+        bands = np.zeros((min(_REACH + 1, length), length))
+        for below, band in enumerate(bands):
+            band[: length - below] = gram.diagonal(-below)
+        self._factor = cholesky_banded(bands, lower=True).astype(np.float32)
+
+    def _block(self, matrix, indices, first):
+        rows = slice(first, min(first + _STRIP, self.length))
+        near = slice(max(rows.start - _REACH, 0), min(rows.stop + _REACH, self.length))
+        span = slice(indices[rows].min(), indices[rows].max() + 1)
+        all_weights = matrix[near, span].toarray().astype(np.float32)
+        return _Block(rows, span, all_weights[rows.start - near.start :][: rows.stop - rows.start], near, all_weights)
+
+    def reduce(self, strip):
+        """(n, HR length) → (n, length): the rows of ``strip`` times Dᵀ."""
+        result = np.empty((len(strip), self.length), np.float32)
+        for block in self.blocks:
+            np.matmul(strip[:, block.span], block.weights.T, out=result[:, block.rows])
+        return result
+
+    def spread(self, strip):
+        """(n, length) → (n, HR length): the rows of ``strip`` times D."""
+        result = np.zeros((len(strip), self._hr_length), np.float32)
+        for block in self.blocks:
+            result[:, block.span] += strip[:, block.rows] @ block.weights
+        return result
+
+    def solve(self, right):
+        """(length, n) → (length, n): (D Dᵀ)⁻¹ times the columns of ``right``."""
+        from scipy.linalg import cho_solve_banded
+
+        return cho_solve_banded((self._factor, True), right, check_finite=False)

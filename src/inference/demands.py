@@ -1,0 +1,74 @@
+"""How far the networks see and how much memory they need, from their sizes alone.
+
+A radius of r pixels means that an output pixel depends on inputs at most r pixels away, in each dimension. The numbers
+are upper bounds; tests hold them against the networks themselves. The bytes are estimates, fitted to peaks measured on
+the CPU (``benchmarks/memory.py``).
+"""
+
+import math
+
+from src.inference.tile_choice import Cost, Reach
+
+_BICUBIC = 2  # BicubicUpscale reads two LR pixels on each side
+
+
+def rrdb_condition_radius(blocks):
+    """Radius of ``RRDBNet.condition`` in LR pixels: a first and a last convolution, fifteen in each RRDB."""
+    return 1 + 15 * blocks + 1
+
+
+def rrdb_radius(blocks, scale, upsampler):
+    """Radius of the whole RRDBNet, LR pixels of input to the pixels of output that belong to them."""
+    if upsampler == "pixelshuffle":
+        way_up = 2  # two convolutions at LR resolution
+    else:  # one convolution after each doubling, two more at HR resolution
+        way_up = math.ceil(sum(2.0**-octave for octave in range(1, scale.bit_length())) + 2 / scale) + 1
+    return rrdb_condition_radius(blocks) + max(way_up, _BICUBIC)
+
+
+def condition_radius(blocks):
+    """Radius of SRDiff's condition in LR pixels: the encoder's features and their projection, or LR↑'s convolution."""
+    return max(rrdb_condition_radius(blocks) + 2, _BICUBIC + 2)
+
+
+def unet_radius(levels, space_to_depth):
+    """Radius of the conditional U-Net without attention and normalisation, HR pixels.
+
+    Each level has four 3×3 convolutions on the way down and, but for the last, four on the way up; the middle has
+    four. A strided convolution reads one pixel of the finer level, a transposed one of 4×4 one of the coarser.
+    """
+    down = sum(4 * 2**level for level in range(levels)) + sum(2**level for level in range(levels - 1))
+    middle = 4 * 2 ** (levels - 1)
+    up = sum((4 + 1) * 2**level for level in range(1, levels))
+    folded = down + middle + up + 1
+    return folded * space_to_depth + space_to_depth - 1  # from the far side of one folded cell to that of another
+
+
+def rrdb(features, blocks, growth, scale, upsampler):
+    """Return the :class:`Reach` and :class:`Cost` of an RRDBNet as a model of its own."""
+    per_lr_pixel = _trunk_bytes(features, blocks, growth)
+    if upsampler == "nearest":  # three tensors of the trunk's width at HR size
+        per_lr_pixel += 3 * 4 * features * scale**2
+    reach = Reach(rrdb_radius(blocks, scale, upsampler) * scale)
+    return reach, Cost(denoise=per_lr_pixel / scale**2, pictures=2)
+
+
+def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local):
+    """Return the :class:`Reach` and :class:`Cost` of an SRDiff."""
+    per_lr_pixel = _trunk_bytes(features, blocks, growth)
+    factor = scale // space_to_depth
+    if factor > 1:  # the transposed convolution's columns, and its result twice
+        per_lr_pixel += 4 * width * ((2 * factor) ** 2 + 2 * factor**2)
+    folded = space_to_depth**2
+    cost = Cost(
+        denoise=32 * 4 * width / folded,  # as 32 tensors of the first level
+        encode=per_lr_pixel,
+        features=4 * width / folded,
+        pictures=4,  # x_t, x_0, LR↑, and the noise or the x_0 before
+    )
+    return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks), local), cost
+
+
+def _trunk_bytes(features, blocks, growth):
+    """Bytes per LR pixel: every block's output, and a dense block's concatenation three times."""
+    return 4 * (features * (blocks + 1) + 3 * (features + 4 * growth))

@@ -1,0 +1,196 @@
+"""Encode once, then denoise step by step: SRDiff."""
+
+import numpy as np
+
+from src.diffusion.process import noise_from_velocity, x0_coefficients
+from src.diffusion.samplers.arithmetic import weighted_sum
+from src.diffusion.samplers.noise import SeededNoise
+from src.errors import UserError
+from src.imaging.back_projection import BackProjection
+from src.inference.condition import Condition
+from src.inference.sampling import Sampling, sampling_of
+from src.inference.upscaler import Upscaler
+
+
+class DiffusionUpscaler(Upscaler):
+    """A diffusion model behind samplers that know no network, over windows that no sampler knows.
+
+    Args:
+        networks: with ``encode(lr, lr_up) → (features, lr_up)`` and ``denoise(x_t, t, features)``; arrays are NumPy but
+            for the features, which stay where the network runs.
+        config, tiling: as in :class:`Upscaler`.
+        schedule: a ``Schedule``.
+        target: a ``ResidualTarget``.
+        prediction: what the network predicts, "noise" or "velocity".
+    """
+
+    def __init__(self, networks, config, tiling, schedule, target, prediction):
+        super().__init__(networks, config, tiling)
+        self.schedule = schedule
+        self.target = target
+        self.prediction = prediction
+
+    def check(self, samples=1, **options):
+        """Refuse an unknown sampler and numbers out of range; see :class:`Upscaler`."""
+        if samples < 1:
+            raise UserError(f"the number of samples must be at least 1, not {samples}")
+        sampling = Sampling(**options).filled(sampling_of(self.config))
+        sampling.function()
+        self._path(sampling)
+
+    def passes(self, shape, **options):
+        """See :class:`Upscaler`."""
+        path = self._path(Sampling(**options).filled(sampling_of(self.config)))
+        return len(self.tiling.grid(*shape).windows) * len(path)
+
+    def _path(self, sampling):
+        return self.schedule.steps(sampling.steps, sampling.spacing)
+
+    def encode(self, lr, lr_up=None):
+        """Compute all that does not depend on x_t.
+
+        Args:
+            lr: (B, 3, h, w) float32 in [−1, 1], any size.
+            lr_up: (B, 3, H, W) float32 in [−1, 1], used as given instead of the network's own.
+
+        Returns:
+            :class:`src.inference.condition.Condition`.
+        """
+        lr = np.asarray(lr, np.float32)
+        grid = self._grid(lr)
+        if lr_up is not None:
+            lr_up = np.asarray(lr_up, np.float32)
+            expected = (lr.shape[0], 3, *grid.size)
+            if lr_up.shape != expected:
+                raise UserError(f"lr_up must have the shape {expected}, not {lr_up.shape}")
+        budget = self.tiling.features_budget(grid, lr.shape[0])
+        return Condition(self.networks, grid, lr, lr_up, self.tiling.margin, budget)
+
+    def predict(self, x_t, t, condition, progress=None):
+        """The network's raw prediction (ε or v).
+
+        Args:
+            x_t: (B, 3, H, W) float32.
+            t: (B,) int32.
+            condition: from :meth:`encode`.
+            progress: called after each window.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy.
+        """
+        grid, t = condition.grid, np.asarray(t, np.int32)
+        x_t = np.asarray(x_t, np.float32)
+        result = None if grid.whole else np.zeros_like(x_t)
+        for number, window in enumerate(grid.windows):
+            values = self.networks.denoise(grid.read(x_t, window)[0], t, condition.features(number))
+            if grid.whole:
+                result = grid.crop(values)
+            else:
+                grid.add(result, values, window)
+            if progress is not None:
+                progress()
+        return result
+
+    def predict_noise(self, x_t, t, condition):
+        """ε for x_t.
+
+        Args:
+            x_t: (B, 3, H, W) float32.
+            t: (B,) int32 in [0, T).
+            condition: from :meth:`encode`.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy.
+        """
+        t = np.asarray(t)
+        prediction = self.predict(x_t, t, condition)
+        if self.prediction == "noise":
+            return prediction
+        signal = self.schedule.signal_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
+        noise_rate = self.schedule.noise_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
+        return noise_from_velocity(np.asarray(x_t, np.float32), prediction, signal, noise_rate)
+
+    def denoise(self, x_t, step, condition, progress=None):
+        """The x_0 that the network sees in x_t, clipped to [−1, 1] if the target is; a sampler's ``denoise``."""
+        prediction = self.predict(x_t, np.full(x_t.shape[0], step.t), condition, progress)
+        of_xt, of_prediction = x0_coefficients(self.prediction, step.alpha_bar)
+        out = None if condition.grid.whole else prediction  # a whole picture's prediction is the network's own array
+        x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)], out=out)
+        return np.clip(x_0, -1, 1, out=x_0) if self.target.clip else x_0
+
+    def sample(self, lr, seed=0, progress=None, lr_up=None, **options):
+        """Encode and draw.
+
+        Args:
+            lr: (B, 3, h, w) float32 in [−1, 1], any size.
+            lr_up: as in :meth:`encode`.
+            seed, progress, options: as in :meth:`draw`.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy in about [−1, 1].
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+        self.check(**{name: options[name] for name in Sampling._fields if name in options})
+        return self.draw(self.encode(lr, lr_up), seed, progress, **options)
+
+    def draw(self, condition, seed=0, progress=None, noise=None, callback=None, **options):
+        """Draw HR pictures.
+
+        Args:
+            condition: from :meth:`encode`.
+            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
+            progress: called after each pass of the network over a window.
+            noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
+            callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
+            options: those of :class:`src.inference.sampling.Sampling`; None takes the model's default.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy in about [−1, 1].
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
+        sampling = Sampling(**options).filled(sampling_of(self.config))
+        lr_up = condition.lr_up
+        if noise is None:
+            noise = SeededNoise(_seeds(seed, lr_up.shape[0]))
+        agree = Agreement(condition, self.scale, self.target.scale) if sampling.consistency else None
+
+        def denoise(x_t, step):
+            x_0 = self.denoise(x_t, step, condition, progress)
+            return agree.residual(x_0) if agree else x_0
+
+        path = self._path(sampling)
+        x_0 = sampling.function()(denoise, lr_up.shape, path, noise, sampling.temperature, callback)
+        picture = self.target.to_picture(x_0, lr_up)
+        return agree.picture(picture) if agree else picture
+
+
+class Agreement:
+    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (DDNM, arXiv 2212.00490, section 3.2).
+
+    Args:
+        condition: of the pictures.
+        scale: HR size / LR size.
+        residual_scale: x_0 is so many times the picture minus LR↑.
+    """
+
+    def __init__(self, condition, scale, residual_scale):
+        self._projection = BackProjection(*condition.lr.shape[2:], scale)
+        self._lr = condition.lr
+        # x_0 agrees where its reduction is that of residual_scale · (picture − LR↑), and reducing is linear
+        self._goal = residual_scale * (condition.lr - self._projection.reduce(condition.lr_up))
+
+    def residual(self, x_0):
+        """The nearest x_0 that agrees, in place."""
+        return self._projection.project(x_0, self._goal)
+
+    def picture(self, picture):
+        """A finished picture that agrees and stays in [−1, 1], in place."""
+        return self._projection.fit(picture, self._lr)
+
+
+def _seeds(seed, count):
+    return [seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed)

@@ -1,0 +1,114 @@
+"""Which picture becomes which file, settled before any work."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.errors import UserError
+from src.imaging.io import WRITE_SUFFIXES, list_images
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to upscale: where it is, and where the result goes."""
+
+    source: Path
+    result: Path
+
+    def sample(self, k):
+        """Where sample k of several goes, k from 0; with a number from 1."""
+        return self._beside(str(k + 1), self.result.suffix)
+
+    @property
+    def mean(self):
+        """Where the mean of several samples goes."""
+        return self._beside("mean", self.result.suffix)
+
+    @property
+    def best(self):
+        """Where that of several samples goes that agrees best with the LR picture."""
+        return self._beside("best", self.result.suffix)
+
+    @property
+    def deviation(self):
+        """Where the heat map of several samples' standard deviation goes."""
+        return self._beside("std", ".png")
+
+    @property
+    def comparison(self):
+        """Where the picture LR | bicubic | SR goes."""
+        return self._beside("compare", ".png")
+
+    def outputs(self, samples=1, compare=False):
+        """All files that are written for so many samples, in the order in which they are."""
+        several = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
+        return ([self.result] if samples == 1 else several) + [self.comparison] * compare
+
+    def _beside(self, name, suffix):
+        return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
+
+
+def plan_jobs(source, output, compare=False, samples=1):
+    """Pair every input picture with its output file.
+
+    Args:
+        source: a picture, or a folder of pictures.
+        output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
+            and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
+        compare: whether the comparisons will be written as well.
+        samples: how many samples of each picture will be written.
+
+    Returns:
+        list of :class:`Job`.
+
+    Raises:
+        UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
+            another result.
+    """
+    source, output = Path(source), Path(output)
+    if not source.exists():
+        raise UserError(f"no picture or folder at {source} (--input)")
+    names_file = output.suffix.lower() in WRITE_SUFFIXES and not output.is_dir()
+    if source.is_dir():
+        if names_file or output.is_file():
+            raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
+        sources = list_images(source)
+    elif names_file:
+        return _checked([Job(source, output)], compare, samples)
+    else:
+        if output.suffix and not output.is_dir():
+            raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
+        sources = [source]
+    stems = [path.stem.lower() for path in sources]
+    names = [path.stem if stems.count(path.stem.lower()) == 1 else path.name for path in sources]
+    jobs = [Job(path, output / f"{name}.png") for path, name in zip(sources, names, strict=True)]
+    return _checked(jobs, compare, samples)
+
+
+def _checked(jobs, compare, samples):
+    sources = {job.source.resolve() for job in jobs}
+    taken = set()
+    for job in jobs:
+        for path in job.outputs(samples, compare):
+            place = path.resolve()
+            if place in sources:
+                raise UserError(f"{path} would overwrite a picture of the input: name another --output")
+            if place in taken:
+                raise UserError(f"two results would be written to {path}: rename {job.source} first")
+            taken.add(place)
+    return jobs
+
+
+def make_folders(jobs):
+    """Make the folders of the results, so that one that cannot be written is found before the work.
+
+    Raises:
+        UserError: it cannot be made, or not be written to.
+    """
+    for folder in {job.result.parent for job in jobs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {folder}: {error.strerror}; name another --output") from error
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"the folder {folder} cannot be written to: name another --output")

@@ -1,0 +1,57 @@
+"""How to sample: the options that commands and callers give, checked, with the model's own in place of None."""
+
+import functools
+import math
+from typing import NamedTuple
+
+from src.diffusion.samplers.registry import sampler_named
+from src.errors import UserError
+
+
+class Sampling(NamedTuple):
+    """Options of a sample; None takes the model's own (its ``config.eval``).
+
+    Attributes:
+        sampler: a name in ``src.diffusion.samplers.registry.SAMPLERS``.
+        steps: 1 to T.
+        spacing: a name in ``src.diffusion.schedule.SPACINGS``.
+        eta: of ``ddim``: 0 is deterministic, 1 has DDPM's noise.
+        temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.
+        consistency: make the result agree with the LR picture (:mod:`src.imaging.back_projection`).
+    """
+
+    sampler: str | None = None
+    steps: int | None = None
+    spacing: str | None = None
+    eta: float | None = None
+    temperature: float | None = None
+    consistency: bool | None = None
+
+    def filled(self, defaults):
+        """Put those of another ``Sampling`` in place of None."""
+        return Sampling(*(own if value is None else value for value, own in zip(self, defaults, strict=True)))
+
+    def function(self):
+        """The sampler, with its own options set.
+
+        Raises:
+            UserError: the name is unknown, or a number is out of range.
+        """
+        function = sampler_named(self.sampler)
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"the temperature must be a number from 0 up, not {self.temperature}")
+        if not 0 <= self.eta <= 1:
+            raise UserError(f"eta must be a number from 0 to 1, not {self.eta}")
+        if self.sampler == "ddim":
+            return functools.partial(function, eta=self.eta)
+        if self.eta:
+            raise UserError(f"eta is an option of the sampler ddim, {self.sampler} has none: leave it out")
+        return function
+
+
+def sampling_of(config):
+    """The :class:`Sampling` that a configuration names in its section ``eval``."""
+    settings = config.eval
+    return Sampling(
+        settings.sampler, settings.steps, settings.spacing, settings.eta, settings.temperature, settings.consistency
+    )

@@ -1,0 +1,166 @@
+"""The size of the tiles, from a memory budget and what a network needs."""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from src.errors import UserError
+from src.inference.tiling import Grid
+
+GIB = 1 << 30
+HALO = 32  # HR pixels; docs/tiling.md has what other halos deviate by
+MARGIN = 16  # LR pixels that the encoder sees around a tile; the same
+_SMALLEST = 256  # HR pixels; smaller tiles would be halo for the most part
+_WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
+_PICTURE = 12  # bytes of one HR pixel: three colours in float32
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """What a user asks for.
+
+    Attributes:
+        max_memory: GB (2^30 bytes) that may be used in all; None takes most of what is free.
+        tile: the largest side of a tile in HR pixels, its halo included; 0 never cuts; None takes what fits.
+        halo: HR pixels on each side of a tile, "exact" for the receptive field; None takes :data:`HALO`.
+    """
+
+    max_memory: float | None = None
+    tile: int | None = None
+    halo: int | str | None = None
+
+    def __post_init__(self):
+        if self.max_memory is not None and not 0 < self.max_memory < math.inf:
+            raise UserError(f"--max-memory must be a number of GB above 0, not {self.max_memory}")
+        if self.tile is not None and self.tile < 0:
+            raise UserError(f"--tile must be a number of pixels, 0 for whole pictures, not {self.tile}")
+        if self.halo not in (None, "exact"):
+            if not str(self.halo).isdecimal():
+                raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
+            object.__setattr__(self, "halo", int(self.halo))
+
+
+class Reach(NamedTuple):
+    """How far the networks see.
+
+    Attributes:
+        network: radius of what runs on tiles, HR pixels.
+        encoder: radius of the condition, LR pixels; 0 where nothing is encoded beforehand.
+        local: False where a layer sees the whole picture (attention, normalisation): no halo is exact then.
+    """
+
+    network: int
+    encoder: int = 0
+    local: bool = True
+
+
+class Cost(NamedTuple):
+    """What the networks need, in bytes.
+
+    Attributes:
+        denoise: of a pass, per HR pixel of its window.
+        encode: of encoding, per LR pixel of a window with its margin.
+        features: of the condition that is kept, per HR pixel.
+        pictures: HR pictures in float32 that live at once.
+    """
+
+    denoise: float
+    encode: float = 0
+    features: float = 0
+    pictures: int = 2
+
+
+class Tiling:
+    """Cuts pictures into windows for one model.
+
+    Args:
+        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
+        reach: a :class:`Reach`.
+        cost: a :class:`Cost`.
+        options: a :class:`TileOptions`.
+        budget: bytes that may be used beyond what is used already, of the memory where the networks run.
+        used: bytes that are used already; told with what a picture will need.
+        on_host: whether the networks share the memory of the HR pictures, as on the CPU.
+
+    Attributes:
+        halo: HR pixels.
+        margin: LR pixels that the encoder sees around a window.
+    """
+
+    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=math.inf, used=0, on_host=True):
+        options = options or TileOptions()
+        self.scale = scale
+        self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
+        self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
+        self.exact = self.halo >= reach.network
+        self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
+        self._budget, self._used, self._on_host = budget, used, on_host
+
+    def grid(self, batch, height, width):
+        """The windows for a batch of LR pictures; see :class:`TileOptions` for what decides their size.
+
+        Returns:
+            :class:`src.inference.tiling.Grid`.
+        """
+        whole = self._cut(height, width, 0)
+        if self._options.tile is not None:
+            grid = self._cut(height, width, self._options.tile)
+        elif self.memory(whole, batch) <= self._budget:
+            return whole
+        else:
+            grid = self._largest(height, width, batch)
+        if not grid.whole and not self._reach.local:
+            _warn_once("this network looks at the whole picture (attention or normalisation): tiles see less than it")
+        return grid
+
+    def batch(self, wanted, height, width):
+        """How many LR pictures of a size to take together: as many as wanted if they fit uncut, else fewer."""
+        whole = self._cut(height, width, 0)
+        return next((n for n in range(wanted, 1, -1) if self.memory(whole, n) <= self._budget), 1)
+
+    def memory(self, grid, batch):
+        """Bytes that a batch needs beyond what the program holds already, its features not kept."""
+        pixels = math.prod(grid.window_size) * batch
+        rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
+        window = max(pixels * self._cost.denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
+        kept = pixels * self._cost.features
+        return window + kept + (self._pictures(grid, batch) if self._on_host else 0)
+
+    def describe(self, grid, batch):
+        """Say in words what a grid's windows are and how much memory they will have taken in the end."""
+        kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
+        total = self._used + self.memory(grid, batch) + min(kept, self.features_budget(grid, batch))
+        height, width = grid.window_size
+        return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
+
+    def features_budget(self, grid, batch):
+        """Bytes of features that may be kept between the steps."""
+        return max(self._budget - self.memory(grid, batch), 0)
+
+    def _pictures(self, grid, batch):
+        return math.prod(grid.size) * batch * _PICTURE * self._cost.pictures
+
+    def _cut(self, height, width, tile):
+        return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
+
+    def _largest(self, height, width, batch):
+        """The grid with the largest windows that fit, or else the smallest ones."""
+        smallest = max(_SMALLEST, 4 * self.halo)
+        side, grid = smallest, self._cut(height, width, smallest)
+        while True:
+            side += max(self._size_multiple, side // 8)
+            larger = self._cut(height, width, side)
+            if larger.whole or self.memory(larger, batch) > self._budget:
+                break
+            grid = larger
+        needed = self.memory(grid, batch)
+        if needed > self._budget:
+            _warn_once(f"this picture needs {needed / GIB:.1f} GB or so, {self._budget / GIB:.1f} GB are allowed")
+        return grid
+
+
+def _warn_once(message, _told=set()):  # noqa: B006  (the set is meant to last)
+    if message not in _told:
+        _told.add(message)
+        logging.warning("%s", message)

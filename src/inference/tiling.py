@@ -1,0 +1,191 @@
+"""Any picture size in bounded memory: mirrored padding to what the network divides, and overlapping windows over it.
+
+A network that is applied window by window gives what it gives for the whole picture wherever its receptive field lies
+inside the window. Windows therefore overlap by a halo on each side, of which nothing (exact) or little (blended)
+reaches the result. Those at the picture's edges begin and end there, so the network sees the true edge.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from src.errors import UserError
+from src.imaging.resize import inside
+
+
+class Span(NamedTuple):
+    """A window along one dimension, in HR pixels of the padded picture.
+
+    Attributes:
+        start, stop: what the network sees.
+        first, last: what of it reaches the result, in pixels of the padded picture.
+        weight: float32 (last − first,), the share of this window in each of these; all windows' shares add up to 1.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    weight: np.ndarray
+
+
+class Window(NamedTuple):
+    """A rectangle that the network sees at once."""
+
+    rows: Span
+    columns: Span
+
+
+class Grid:
+    """The windows that cover a picture; all have one size, so that one compiled shape does for them.
+
+    The padded picture is mirrored with the edge pixel repeated, as bicubic's edges are, at the bottom and at the right.
+    An extension is at least two LR pixels, all that bicubic enlargement looks at, so LR↑ inside the picture is what it
+    would be without it.
+
+    Args:
+        height, width: of the LR picture.
+        scale: HR size / LR size.
+        size_multiple: HR sizes that the network takes are multiples of this, and at least twice as large. Windows
+            start at multiples of it, too, so that strided convolutions meet the pixels that they would meet anyway.
+        tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture.
+        halo: how far in from a window's edge, in HR pixels, its result counts; at the picture's own edges it counts
+            up to the edge.
+        exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
+            over a halo's width.
+
+    Raises:
+        UserError: the tile leaves nothing between its halos.
+    """
+
+    def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True):
+        self.scale = scale
+        self.size = (height * scale, width * scale)
+        unit = math.lcm(scale, size_multiple)
+        self.padded = tuple(_padded(n, scale, size_multiple, unit) for n in (height, width))
+        rows, columns = (_spans(n, _window(n, tile, halo, unit), halo, unit, exact) for n in self.padded)
+        self.windows = [Window(row, column) for row in rows for column in columns]
+        self.halo = halo
+
+    @property
+    def window_size(self):
+        """(height, width) of every window, HR pixels."""
+        rows, columns = self.windows[0]
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @property
+    def whole(self):
+        """Whether one window covers the picture."""
+        return len(self.windows) == 1
+
+    def read(self, array, window, margin=0):
+        """Cut a window out of a picture.
+
+        Args:
+            array: (B, C, …) of the HR size, or of the LR size.
+            window: one of :attr:`windows`.
+            margin: take so many pixels of ``array`` more on every side. At the edges of the padded picture, where
+                there are none, the rectangle is moved inwards, so that its size is the same for all windows.
+
+        Returns:
+            the pixels (B, C, rows, columns), contiguous; and (top, left), where the window begins in them.
+        """
+        factor = self.size[0] // array.shape[2]
+        (rows, top), (columns, left) = (
+            _extended(span.start // factor, span.stop // factor, margin, length // factor)
+            for span, length in zip(window, self.padded, strict=True)
+        )
+        return np.ascontiguousarray(_take(_take(array, 2, rows), 3, columns)), (top, left)
+
+    def add(self, result, values, window):
+        """Add a window's share of the result.
+
+        Args:
+            result: (B, C, H, W) float32 of the HR size, changed; zeros before the first window.
+            values: (B, C, rows, columns) float32, what the network made of the window.
+            window: one of :attr:`windows`.
+        """
+        rows, columns = window
+        bottom, right = min(rows.last, self.size[0]), min(columns.last, self.size[1])
+        if bottom <= rows.first or right <= columns.first:
+            return
+        part = values[
+            :, :, rows.first - rows.start : bottom - rows.start, columns.first - columns.start : right - columns.start
+        ]
+        weight = rows.weight[: bottom - rows.first, None] * columns.weight[: right - columns.first]
+        result[:, :, rows.first : bottom, columns.first : right] += part * weight
+
+    def crop(self, values):
+        """The picture's own pixels of what one window over all of it gave, (B, C, H, W)."""
+        return values[:, :, : self.size[0], : self.size[1]]
+
+
+def _padded(length, scale, size_multiple, unit):
+    """The HR length that a picture of ``length`` LR pixels is padded to."""
+    goal = max(length * scale, 2 * size_multiple, 2 * scale)
+    goal += -goal % unit
+    while 0 < goal - length * scale < 2 * scale:
+        goal += unit
+    return goal
+
+
+def _window(length, tile, halo, unit):
+    """The side of the windows along a padded length."""
+    if not tile or tile >= length:
+        return length
+    side = max(tile // unit, 2) * unit
+    if side - 2 * halo < unit:
+        raise UserError(
+            f"a tile of {side} pixels leaves nothing between halos of {halo}: take a tile of at least "
+            f"{2 * halo + unit + -(2 * halo) % unit}, or a smaller halo"
+        )
+    return min(side, length)
+
+
+def _spans(length, side, halo, unit, exact):
+    """Spread windows evenly over a length: the remainder becomes overlap, not a window of another size."""
+    count = 1 if side == length else 1 + math.ceil((length - side) / ((side - 2 * halo) // unit * unit))
+    starts = [i * (length - side) // unit // max(count - 1, 1) * unit for i in range(count)]
+    # Neighbours hand over in the middle of their overlap, which lies at least a halo inside both.
+    cuts = [(start + left + side) / 2 for left, start in zip(starts, starts[1:], strict=False)]
+    # No ramp may reach into the next one, or three windows would share a pixel.
+    ramp = 0 if exact else min([halo, *np.diff(starts).tolist()])
+    return [
+        _span(start, side, before, after, ramp)
+        for start, before, after in zip(starts, [None, *cuts], [*cuts, None], strict=True)
+    ]
+
+
+def _span(start, side, before, after, ramp):
+    """The span whose share rises around the cut ``before`` and falls around ``after``; None is the picture's edge."""
+    centres = np.arange(start, start + side) + 0.5
+    share = np.ones(side)
+    if before is not None:
+        share *= _rise(centres - before, ramp)
+    if after is not None:
+        share *= 1 - _rise(centres - after, ramp)
+    counted = np.flatnonzero(share)
+    first, last = int(counted[0]), int(counted[-1]) + 1
+    return Span(start, start + side, start + first, start + last, share[first:last].astype(np.float32))
+
+
+def _rise(distance, ramp):
+    """0 before a cut, 1 behind it, linear over ``ramp`` pixels around it."""
+    return (distance > 0).astype(float) if ramp == 0 else np.clip(distance / ramp + 0.5, 0, 1)
+
+
+def _extended(start, stop, margin, length):
+    """Widen a range by the margin on both sides, moved inside [0, length): the indices, and the start within them."""
+    count = min(stop - start + 2 * margin, length)
+    first = min(max(start - margin, 0), length - count)
+    return (first, first + count), start - first
+
+
+def _take(array, axis, indices):
+    """Pixels first … last − 1 along an axis; those behind the picture's end are its mirror image."""
+    first, last = indices
+    length = array.shape[axis]
+    if last <= length:
+        return array[(slice(None),) * axis + (slice(first, last),)]
+    return np.take(array, inside(np.arange(first, last), length, "symmetric"), axis)

@@ -1,0 +1,18 @@
+"""What is diffused, there and back."""
+
+import numpy as np
+import pytest
+
+from src.diffusion.target import ResidualTarget
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_residual_leads_back_to_the_picture(clip):
+    rng = np.random.default_rng(0)
+    lr_up = rng.uniform(-0.5, 0.5, (1, 3, 8, 8))
+    hr = lr_up + rng.uniform(-0.49, 0.49, lr_up.shape)
+    target = ResidualTarget(2.0, clip)
+    assert np.abs(target.to_x0(hr, lr_up)).max() <= 1
+    assert np.allclose(target.to_picture(target.to_x0(hr, lr_up), lr_up), hr)
+    far = target.to_x0(lr_up + 3, lr_up)
+    assert np.allclose(far, 1 if clip else 6)

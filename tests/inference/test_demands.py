@@ -1,0 +1,69 @@
+"""The radii against the networks: how far a pixel that is not a number spreads."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from src.inference.demands import condition_radius, rrdb_radius, unet_radius
+from src.models.conditional_unet import ConditionalUNet
+from src.models.rrdb import RRDBNet
+
+RNG = np.random.default_rng(0)
+
+
+def reach(network, size, cell=1, factor=1):
+    """The largest distance, in input pixels, from an input pixel that is not a number to an output that it changes.
+
+    Args:
+        network: NumPy to NumPy.
+        size: of the picture; ``factor`` times that is the result's.
+        cell: strides make the reach depend on where in a cell of so many pixels the pixel lies: all are tried.
+    """
+    far = 0
+    for row in range(size[0] // 2, size[0] // 2 + cell):
+        x = RNG.uniform(-1, 1, (1, 3, *size)).astype(np.float32)
+        before = network(x)
+        x[0, :, row, size[1] // 2] = np.nan
+        same = np.isclose(network(x), before, rtol=1e-3, atol=1e-5)  # clipped, NaN is 0 or 1
+        rows = np.flatnonzero(~same.all(axis=(0, 1, 3))) // factor
+        far = max(far, row - rows.min(), rows.max() - row)
+    return far
+
+
+@pytest.mark.parametrize(("levels", "fold"), [(1, 1), (2, 1), (3, 1), (2, 4), (3, 2)])
+def test_unet(levels, fold):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = ConditionalUNet(4, (1,) * levels, 4, 4, space_to_depth=fold)
+    radius = unet_radius(levels, fold)
+    side = 2 ** (levels - 1) * fold
+    size = ((2 * radius // side + 4) * side, 2 * side)
+    condition = ms.Tensor(np.zeros((1, 4, size[0] // fold, size[1] // fold)), ms.float32)
+    t = ms.Tensor([1], ms.int32)
+    found = reach(lambda x: net(ms.Tensor(x), t, condition).asnumpy(), size, side)
+    assert 0.75 * radius - side < found <= radius
+
+
+@pytest.mark.parametrize(("scale", "upsampler"), [(4, "pixelshuffle"), (2, "nearest"), (8, "nearest")])
+def test_rrdb(scale, upsampler):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = RRDBNet(4, 2, 2, scale, upsampler)
+    if upsampler == "nearest":
+        net.upsampler.last_conv.bias.set_data(ms.Tensor([0.4, 0.5, 0.6], ms.float32))  # inside the clipping
+    radius = rrdb_radius(2, scale, upsampler)
+    size = (2 * radius + 8, 4)
+    whole = reach(lambda x: net(ms.Tensor(x)).asnumpy(), size, factor=scale)
+    assert 0.75 * radius < whole <= radius
+
+
+def test_condition():
+    ms.set_context(mode=ms.GRAPH_MODE)
+    encoder = RRDBNet(4, 5, 2, 4, "pixelshuffle")
+    net = ConditionalUNet(4, (1,), encoder.condition_channels, 4, add_lr_up=True)
+    radius = condition_radius(5)
+
+    def condition(lr):
+        lr = ms.Tensor(lr)
+        return net.project(encoder.condition(lr), encoder.bicubic(lr)).asnumpy()
+
+    found = reach(condition, (2 * radius + 8, 4), factor=4)
+    assert 0.75 * radius < found <= radius

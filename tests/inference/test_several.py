@@ -1,0 +1,45 @@
+"""Mean, deviation and the best of several samples."""
+
+import numpy as np
+import pytest
+
+from src.imaging.resize import imresize
+from src.inference.several import HOTTEST, Several, heat_map
+from src.inference.upscaler import levels
+
+RNG = np.random.default_rng(0)
+
+
+def test_mean_and_deviation_are_those_of_the_samples():
+    samples = RNG.uniform(-1, 1, (5, 3, 8, 12)).astype(np.float32)
+    several = Several()
+    for sample in samples:
+        several.add(sample, levels(sample[None])[0], np.zeros((2, 3, 3), np.uint8))
+    np.testing.assert_allclose(several.mean, samples.mean(0), atol=1e-6)
+    expected = np.sqrt(samples.var(0, ddof=1, dtype=np.float64).mean(0)) * 127.5
+    np.testing.assert_allclose(several.deviation(), expected, rtol=1e-5)
+
+
+def test_the_best_reduces_to_the_lr_picture(photo):
+    hr = photo[:64, :64]
+    lr = imresize(hr, 0.25)
+    several = Several()
+    for noise in (20, 0, 10):
+        sample = np.clip(hr + RNG.normal(0, 1, hr.shape) * noise, 0, 255).astype(np.uint8)
+        several.add(sample.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1, sample, lr)
+    assert several.best_number == 1 and several.best_lr_psnr == float("inf")
+    np.testing.assert_array_equal(several.best, hr)
+
+
+def test_the_heat_map_is_black_at_0_and_rises_in_lightness():
+    colours = heat_map(np.linspace(0, HOTTEST, 33)[None])[0].astype(float)
+    lightness = colours @ [0.299, 0.587, 0.114]
+    assert lightness[0] == 0 and (np.diff(lightness) > 0).all() and lightness[-1] > 240
+    np.testing.assert_array_equal(heat_map(np.array([[HOTTEST, 1000.0]])), heat_map(np.array([[1000.0, HOTTEST]])))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_levels_round_and_saturate(batch):
+    pictures = RNG.uniform(-1.5, 1.5, (batch, 3, 130, 7)).astype(np.float32)
+    expected = np.clip(np.rint((pictures.transpose(0, 2, 3, 1) + 1) * 127.5), 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(levels(pictures), expected)

@@ -1,0 +1,123 @@
+"""Pictures by tiles equal the pictures as a whole, with real (tiny) networks."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import ops
+
+from src.build import build_model, build_upscaler, networks_of
+from src.errors import UserError
+from src.inference.tile_choice import TileOptions
+from tests import tiny
+
+SIZES = [(20, 260), (250, 19), (93, 151)]  # LR; long enough for several windows, padded to the network's multiple of 8
+SAMPLERS = ["ddpm", "ddim", "dpmpp_2m"]
+
+
+@pytest.fixture(scope="module")
+def models():
+    """The tiny networks, their weights doubled: now pixels far apart matter to each other, and tiles could go wrong."""
+    models = {}
+    for system in ("rrdb", "srdiff"):
+        ms.set_seed(1)
+        config = tiny.config(system)
+        model = build_model(config)
+        for parameter in model.get_parameters():
+            if parameter.ndim == 4 and parameter.name.endswith("weight"):
+                larger = ops.standard_normal(parameter.shape) * 0.1 if "last_conv" in parameter.name else parameter * 2
+                parameter.set_data(larger)
+        models[system] = build_upscaler(config, networks_of(config, model))
+    return models
+
+
+@pytest.fixture
+def tiled(models):
+    """``tiled(system, tile=…, halo=…, max_memory=…)``: the same networks behind other tiles."""
+
+    def tiled(system, **options):
+        upscaler = models[system]
+        return build_upscaler(upscaler.config, upscaler.networks, TileOptions(**options))
+
+    return tiled
+
+
+def picture(photo, size):
+    lr = photo[40 : 40 + size[0], 100 : 100 + size[1]]
+    return lr.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+
+
+def deviation(found, expected):
+    """The largest one, in units of the expected values' size."""
+    return np.abs(found - expected).max() / max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_exact_tiles_equal_the_whole_picture(models, tiled, photo, size, sampler):
+    lr = picture(photo, size)
+    by_tiles = tiled("srdiff", tile=288, halo="exact")
+    assert by_tiles.passes((1, *size), steps=1) >= 3
+    options = {"seed": 3, "sampler": sampler, "steps": 4}
+    whole = models["srdiff"].sample(lr, **options)
+    assert deviation(by_tiles.sample(lr, **options), whole) < 1e-4
+    assert deviation(tiled("srdiff", tile=96, halo=0).sample(lr, **options), whole) > 0.1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_exact_tiles_equal_the_whole_picture_rrdb(models, tiled, photo, size):
+    lr = picture(photo, size)
+    by_tiles, whole = tiled("rrdb", tile=304, halo="exact"), models["rrdb"].sample(lr)
+    assert by_tiles.passes((1, *size)) >= 3
+    assert deviation(by_tiles.sample(lr), whole) < 1e-4
+    assert deviation(tiled("rrdb", tile=96, halo=0).sample(lr), whole) > 0.1
+
+
+def test_features_that_do_not_fit_are_computed_anew(models, tiled, photo):
+    lr = picture(photo, (30, 170))
+    up = tiled("srdiff", tile=288, halo="exact")
+    up.tiling.features_budget = lambda grid, batch: 0
+    condition = up.encode(lr)
+    assert not condition._kept
+    assert deviation(up.draw(condition, 3), models["srdiff"].sample(lr, seed=3)) < 1e-4
+    np.testing.assert_allclose(condition.lr_up, models["srdiff"].encode(lr).lr_up, atol=1e-6)
+
+
+def test_a_given_lr_up_is_cut_too(models, tiled, photo):
+    lr = picture(photo, (30, 170))
+    lr_up = models["srdiff"].encode(lr).lr_up[:, :, ::-1, ::-1].copy()
+    by_tiles = tiled("srdiff", tile=288, halo="exact")
+    found, whole = (up.sample(lr, lr_up=lr_up, seed=3) for up in (by_tiles, models["srdiff"]))
+    assert deviation(found, whole) < 1e-4
+    assert np.abs(whole - models["srdiff"].sample(lr, seed=3)).max() > 0.1
+
+
+def test_a_wider_halo_deviates_less(models, tiled, photo):
+    lr = picture(photo, (30, 170))
+    whole = models["srdiff"].sample(lr, seed=3)
+    found = [deviation(tiled("srdiff", tile=208, halo=halo).sample(lr, seed=3), whole) for halo in (0, 16, 48, 80)]
+    assert sorted(found, reverse=True) == found and found[0] > 10 * found[-1] > 0
+
+
+def test_batches_are_tiled_together(tiled, photo):
+    lr = np.concatenate([picture(photo, (60, 50)), picture(photo[::-1], (60, 50))])
+    up = tiled("srdiff", tile=160, halo=32)
+    together = up.sample(lr, seed=[5, 6])
+    assert deviation(together[1:], up.sample(lr[1:], seed=6)) < 1e-5
+
+
+def test_progress_counts_tiles_times_steps(tiled, photo):
+    up, counted = tiled("srdiff", tile=160, halo=32), []
+    up.sample(picture(photo, (60, 50)), steps=3, progress=lambda: counted.append(1))
+    tiles = len(up.tiling.grid(1, 60, 50).windows)
+    assert tiles > 2 and len(counted) == up.passes((1, 60, 50), steps=3) == 3 * tiles
+
+
+def test_a_tile_too_small_for_its_halo_is_one_line(tiled, photo):
+    with pytest.raises(UserError, match="a tile of 64 pixels leaves nothing between halos of 32: .* at least 72"):
+        tiled("srdiff", tile=64).sample(picture(photo, (60, 50)))
+
+
+def test_networks_that_see_everything_are_told_of(caplog, photo):
+    config = tiny.config("srdiff", None, "unet.groups=4")
+    build_upscaler(config, None, TileOptions(tile=160)).tiling.grid(1, 60, 50)
+    assert "this network looks at the whole picture" in caplog.text

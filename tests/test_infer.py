@@ -12,6 +12,7 @@ from src.build import load_upscaler
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.strip import strip
+from src.metrics.scores import lr_psnr
 from tests import tiny, wandb_files
 
 
@@ -113,6 +114,56 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
 def test_options_out_of_range(command, folder, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         command("--input", folder, "--output", tmp_path / "out", *arguments)
+
+
+def test_several_samples(command, folder, tmp_path):
+    arguments = ["--input", folder / "a.png", "--output", tmp_path / "x.png", "--samples", 3, "--compare"]
+    written = command(*arguments, "--seed", 5)
+    ends = ("1", "2", "3", "mean", "std", "best", "compare")
+    assert written == [str(tmp_path / f"x_{end}.png") for end in ends]
+    assert {path.name for path in tmp_path.glob("x*")} == {f"x_{end}.png" for end in ends}
+    command("--input", folder / "a.png", "--output", tmp_path / "single.png", "--seed", 7)
+    read = {end: read_rgb(tmp_path / f"x_{end}.png") for end in ends}
+    np.testing.assert_array_equal(read["3"], read_rgb(tmp_path / "single.png"))
+    assert any(np.array_equal(read["best"], read[end]) for end in "123")
+    samples = np.stack([read[end] for end in "123"]).astype(float)
+    inside = (samples > 0).all(0) & (samples < 255).all(0)  # samples are saturated one by one, the mean once
+    assert inside.any() and np.abs(read["mean"] - samples.mean(0))[inside].max() <= 1
+    assert read["std"].shape == (28, 36, 3) and read["std"].max() > 0
+
+
+def test_samples_never_overwrite_an_input(command, folder, tmp_path):
+    write_image(folder / "a_mean.png", read_rgb(folder / "a.png"))
+    with pytest.raises(UserError, match="a_mean.png would overwrite a picture of the input"):
+        command("--input", folder, "--output", folder, "--samples", 2)
+
+
+def test_one_sample_of_a_model_that_does_not_sample(command, folder, tmp_path):
+    with pytest.raises(UserError, match="this model samples nothing, 2 samples would be equal"):
+        command("--input", folder / "a.png", "--output", tmp_path / "x.png", "--samples", 2, system="rrdb")
+
+
+def test_a_consistent_picture_reduces_to_its_input(command, folder, tmp_path):
+    command("--input", folder / "a.png", "--output", tmp_path / "x.png", "--consistency", "--sampler", "dpmpp_2m")
+    assert lr_psnr(read_rgb(tmp_path / "x.png"), read_rgb(folder / "a.png")) >= 50
+
+
+def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_checkpoints):
+    write_image(tmp_path / "in.png", photo[:80, :60])
+    arguments = [
+        "--checkpoint",
+        tiny_checkpoints["srdiff"],
+        "--input",
+        "in.png",
+        "--output",
+        "a.png",
+        "--device",
+        "CPU",
+    ]
+    status, printed, lines = tiny.run("infer.py", *arguments, "--tile", 128, "--halo", 16, cwd=tmp_path)
+    assert (status, printed) == (0, "a.png\n")
+    assert len(lines) == 1 and lines[0].startswith("in.png: 9 tiles of 128 x 128 pixels, about 0.")
+    assert lines[0].endswith(" GB, 18 passes of the network")
 
 
 def test_the_largest_seed(command, folder, tmp_path):

@@ -6,8 +6,12 @@ import pytest
 
 from src.build import build_upscaler, load_upscaler
 from src.diffusion.process import noise_from_x0
+from src.diffusion.samplers.registry import SAMPLERS
+from src.diffusion.schedule import SPACINGS
 from src.errors import UserError
+from src.imaging.back_projection import BackProjection
 from src.inference.networks import DiffusionNetworks
+from src.metrics.scores import lr_psnr
 from tests import tiny
 
 LR = np.random.default_rng(0).uniform(-1, 1, (2, 3, 5, 9)).astype(np.float32)
@@ -155,3 +159,52 @@ def test_pynative_mode_gives_the_same(real, tiny_checkpoints):
     finally:
         ms.set_context(mode=ms.GRAPH_MODE)
     np.testing.assert_allclose(found, real["srdiff"].sample(LR, seed=3), atol=1e-5)
+
+
+def test_samples_share_one_encoding_and_are_what_each_seed_gives(photo):
+    up = upscaler()
+    pictures = [photo[:5, :9], photo[100:105, :9]]
+    several = list(up.samples(pictures, seeds=[4, 9], count=3))
+    assert up.networks.encoded == 1 and len(several) == 3
+    lr = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    for k, sample in enumerate(several):
+        np.testing.assert_array_equal(sample, up.sample(lr, seed=[4 + k, 9 + k]))
+
+
+def test_samples_are_checked_before_the_first(photo):
+    with pytest.raises(UserError, match="the number of samples must be at least 1, not 0"):
+        next(upscaler().samples([photo[:5, :9]], count=0))
+
+
+def test_what_samples_nothing_has_one_sample(real, photo):
+    with pytest.raises(UserError, match="this model samples nothing, 3 samples would be equal"):
+        next(real["rrdb"].samples([photo[:5, :9]], count=3))
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 20)])
+def test_a_consistent_result_reduces_to_the_lr_picture(real, system, size, photo):
+    lr = photo[200 : 200 + size[0], 180 : 180 + size[1]]
+    (found,) = real[system].upscale([lr], seeds=[3], consistency=True)
+    assert lr_psnr(found, lr) >= 50
+    if system == "srdiff":  # the untrained rrdb is bicubic, which is near anyway
+        assert lr_psnr(real[system].upscale([lr], seeds=[3], consistency=False)[0], lr) < 40
+
+
+def test_every_step_is_projected():
+    """The network wants x_0 = 0.5 everywhere; what it may not change, the reduced picture, comes from LR."""
+    up, seen = upscaler("diffusion.prediction=velocity"), []
+    projection = BackProjection(5, 9, 4)
+    goal = 2 * (LR - projection.reduce(LR.repeat(4, 2).repeat(4, 3)))
+    up.sample(LR, steps=4, consistency=True, callback=lambda k, step, x, x_0: seen.append(projection.reduce(x_0)))
+    assert len(seen) == 4
+    for reduced in seen:
+        np.testing.assert_allclose(reduced, goal, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_and_spacing_finds_what_the_network_knows(sampler):
+    up = upscaler("diffusion.prediction=velocity")
+    for spacing in SPACINGS:
+        found = up.sample(LR, sampler=sampler, spacing=spacing, steps=3)
+        np.testing.assert_allclose(found, LR.repeat(4, 2).repeat(4, 3) + 0.25, atol=1e-5)

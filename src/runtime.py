@@ -63,7 +63,13 @@ def device_memory():
     import mindspore as ms
 
     device = ms.get_context("device_target")
-    return None if device == "CPU" else ms.hal.get_device_properties(ms.get_context("device_id"), device).total_memory
+    if device == "CPU":
+        return None
+    try:
+        return ms.hal.get_device_properties(ms.get_context("device_id"), device).total_memory
+    except (AttributeError, RuntimeError, ValueError, TypeError) as error:
+        logging.warning("%s does not tell its memory (%s): 16 GB are assumed; see --max-memory", device, error)
+        return 16 << 30
 
 
 def _set(ms, device):

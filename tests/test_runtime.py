@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -97,3 +98,16 @@ def test_the_cpu_is_taken_where_there_is_nothing_else(monkeypatch, graph):
     assert runtime.select_device(graph=graph) == "CPU"
     assert mindspore.get_context("device_target") == "CPU"
     assert mindspore.get_context("mode") == (mindspore.GRAPH_MODE if graph else mindspore.PYNATIVE_MODE)
+
+
+def test_the_memory_of_a_device_is_told_or_guessed(monkeypatch, caplog):
+    ms = pytest.importorskip("mindspore")
+    assert runtime.device_memory() is None  # the CPU's is the machine's
+    contexts = {"device_target": "GPU", "device_id": 3}
+    monkeypatch.setattr(ms, "get_context", contexts.__getitem__)
+    told = types.SimpleNamespace(total_memory=80 << 30)
+    monkeypatch.setattr(ms.hal, "get_device_properties", lambda number, device: {(3, "GPU"): told}[number, device])
+    assert runtime.device_memory() == 80 << 30
+    monkeypatch.setattr(ms.hal, "get_device_properties", lambda number, device: 1 / None)
+    assert runtime.device_memory() == 16 << 30
+    assert "GPU does not tell its memory" in caplog.text

@@ -64,7 +64,7 @@ def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local
         denoise=32 * 4 * width / folded,  # as 32 tensors of the first level
         encode=per_lr_pixel,
         features=4 * width / folded,
-        pictures=4,  # x_t, x_0, LR↑, and the noise or the x_0 before
+        pictures=5,  # x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
     )
     return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks), local), cost
 

@@ -60,11 +60,7 @@ class Condition:
         features, lr_up = self._networks.encode(lr, given)
         if grid.whole:
             return features, lr_up
-        features = self._networks.on_host(features)
         size = [side // scale for side in grid.window_size]
-        cuts = []
-        for array in (features, lr_up):
-            times = array.shape[2] // lr.shape[2]
-            rows, columns = (slice(n * times, (n + m) * times) for n, m in zip((top, left), size, strict=True))
-            cuts.append(np.ascontiguousarray(array[:, :, rows, columns]))
-        return cuts
+        features = self._networks.cut(features, lr.shape[2:], (top, left), size)
+        rows, columns = (slice(n * scale, (n + m) * scale) for n, m in zip((top, left), size, strict=True))
+        return features, lr_up[:, :, rows, columns]

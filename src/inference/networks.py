@@ -47,9 +47,18 @@ class DiffusionNetworks:
         condition, own = self._encode(_tensor(lr))
         return condition, own.asnumpy() if lr_up is None else lr_up
 
-    def on_host(self, condition):
-        """The condition as NumPy, which :meth:`denoise` takes as well."""
-        return condition.asnumpy()
+    def cut(self, condition, lr_size, corner, size):
+        """The condition of a rectangle of the LR picture, as NumPy, which :meth:`denoise` takes as well.
+
+        Args:
+            condition: from :meth:`encode`.
+            lr_size: (height, width) of the LR picture that was encoded.
+            corner, size: (top, left) and (height, width) of the rectangle, LR pixels.
+        """
+        array = condition.asnumpy()
+        times = array.shape[2] // lr_size[0]
+        rows, columns = (slice(n * times, (n + m) * times) for n, m in zip(corner, size, strict=True))
+        return np.ascontiguousarray(array[:, :, rows, columns])
 
     def denoise(self, x_t, t, condition):
         """The network's prediction for x_t, float32 NumPy (B, 3, H, W)."""

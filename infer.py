@@ -47,7 +47,7 @@ def main():
     from src.inference.pictures import upscale_files
 
     path, sampling = args.checkpoint or args.model, sampling_of(args)
-    upscaler = load_upscaler(path, args.device, ema=not args.no_ema, tile_options=tile_options)
+    upscaler = load_upscaler(path, args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True)
     upscaler.check(args.samples, **sampling)
     tracker = inference_tracker(
         args.wandb, args.wandb_project, model=path, upscaler=upscaler, sampling=sampling, seed=args.seed,

@@ -1,4 +1,4 @@
-"""SRDiff's training step in plain PyTorch, the yardstick of ``train_step.py``.
+"""SRDiff in plain PyTorch, the yardstick of ``train_step.py`` and ``denoise_step.py``.
 
 Written from the architecture (arXiv 2104.14951, section 3), as one would write it in PyTorch without measuring: every
 layer is PyTorch's own, run eagerly. The parameters have the names and shapes of this project's, so that weights are
@@ -88,14 +88,14 @@ class UNet(nn.Module):
         self.last_block = ConvBlock(width, width, groups)
         self.last_conv = nn.Conv2d(width, picture_channels, 1)
 
-    def forward(self, x, t, features):
+    def forward(self, x, t, condition):
         angles = t[:, None].float() * self.frequencies
         embedding = functional.mish(self.time_mlp(torch.cat((angles.sin(), angles.cos()), 1)))
         skips = []
         for level, down in enumerate(self.downs):
             x = down(x, embedding)
             if level == 0:
-                x = x + self.condition_conv(features)
+                x = x + condition
             skips.append(x)
             if level < len(self.halvings):
                 x = self.halvings[level](x)
@@ -165,11 +165,20 @@ class SRDiff(nn.Module):
             unet.width, unet.multipliers, condition_channels, config.data.scale // r, unet.groups, 3 * r * r
         )
 
-    def forward(self, x_t, t, lr):
+    def encode(self, lr):
+        """What does not depend on x_t; the encoder is frozen."""
         with torch.no_grad():
             features = self.encoder(lr)
+        return self.unet.condition_conv(features)
+
+    def forward(self, x_t, t, condition):
         x = functional.pixel_unshuffle(x_t, self.space_to_depth)
-        return functional.pixel_shuffle(self.unet(x, t, features), self.space_to_depth)
+        return functional.pixel_shuffle(self.unet(x, t, condition), self.space_to_depth)
+
+    def load(self, weights):
+        """Take this project's weights, {name: float32 array}; names that have no counterpart here are left out."""
+        renamed = {n.replace("gamma", "weight").replace("beta", "bias"): array for n, array in weights.items()}
+        self.load_state_dict({name: torch.tensor(renamed[name]) for name in self.state_dict()})
 
 
 class TorchStep:
@@ -177,25 +186,20 @@ class TorchStep:
 
     Args:
         config: a ``Config``.
-        weights: {name: float32 array}, this project's; the names that have no counterpart here are left out.
+        weights: of :meth:`SRDiff.load`.
         schedule: ``src.diffusion.schedule.Schedule``.
     """
 
     def __init__(self, config, weights, schedule):
         self.config = config
         self.model = SRDiff(config)
-        self._load(weights)
+        self.model.load(weights)
         self.trained = list(self.model.unet.parameters())
         self.optimizer = torch.optim.Adam(
             self.trained, lr=config.train.lr, betas=(config.train.beta1, config.train.beta2), eps=1e-8
         )
         self.signal = torch.tensor(schedule.signal_rate, dtype=torch.float32)
         self.noise_rate = torch.tensor(schedule.noise_rate, dtype=torch.float32)
-
-    def _load(self, weights):
-        renamed = {name.replace("gamma", "weight").replace("beta", "bias"): array for name, array in weights.items()}
-        own = self.model.state_dict()
-        self.model.load_state_dict({name: torch.tensor(renamed[name]) for name in own})
 
     def __call__(self, hr, lr, t, noise, lr_up):
         """Train on one batch of tensors; LR↑, which has no weights, is given. Returns loss and gradient norm."""
@@ -207,7 +211,7 @@ class TorchStep:
         x_t = signal * x_0 + noise_rate * noise
         goal = noise if diffusion.prediction == "noise" else signal * noise - noise_rate * x_0
         measure = functional.l1_loss if diffusion.loss == "l1" else functional.mse_loss
-        loss = measure(self.model(x_t, t, lr), goal)
+        loss = measure(self.model(x_t, t, self.model.encode(lr)), goal)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.train.clip_norm or math.inf)

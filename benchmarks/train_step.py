@@ -44,12 +44,20 @@ KINDS = {  # kind of operation: how its operators' names begin
 
 
 class Worker:
-    """One of the processes of ``train_step_worker.py``, a context manager."""
+    """One of the measured processes, a context manager.
 
-    def __init__(self, framework, folder, arguments):
+    Args:
+        framework: "mindspore" or "torch".
+        folder: where the processes exchange weights and batch.
+        arguments: with config, batch, patch, threads and overrides.
+        script: the process's program, beside this file.
+        options: more words for its command line, before the overrides.
+    """
+
+    def __init__(self, framework, folder, arguments, script="train_step_worker.py", options=()):
         command = [
-            sys.executable, str(ROOT / "benchmarks" / "train_step_worker.py"), framework, folder, arguments.config,
-            str(arguments.batch), str(arguments.patch), str(arguments.threads), *arguments.overrides,
+            sys.executable, str(ROOT / "benchmarks" / script), framework, folder, arguments.config,
+            str(arguments.batch), str(arguments.patch), str(arguments.threads), *options, *arguments.overrides,
         ]  # fmt: skip
         environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
         self.framework = framework

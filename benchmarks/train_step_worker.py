@@ -28,15 +28,28 @@ from src.runtime import select_device  # noqa: E402
 def main():
     """Build the step, then do as told until stdin ends."""
     framework, folder, path, batch, patch, threads, *overrides = sys.argv[1:]
+
+    def build():
+        config = load_config(path, overrides)
+        if framework == "mindspore":
+            return mindspore_step(config, Path(folder), int(batch), int(patch))
+        return torch_step(config, Path(folder), int(threads))
+
+    serve(build, int(threads))
+
+
+def serve(build, threads):
+    """Call ``build`` for the step, then do as told until stdin ends.
+
+    Args:
+        build: returns a function that takes one step and returns what to tell of it, a dict.
+        threads: cores to use.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not mix with the answers
     if hasattr(os, "sched_setaffinity"):  # the same cores for both, however many threads they start
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
-    config = load_config(path, overrides)
-    if framework == "mindspore":
-        step = mindspore_step(config, Path(folder), int(batch), int(patch))
-    else:
-        step = torch_step(config, Path(folder), int(threads))
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    step = build()
     print(json.dumps({}), file=answers, flush=True)
     for line in sys.stdin:
         command, *number = line.split()
@@ -45,10 +58,10 @@ def main():
 
 
 def timed(step):
-    """Take one step; return its seconds, loss and gradient norm, and the most bytes that the process has had so far."""
+    """Take one step; return its seconds, the most bytes that the process has had so far, and what the step tells."""
     start = time.perf_counter()
-    loss, norm = step()
-    return {"seconds": time.perf_counter() - start, "loss": loss, "norm": norm, "peak": peak_memory()}
+    found = step()
+    return {"seconds": time.perf_counter() - start, "peak": peak_memory()} | found
 
 
 def peak_memory():
@@ -97,7 +110,7 @@ def mindspore_step(config, folder, batch, patch):
     step = TrainStep(build_loss(config, model), update)
     inputs = ("hr", "lr", "t", "noise") if config.system == "srdiff" else ("hr", "lr")
     tensors = [ms.Tensor(arrays[name]) for name in inputs]
-    return lambda: [float(result.asnumpy()) for result in step([tensors])[:2]]
+    return lambda: dict(zip(("loss", "norm"), (float(result.asnumpy()) for result in step([tensors])[:2]), strict=True))
 
 
 def torch_step(config, folder, threads):
@@ -109,7 +122,7 @@ def torch_step(config, folder, threads):
     with np.load(folder / "weights.npz") as weights, np.load(folder / "batch.npz") as batch:
         step = TorchStep(config, dict(weights), build_schedule(config))
         tensors = {name: torch.tensor(array) for name, array in batch.items()}
-    return lambda: step(**tensors)
+    return lambda: dict(zip(("loss", "norm"), step(**tensors), strict=True))
 
 
 def profiled(step, steps):

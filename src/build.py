@@ -70,12 +70,13 @@ def size_multiple(config):
     return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
 
 
-def build_tiling(config, options=None):
+def build_tiling(config, options=None, products=False):
     """Return what cuts large pictures for the networks of a configuration on the device that mindspore runs on.
 
     Args:
         config: a ``Config``.
         options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
+        products: whether the networks are those of ``src.build_dedicated``, which need other amounts of memory.
     """
     from src.inference import memory
     from src.inference.tile_choice import GIB, TileOptions, Tiling
@@ -84,14 +85,14 @@ def build_tiling(config, options=None):
     options = options or TileOptions()
     limit = None if options.max_memory is None else options.max_memory * GIB
     total = device_memory()
-    reach, cost = _demands(config)
+    reach, cost = _demands(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
         return Tiling(*common, memory.host_budget(limit), memory.host_use())
     return Tiling(*common, memory.device_budget(total, limit), on_host=False)
 
 
-def _demands(config):
+def _demands(config, products):
     """Return how far a configuration's networks see and what they need, from their sizes."""
     from src.inference import demands
 
@@ -101,12 +102,12 @@ def _demands(config):
         return demands.rrdb(*sizes, encoder.upsampler)
     unet = config.unet
     return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
-                          local=not (unet.attention or unet.groups))  # fmt: skip
+                          local=not (unet.attention or unet.groups), products=products)  # fmt: skip
 
 
 def build_upscaler(config, networks, tile_options=None):
     """Return the upscaler of a configuration around its networks (``src.inference.networks``)."""
-    tiling = build_tiling(config, tile_options)
+    tiling = build_tiling(config, tile_options, getattr(networks, "products", False))
     if config.system == "rrdb":
         from src.inference.upscaler import RegressionUpscaler
 
@@ -190,7 +191,7 @@ def config_json(config):
     return json.dumps(config_to_dict(config))
 
 
-def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None):
+def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False):
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``).
 
     Args:
@@ -199,6 +200,9 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None):
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
         tile_options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
+        dedicated: this process runs nothing but this upscaler. On the CPU a checkpoint's networks then run as products
+            (:mod:`src.models.channel_last`) with all that the processor has, which would make any convolution in this
+            process a hundred times slower, and their graphs come from the user's cache (:mod:`src.compile_cache`).
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -211,7 +215,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None):
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or a .mindir from export.py")
     if path.suffix not in (".ckpt", ".mindir"):
         raise UserError(f"{path} is neither a .ckpt nor a .mindir file; PyTorch checkpoints are read by convert.py")
-    select_device(device, graph)
+    device = select_device(device, graph)
     if path.suffix == ".mindir":
         from src.export.offline import load_mindir
 
@@ -219,4 +223,8 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None):
         config = config_from_dict(settings, f"the configuration of {path}")
         return build_upscaler(config, networks, tile_options)
     config, model = load_model(path, ema)
-    return build_upscaler(config, networks_of(config, model), tile_options)
+    if dedicated and graph and device == "CPU":
+        from src.build_dedicated import dedicated_networks as networks_of_model
+    else:
+        networks_of_model = networks_of
+    return build_upscaler(config, networks_of_model(config, model), tile_options)

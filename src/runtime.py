@@ -13,6 +13,7 @@ import sys
 
 from src.errors import UserError
 
+_OURS = "MINDSPORE_SR_LIMITS_ISA"  # in the environment, since a child process finds the limit there
 DEVICES = ("Ascend", "GPU", "CPU")
 
 
@@ -25,9 +26,19 @@ def prepare():
       reference 3×3 convolution on AVX-512 machines, a hundred times slower (``benchmarks/onednn_isa.py``).
     * ``GLOG_v=3``: errors only; mindspore's warnings are about its own internals.
     """
-    if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    concerned = platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules
+    if concerned and "ONEDNN_MAX_CPU_ISA" not in os.environ:
+        os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", _OURS: "1"}
     os.environ.setdefault("GLOG_v", "3")
+
+
+def release_isa():
+    """Undo the limit that :func:`prepare` set: for a process that runs matrix products only, and before the first.
+
+    oneDNN reads the variable once. A limit that the user has set stays.
+    """
+    if os.environ.pop(_OURS, None):
+        del os.environ["ONEDNN_MAX_CPU_ISA"]
 
 
 def select_device(name=None, graph=True):

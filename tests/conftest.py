@@ -13,6 +13,7 @@ if str(ROOT) not in sys.path:
 from src.runtime import prepare  # noqa: E402  (only importable now that the root is on the path)
 
 prepare()  # before any test module imports mindspore
+os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ PARTS = {  # part: the other parts that it may import
     "folder_lock": set(),
     "interrupts": set(),
     "runtime": set(),
+    "cache_folder": set(),
+    "compile_cache": set(),
     "launcher": set(),
     "event_files": set(),
     "wandb_run": set(),
@@ -50,7 +52,7 @@ PARTS = {  # part: the other parts that it may import
     "command": {"runtime"},
 }
 BUILD = {part_of(module) for module in MODULES if part_of(module).startswith("build")}  # may import everything
-FOR_ALL = {"errors", "atomic_file", "folder_lock", "interrupts"}
+FOR_ALL = {"errors", "atomic_file", "cache_folder", "folder_lock", "interrupts"}
 COMMANDS_IN_SRC = {"src.dataset.div2k_preprocess"}  # a module that is run as a command may import these as well:
 FOR_COMMANDS = {"command", "runtime"}
 WITHOUT_MINDSPORE = (

@@ -53,16 +53,20 @@ def rrdb(features, blocks, growth, scale, upsampler):
     return reach, Cost(denoise=per_lr_pixel / scale**2, pictures=2)
 
 
-def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local):
-    """Return the :class:`Reach` and :class:`Cost` of an SRDiff."""
-    per_lr_pixel = _trunk_bytes(features, blocks, growth)
-    factor = scale // space_to_depth
-    if factor > 1:  # the transposed convolution's columns, and its result twice
-        per_lr_pixel += 4 * width * ((2 * factor) ** 2 + 2 * factor**2)
-    folded = space_to_depth**2
+def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local, products=False):
+    """Return the :class:`Reach` and :class:`Cost` of an SRDiff, as convolutions or as ``products`` of gathered rows."""
+    folded, factor = space_to_depth**2, scale // space_to_depth
+    encode = _trunk_bytes(features, blocks, growth)
+    if products:  # nine pixels of the widest concatenation, gathered and on the way; the same of the folded picture
+        encode += 2 * 9 * 4 * (features + 4 * growth)
+        denoise = 4 * (9 * 3 * folded + 9 * width) / folded
+    else:  # as 32 tensors of the first level
+        denoise = 32 * 4 * width / folded
+        if factor > 1:  # the transposed convolution's columns, and its result twice
+            encode += 4 * width * ((2 * factor) ** 2 + 2 * factor**2)
     cost = Cost(
-        denoise=32 * 4 * width / folded,  # as 32 tensors of the first level
-        encode=per_lr_pixel,
+        denoise=denoise,
+        encode=encode,
         features=4 * width / folded,
         pictures=5,  # x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
     )

@@ -16,6 +16,10 @@ class RegressionNetworks:
     def __init__(self, net):
         self.net = net
 
+    def cells(self):
+        """The Cells that every picture runs."""
+        return [self.net]
+
     def regress(self, lr):
         """(B, 3, h, w) → (B, 3, H, W), float32 NumPy."""
         return self.net(_tensor(lr)).asnumpy()
@@ -37,6 +41,10 @@ class DiffusionNetworks:
         self._denoise = denoise
         self._project = project
         self._uses_lr_up = uses_lr_up
+
+    def cells(self):
+        """The Cells that every picture runs, in the order of use."""
+        return [self._encode, self._denoise]
 
     def encode(self, lr, lr_up=None):
         """Return the condition as a tensor, and LR↑ as float32 NumPy: the given one, or the network's own."""

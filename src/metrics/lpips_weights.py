@@ -7,7 +7,6 @@ this project. Importing this module does not import mindspore.
 import hashlib
 import http.client
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -15,9 +14,8 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from src.atomic_file import replacing
+from src.cache_folder import cache_folder
 from src.errors import UserError
-
-CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _LINEAR_LAYERS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
@@ -89,7 +87,7 @@ def find_weights(net, location=None, download=False):
     Args:
         net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
         location: a folder with the two files of :data:`FILES`, or one file with the state of the lpips
-            package's whole model; None takes :func:`cache_folder`.
+            package's whole model; None takes the cache folder.
         download: fetch what is missing into the folder.
 
     Raises:
@@ -98,7 +96,7 @@ def find_weights(net, location=None, download=False):
     """
     if net not in FILES:
         raise UserError(f"LPIPS knows the networks {', '.join(FILES)}, not {net!r}")
-    folder = cache_folder() if location is None else Path(location)
+    folder = cache_folder("lpips") if location is None else Path(location)
     if folder.is_file():
         return [folder]
     found = {file: _find(file, folder) for file in FILES[net]}
@@ -145,17 +143,6 @@ def load_lpips(net, paths, read):
             f"LPIPS weights {' and '.join(map(str, paths))}: {error}; expected {backbone} and {linear}, "
             "or one file of the lpips package's whole model"
         ) from error
-
-
-def cache_folder():
-    """Return the folder for downloaded weights.
-
-    It is ``$MINDSPORE_SR_CACHE/lpips``, or else
-    ``mindspore-sr/lpips`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
-    """
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser() / "lpips"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindspore-sr" / "lpips"
 
 
 def fetch(file, folder, timeout=30):

@@ -9,9 +9,10 @@ import threading
 import numpy as np
 import pytest
 
+from src.cache_folder import cache_folder
 from src.errors import UserError
 from src.metrics import lpips_weights
-from src.metrics.lpips_weights import FILES, LPIPSUnavailable, WeightFile, cache_folder, fetch, find_weights, load_lpips
+from src.metrics.lpips_weights import FILES, LPIPSUnavailable, WeightFile, fetch, find_weights, load_lpips
 
 CONTENT = bytes(range(256)) * 3000
 
@@ -155,9 +156,9 @@ def test_files_are_found_under_their_usual_names(tmp_path, net, names):
 def test_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("MINDSPORE_SR_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "mindspore-sr" / "lpips"
+    assert cache_folder("lpips") == tmp_path / "xdg" / "mindspore-sr" / "lpips"
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own" / "lpips"
+    assert cache_folder("lpips") == tmp_path / "own" / "lpips"
     with pytest.raises(LPIPSUnavailable, match="own"):
         find_weights("alex")
 

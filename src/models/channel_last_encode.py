@@ -1,0 +1,78 @@
+"""``SRDiff.encode`` for inference on the CPU: the same function, from ``src.models.channel_last``."""
+
+import numpy as np
+from mindspore import nn, ops
+
+from src.models.bicubic import phase_kernels
+from src.models.channel_last import GatheredConv, Product, TransposedConv, with_zeros, zero_pixel
+
+
+class DenseBlock(nn.Cell):
+    """``rrdb.ResidualDenseBlock``: (P, features) → (P, features)."""
+
+    def __init__(self, block):
+        super().__init__()
+        convs = (block.conv1, block.conv2, block.conv3, block.conv4, block.conv5)
+        self.convs = nn.CellList([GatheredConv(conv) for conv in convs])
+        self.activation = nn.LeakyReLU(0.2)
+        growth, features = block.conv1.weight.shape[:2]
+        self.input_zero, self.zero = zero_pixel(features), zero_pixel(growth)
+
+    def construct(self, x, nine):
+        found = with_zeros(x, self.input_zero)
+        for i in range(4):
+            y = self.activation(self.convs[i](found, nine))
+            found = ops.concat((found, with_zeros(y, self.zero)), 1)
+        return self.convs[4](found, nine) * 0.2 + x
+
+
+class ChannelLastEncode(nn.Cell):
+    """``SRDiff.encode`` for one picture: the condition (P, width) and LR↑ (1, 3, H, W).
+
+    Args:
+        model: an ``SRDiff``; its weights are copied.
+        scale: HR size / LR size.
+    """
+
+    def __init__(self, model, scale):
+        super().__init__()
+        encoder, unet = model.encoder, model.unet
+        self.scale, self.to_unit = scale, model.to_unit
+        kernels = phase_kernels(scale)
+        phases = np.einsum("ik,jl,cd->klcdij", kernels, kernels, np.eye(3)).reshape(75, -1)
+        self.bicubic = Product(phases)  # one row: 25 pixels of 3 channels, one column: a channel's phase
+        self.first_conv = GatheredConv(encoder.first_conv)
+        blocks = [b for rrdb in encoder.trunk for b in (rrdb.dense1, rrdb.dense2, rrdb.dense3)]
+        self.trunk = nn.CellList([DenseBlock(block) for block in blocks])
+        self.trunk_conv = GatheredConv(encoder.trunk_conv)
+        factor = scale // unet.space_to_depth
+        conv = unet.condition_conv
+        self.direct = factor == 1
+        self.condition_conv = GatheredConv(conv) if self.direct else TransposedConv(conv, factor)
+        self.gather = ops.Gather()
+        self.picture_zero, self.zero = zero_pixel(3), zero_pixel(encoder.trunk_conv.weight.shape[0])
+        self.condition_zero = zero_pixel(encoder.condition_channels)
+
+    def construct(self, lr, nine, bicubic, *phases):
+        """lr (1, 3, h, w) float32 in [−1, 1] and tables."""
+        h, w, s = lr.shape[2], lr.shape[3], self.scale
+        unit = ((lr + 1) * self.to_unit).reshape(3, -1).transpose(1, 0)
+        lr_up = self.bicubic(self.gather(unit, bicubic, 0)) * 2 - 1
+        lr_up = lr_up.reshape(h, w, 3, s, s).transpose(2, 0, 3, 1, 4).reshape(1, 3, h * s, w * s)
+        first = x = self.first_conv(
+            with_zeros(((lr + 1) * 0.5).reshape(3, -1).transpose(1, 0), self.picture_zero), nine
+        )
+        kept = ()
+        for i in range(len(self.trunk) // 3):
+            y = x
+            for j in range(3):
+                y = self.trunk[3 * i + j](y, nine)
+            x = y * 0.2 + x
+            if i % 3 == 2:
+                kept = kept + (x,)
+        if len(self.trunk) // 3 % 3 == 2:
+            kept = kept + (first + self.trunk_conv(with_zeros(x, self.zero), nine),)
+        features = ops.concat(kept, 1)
+        if self.direct:
+            return self.condition_conv(with_zeros(features, self.condition_zero), nine), lr_up
+        return self.condition_conv(features, phases), lr_up

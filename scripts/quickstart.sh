@@ -101,8 +101,8 @@ say "Finished in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60))
 cat "$runs/table.txt"
 cat <<END
 
-SRDiff's samples are drawn with three steps and a temperature of 0.3, as its configuration says: after so
-short a training full samples (--sampler ddpm --steps 100 --temperature 1) are grainy. LR | bicubic | SRDiff:
+SRDiff's samples are drawn in three steps, at a temperature of 0.3 and in agreement with the input, as its
+configuration says (docs/sampling.md). LR | bicubic | SRDiff:
 $PWD/$runs/upscaled/image_0001_compare.png
 
 To train the same model at its full length, with two processes, on the same patches (about an hour on two cores):

@@ -13,7 +13,8 @@ SETTINGS = (
     "encoder.features=8", "encoder.blocks=2", "encoder.growth=4", "unet.width=8", "unet.multipliers=[1,2]",
     "diffusion.steps=4", "diffusion.residual_scale=2", "eval.steps=2", "data.patch_size=32", "data.workers=1",
     "train.batch_size=2", "train.steps=4", "train.log_every=1", "train.save_every=2", "train.val_every=0",
-    "train.lr_schedule=step", "train.lr_decay_every=3", "eval.sampler=ddpm", "eval.temperature=1",
+    "train.lr_schedule=step", "train.lr_decay_every=3",
+    "eval.sampler=ddpm", "eval.temperature=1", "eval.consistency=false",
 )  # fmt: skip
 
 

@@ -32,12 +32,13 @@ def main():
     from src.inference.jobs import make_folders, plan_jobs
     from src.inference.tile_choice import TileOptions
 
-    if min(args.batch, args.samples) < 1 or not 0 <= args.seed <= 2**64 - args.samples:
+    if not (1 <= args.batch <= 1024 and 1 <= args.samples <= 1000 and 0 <= args.seed <= 2**64 - args.samples):
         raise UserError(
-            f"--batch and --samples must be at least 1, --seed from 0 to 2^64 - {max(args.samples, 1)}, not "
+            "--batch must be from 1 to 1024, --samples from 1 to 1000, --seed from 0 to 2^64 less the samples, not "
             f"{args.batch}, {args.samples} and {args.seed}"
         )
-    tile_options = TileOptions(args.max_memory, args.tile, args.halo)
+    several = 2 if args.samples > 1 else 0  # mean and variance
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=several)
     jobs = plan_jobs(args.input, args.output, args.compare, args.samples)
     make_folders(jobs)
     from tqdm.contrib.logging import logging_redirect_tqdm

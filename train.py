@@ -20,9 +20,7 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.interrupts import raise_on_sigterm
 
-    raise_on_sigterm()
     from src.config.loader import load_config
     from src.config.validate import check
 

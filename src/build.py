@@ -88,8 +88,8 @@ def build_tiling(config, options=None, products=False):
     reach, cost = _demands(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
-        return Tiling(*common, memory.host_budget(limit), memory.host_use())
-    return Tiling(*common, memory.device_budget(total, limit), on_host=False)
+        return Tiling(*common, memory.host_budget(limit), used=memory.host_use())
+    return Tiling(*common, memory.device_budget(total, limit), host=memory.host_budget())
 
 
 def _demands(config, products):

@@ -14,7 +14,7 @@ from src.config.validate import check
 from src.dataset.pairs import find_pairs, fitting_size, header_sizes, load_pair, shared_pictures
 from src.errors import UserError
 from src.imaging.io import write_image
-from src.inference.sampling import sampling_of
+from src.inference.sampling import effective_options
 from src.metrics.evaluate import BASELINE, evaluate, picture_seed
 from src.metrics.lpips_weights import LPIPSUnavailable, find_weights, load_lpips
 from src.weights.torch_file import read_torch
@@ -38,19 +38,22 @@ class Model:
 
     def sampling(self):
         """Return the options of sampling as a dict; those that have an effect on this model."""
-        options = sampling_of(self.config)._asdict()
-        if self.config.system != "rrdb":
-            return options
-        return {"consistency": True} if options["consistency"] else {}
+        return effective_options(self.config)
 
     def upscale(self, lr, seed, on_step):
         """Upscale one uint8 (h, w, 3) picture; ``on_step()`` is called after each step, of which there may be one."""
         sampling = self.sampling()
+        self._tell_tiles(lr.shape[:2])
         options = sampling | ({"callback": lambda *_: on_step()} if "steps" in sampling else {})
         sr = self.upscaler.upscale([lr], seeds=[seed], **options)[0]
         if "steps" not in sampling:
             on_step()
         return sr
+
+    def _tell_tiles(self, size):
+        grid = self.upscaler.tiling.grid(1, *size)
+        if not grid.whole:
+            logging.info("%s, %d x %d: %s", self.name, size[1], size[0], self.upscaler.tiling.describe(grid, 1))
 
 
 def settings_for(config, config_file=None, overrides=()):
@@ -69,6 +72,8 @@ def settings_for(config, config_file=None, overrides=()):
         if not override.startswith(("eval.", "data.val=", "data.test=")):
             raise UserError(f"'{override}' has no effect on an evaluation: change data.test=DIR or eval.NAME=VALUE")
     given = load_config(config_file, overrides) if config_file else with_overrides(config or Config(), overrides)
+    if any(override.startswith("eval.eta=") for override in overrides) and given.eval.sampler != "ddim":
+        raise UserError(f"eta is an option of the sampler ddim, {given.eval.sampler} has none: leave it out")
     for override in overrides:
         if given.data.test and override.startswith("data.val="):
             raise UserError(f"'{override}' has no effect where data.test is '{given.data.test}': change data.test=DIR")
@@ -231,5 +236,10 @@ def describe(models, *, data, seed):
     """Return what a report says beside the scores: the data, the seed, and each method's checkpoint and sampling."""
     methods = {BASELINE: {}}
     for model in models:
-        methods[model.name] = {"checkpoint": model.checkpoint, "system": model.config.system, **model.sampling()}
+        methods[model.name] = {
+            "checkpoint": model.checkpoint,
+            "system": model.config.system,
+            **model.sampling(),
+            "tiles": model.upscaler.tiling.settings(),
+        }
     return {"data": str(data), "seed": seed, "methods": methods}

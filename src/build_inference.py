@@ -27,7 +27,9 @@ def inference_tracker(mode, project, *, model, upscaler, sampling, seed, batch, 
         seed, batch, samples: as on the command line.
     """
     config = upscaler.config
-    resolved = {} if config.system == "rrdb" else Sampling(**sampling).filled(sampling_of(config))._asdict()
+    resolved = Sampling(**sampling).filled(sampling_of(config))._asdict()
+    if config.system == "rrdb":
+        resolved = {"consistency": resolved["consistency"]}
     settings = {
         "model": last_names(model),
         "system": config.system,

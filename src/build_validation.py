@@ -4,7 +4,7 @@ import numpy as np
 
 from src.build import build_upscaler
 from src.dataset.pairs import find_pairs, load_pair
-from src.inference.sampling import sampling_of
+from src.inference.sampling import effective_options
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.lpips_weights import find_weights, load_lpips
 
@@ -24,12 +24,13 @@ class Validation:
     def __init__(self, config, networks, world):
         self.config, self.world = config, world
         self.pairs = find_validation_pairs(config)
-        self.upscaler = build_upscaler(config, networks)
+        self._networks = networks
         self.lpips = _lpips(config.train.val_lpips)
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
-        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], steps=1)
+        steps = {} if self.config.system == "rrdb" else {"steps": 1}
+        self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
     def run(self, keep=None):
         """Return the ``Report`` of all pictures; every rank gets the same.
@@ -53,14 +54,18 @@ class Validation:
         pair = next(pair for pair in self.pairs if pair.name == name)
         return load_pair(pair, self.config.data.scale)
 
+    def _upscaler(self):
+        """Made anew for each use: how pictures are cut depends on the memory that is free now."""
+        return build_upscaler(self.config, self._networks)
+
     def _score(self, numbers, keep):
-        config = self.config
+        config, upscaler = self.config, self._upscaler()
         settings = config.eval
-        sampling = sampling_of(config)._asdict()
+        sampling = effective_options(config)
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
             seed = picture_seed(config.seed, numbers[index])
-            return self.upscaler.upscale([lr], seeds=[seed], **sampling)[0]
+            return upscaler.upscale([lr], seeds=[seed], **sampling)[0]
 
         pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], config.data.scale)) for i in numbers)
         return evaluate(

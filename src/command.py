@@ -6,7 +6,7 @@ import sys
 import warnings
 
 from src.errors import UserError
-from src.interrupts import Terminated
+from src.interrupts import Terminated, raise_on_sigterm
 from src.runtime import DEVICES, prepare
 
 
@@ -79,9 +79,10 @@ def quieten():
 def run(main):
     """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C.
 
-    143 after a SIGTERM, where that raises an exception (:mod:`src.interrupts`).
+    143 after a SIGTERM, which mindspore also makes of a Ctrl-C while a graph runs (:mod:`src.interrupts`).
     """
     prepare()
+    raise_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,6 +1,7 @@
 """From a configuration or a file to objects."""
 
 import json
+import math
 import os
 
 import mindspore as ms
@@ -8,8 +9,11 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from src import build, runtime
 from src.build import build_model, load_model, load_upscaler, size_multiple
 from src.errors import UserError
+from src.inference import memory
+from src.inference.tile_choice import TileOptions
 from src.training.checkpoints import load_checkpoint, save_model
 from tests import tiny
 
@@ -115,3 +119,19 @@ def test_of_a_runs_checkpoint_the_average_is_taken_unless_it_is_not_wanted(tmp_p
     _, model = load_model(tmp_path / "step_1.ckpt", ema)
     for parameter in model.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), saved.arrays[parameter.name] + ema)
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_tiles_fit_the_memory_of_where_the_networks_run(monkeypatch, system):
+    config = tiny.config(system)
+    monkeypatch.setattr(memory, "host_budget", lambda limit=None: 1 << 30 if limit is None else limit - (1 << 29))
+    monkeypatch.setattr(runtime, "device_memory", lambda: None)
+    on_cpu = build.build_tiling(config)
+    monkeypatch.setattr(runtime, "device_memory", lambda: 80 << 30)
+    on_device = build.build_tiling(config)
+    limited = build.build_tiling(config, TileOptions(max_memory=0.5))
+    grid = on_cpu.grid(1, 2000, 4000)
+    assert not grid.whole and not limited.grid(1, 2000, 4000).whole
+    # the HR pictures, 1.1 GB and more each, are in the machine's memory, not in the device's
+    assert on_cpu.memory(grid, 1) - on_device.memory(grid, 1) > 2 << 30
+    assert math.prod(on_device.grid(1, 2000, 4000).window_size) > math.prod(grid.window_size)

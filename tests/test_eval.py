@@ -17,10 +17,12 @@ from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import strip
+from src.inference.tile_choice import Cost, Reach, Tiling
 from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
+TILES = {"tiles": {"tile": "as memory allows", "halo": 32, "exact": True, "max_memory": None}}
 PLAIN = {"spacing": "uniform", "eta": 0.0, "consistency": False}  # what a configuration leaves as it is
 
 
@@ -32,6 +34,7 @@ class Nearest:
         data = DataConfig(scale=scale, **(data or {}))
         self.config = Config(name=name, system=system, data=data, eval=EvalConfig(**settings))
         self.calls = []
+        self.tiling = Tiling(scale, scale, Reach(0), Cost(1))
 
     def upscale(self, pictures, seeds=None, callback=None, **options):
         self.calls.append((seeds, options))
@@ -134,7 +137,10 @@ def test_a_model_is_scored_beside_bicubic(evaluate, data, checkpoints):
     sampling = PLAIN | {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
     assert checkpoints["w.ckpt"].calls == [([5], sampling), ([6], sampling)]
     report = metrics("out")
-    assert report["methods"] == {"bicubic": {}, "nearest": {"checkpoint": "w.ckpt", "system": "srdiff", **sampling}}
+    assert report["methods"] == {
+        "bicubic": {},
+        "nearest": {"checkpoint": "w.ckpt", "system": "srdiff", **sampling, **TILES},
+    }
     assert report["seed"] == 5
     rows = list(csv.DictReader(Path("out/metrics.csv").read_text().splitlines()))
     assert [(row["picture"], row["method"]) for row in rows] == [
@@ -291,7 +297,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
     assert (run["run"].project, run["run"].display_name, run["run"].job_type) == ("my project", "eval nearest", "eval")
     sampling = PLAIN | {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
     about = {"protocol": "y", "scale": 2, "seed": 5, "data": "/".join(data.parts[-2:])}
-    about["methods"] = {"bicubic": {}, "nearest": {"checkpoint": "net/w.ckpt", "system": "srdiff", **sampling}}
+    about["methods"] = {"bicubic": {}, "nearest": {"checkpoint": "net/w.ckpt", "system": "srdiff", **sampling, **TILES}}
     assert {name: run["config"][name] for name in about} == about
     assert run["exit"] == 0
     logged = run["history"][0]

@@ -1,6 +1,8 @@
 """infer.py from its command line."""
 
 import functools
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +101,13 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
         (["--sampler", "ddim9"], "sampler must be one of ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, sr3, not 'ddim9'"),
         (["--temperature", "-1"], "the temperature must be"),
         (["--temperature", "nan"], "the temperature must be"),
-        (["--batch", "0"], "--batch and --samples must be at least 1, .*, not 0, 1 and 0"),
-        (["--samples", "0"], "--batch and --samples must be at least 1"),
+        (["--batch", "0"], "--batch must be from 1 to 1024, .*, not 0, 1 and 0"),
+        (["--samples", "0"], "--samples from 1 to 1000"),
         (["--eta", "0.5", "--sampler", "ddpm"], "eta is an option of the sampler ddim, ddpm has none"),
         (["--eta", "2", "--sampler", "ddim"], "eta must be a number from 0 to 1, not 2"),
         (["--spacing", "log"], "spacing"),
+        (["--temperature", "1e300"], "the temperature must be"),
+        (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 40"),
         (["--tile", "-1"], "--tile must be a number of pixels"),
         (["--halo", "much"], "--halo must be a number of pixels or 'exact', not 'much'"),
         (["--max-memory", "0"], "--max-memory must be a number of GB above 0"),
@@ -224,3 +228,18 @@ def test_a_missing_device_is_one_line(folder, tmp_path, tiny_checkpoints):
     if status == 0:
         pytest.skip("this is an Ascend machine")
     assert (status, out, len(lines)) == (2, "", 1) and lines[0].startswith("error: device Ascend is not available here")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_one_line(tmp_path, photo, tiny_checkpoints, number):
+    """Also in the middle of a graph, where mindspore turns a Ctrl-C into a SIGTERM of its own."""
+    write_image(tmp_path / "in.png", photo[:40, :40])
+    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--input", "in.png", "--output", "out", "--device", "CPU"]
+    process = tiny.start("infer.py", *arguments, "--samples", 1000, cwd=tmp_path)
+    while not list(tmp_path.glob("out/*_2.png")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    status, _, lines = tiny.finish(process)
+    assert status in (130, 143) and lines[-1] == "interrupted"
+    assert not any("Traceback" in line for line in lines) and not list(tmp_path.glob("out/.*"))

@@ -162,10 +162,6 @@ def _check_diffusion(config):
         )
     if config.eval.steps > diffusion.steps:
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
-    if config.eval.eta and config.eval.sampler != "ddim":
-        raise UserError(
-            f"'eval.eta' is an option of the sampler ddim, but 'eval.sampler' is {config.eval.sampler}; set eval.eta=0"
-        )
     if config.data.scale % config.unet.space_to_depth:
         raise UserError(
             f"'data.scale' must be a multiple of 'unet.space_to_depth', got {config.data.scale} and "

@@ -121,6 +121,12 @@ def holds_alpha(path):
     return writer is not None and writer[2]
 
 
+def longest_side(path):
+    """Return how many pixels a side the format that a file name stands for can hold; None for any number."""
+    writer = _WRITERS.get(Path(path).suffix.lower())
+    return writer[3] if writer else None
+
+
 def list_images(folder):
     """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
 

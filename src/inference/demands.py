@@ -2,7 +2,7 @@
 
 A radius of r pixels means that an output pixel depends on inputs at most r pixels away, in each dimension. The numbers
 are upper bounds; tests hold them against the networks themselves. The bytes are estimates, fitted to peaks measured on
-the CPU (``benchmarks/memory.py``).
+the CPU (docs/inference_speed.md).
 """
 
 import math
@@ -50,7 +50,7 @@ def rrdb(features, blocks, growth, scale, upsampler):
     if upsampler == "nearest":  # three tensors of the trunk's width at HR size
         per_lr_pixel += 3 * 4 * features * scale**2
     reach = Reach(rrdb_radius(blocks, scale, upsampler) * scale)
-    return reach, Cost(denoise=per_lr_pixel / scale**2, pictures=2)
+    return reach, Cost(denoise=per_lr_pixel / scale**2, pictures=3)
 
 
 def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local, products=False):

@@ -6,8 +6,12 @@ from pathlib import Path
 import psutil
 
 _SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
-# (limit, use) of control groups, version 2 and 1: what a container may have
-_CONTROL_GROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+# (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
+# were read and can be dropped, whose number stands under that name in the statistics.
+_CONTROL_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 
 
 def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
@@ -20,13 +24,21 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
     if limit is not None:
         return limit - host_use()
     free = psutil.virtual_memory().available
-    for maximum, use in _CONTROL_GROUPS:
+    for maximum, use, statistics, name in _CONTROL_GROUPS:
         try:
             rest = int(Path(control_groups, maximum).read_text()) - int(Path(control_groups, use).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
-        free = min(free, max(rest, 0))
+        free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
     return int(_SHARE * free)
+
+
+def _statistic(path, name):
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return next((int(value) for key, value in lines if key == name), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def host_use():

@@ -3,10 +3,11 @@
 import logging
 
 import numpy as np
+from PIL import Image
 
 from src.errors import UserError
 from src.imaging.headers import picture_size
-from src.imaging.io import holds_alpha, read_image, write_image
+from src.imaging.io import holds_alpha, longest_side, read_image, write_image
 from src.imaging.resize import imresize
 from src.inference.several import Several, heat_map
 from src.inference.upscaler import levels
@@ -60,15 +61,13 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
         for k, batch_of_sr in enumerate(drawn):
             finished = levels(batch_of_sr)
             for number, (job, picture) in enumerate(group):
-                sr = finished[number]
                 path = job.sample(k) if several else job.result
-                write_image(path, _as_source(picture, sr, upscaler.scale))
+                write_image(path, _as_source(picture, finished[number], upscaler.scale))
                 if several:
-                    several[number].add(batch_of_sr[number], sr, picture.rgb)
+                    several[number].add(batch_of_sr[number], finished[number], picture.rgb)
+            del batch_of_sr  # the next sample is drawn before the name is given to it
         for number, (job, picture) in enumerate(group):
-            sr = finished[number]
-            if several:
-                sr = _write_several(job, picture, several[number], upscaler.scale)
+            sr = _write_several(job, picture, several[number], upscaler.scale) if several else finished[number]
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
             watch.done(job, picture.rgb, sr, job.outputs(samples, compare))
@@ -109,15 +108,24 @@ def _groups(upscaler, jobs, batch, broken):
                     logging.warning("%s", error)
                 broken.append(error)
                 continue
-            if picture.alpha is not None and not holds_alpha(job.result):
-                raise UserError(f"{job.source} is transparent, which {job.result.suffix} files cannot be: write a .png")
             size = picture.rgb.shape[:2]
+            _check_format(job, picture, max(size) * upscaler.scale)
             if group and (len(group) == upscaler.tiling.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
                 yield group
                 group = []
             group.append((job, picture))
         if group:
             yield group
+
+
+def _check_format(job, picture, longest):
+    """Refuse what the result's format cannot hold, before the work."""
+    suffix = job.result.suffix
+    if picture.alpha is not None and not holds_alpha(job.result):
+        raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
+    limit = longest_side(job.result)
+    if limit and longest > limit:
+        raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
 
 
 def _by_size(jobs):
@@ -134,7 +142,7 @@ def _by_size(jobs):
 
 def _as_source(picture, sr, scale):
     """Give the result the channels of its source; transparency is enlarged by bicubic."""
-    channels = [np.rint(sr @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)[..., None]] if picture.gray else [sr]
+    channels = [np.asarray(Image.fromarray(sr).convert("L"))[..., None] if picture.gray else sr]
     if picture.alpha is not None:
         channels.append(imresize(picture.alpha, scale)[..., None])
     array = np.concatenate(channels, axis=2)

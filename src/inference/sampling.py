@@ -1,11 +1,12 @@
 """How to sample: the options that commands and callers give, checked, with the model's own in place of None."""
 
 import functools
-import math
 from typing import NamedTuple
 
 from src.diffusion.samplers.registry import sampler_named
 from src.errors import UserError
+
+HOTTEST = 100  # far beyond any use, and far from where float32 ends
 
 
 class Sampling(NamedTuple):
@@ -28,8 +29,9 @@ class Sampling(NamedTuple):
     consistency: bool | None = None
 
     def filled(self, defaults):
-        """Put those of another ``Sampling`` in place of None."""
-        return Sampling(*(own if value is None else value for value, own in zip(self, defaults, strict=True)))
+        """Put those of another ``Sampling`` in place of None; its eta only if the sampler is still ddim."""
+        filled = Sampling(*(own if value is None else value for value, own in zip(self, defaults, strict=True)))
+        return filled._replace(eta=0.0) if self.eta is None and filled.sampler != "ddim" else filled
 
     def function(self):
         """The sampler, with its own options set.
@@ -38,8 +40,8 @@ class Sampling(NamedTuple):
             UserError: the name is unknown, or a number is out of range.
         """
         function = sampler_named(self.sampler)
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"the temperature must be a number from 0 up, not {self.temperature}")
+        if not 0 <= self.temperature <= HOTTEST:
+            raise UserError(f"the temperature must be a number from 0 to {HOTTEST}, not {self.temperature}")
         if not 0 <= self.eta <= 1:
             raise UserError(f"eta must be a number from 0 to 1, not {self.eta}")
         if self.sampler == "ddim":
@@ -55,3 +57,11 @@ def sampling_of(config):
     return Sampling(
         settings.sampler, settings.steps, settings.spacing, settings.eta, settings.temperature, settings.consistency
     )
+
+
+def effective_options(config):
+    """Those of a configuration's options that have an effect on its system, as keyword arguments of ``upscale``."""
+    options = sampling_of(config)._asdict()
+    if config.system == "rrdb":
+        return {"consistency": True} if options["consistency"] else {}
+    return options if options["sampler"] == "ddim" else options | {"eta": 0.0}

@@ -6,6 +6,7 @@ import numpy as np
 
 from src.imaging.resize import imresize
 
+_ROWS = 64
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
 # black, violet, red, orange, pale yellow: lightness rises evenly, so that the map reads in gray as well
 _COLOURS = np.array([(0, 0, 0), (70, 20, 110), (185, 40, 80), (245, 130, 30), (255, 255, 190)], np.float64)
@@ -31,10 +32,10 @@ class Several:
             self.mean = np.zeros_like(sr)
             self._squares = np.zeros_like(sr)
         self.count += 1
-        before = sr - self.mean
-        self.mean += before / self.count
-        before *= sr - self.mean
-        self._squares += before
+        for rows in _strips(sr.shape[1]):
+            before = sr[:, rows] - self.mean[:, rows]
+            self.mean[:, rows] += before / self.count
+            self._squares[:, rows] += before * (sr[:, rows] - self.mean[:, rows])
         agreement = _lr_psnr(levels, lr)
         if agreement > self.best_lr_psnr:
             self.best, self.best_number, self.best_lr_psnr = levels, self.count - 1, agreement
@@ -45,16 +46,25 @@ class Several:
         Returns:
             (H, W) float32, 8-bit levels.
         """
-        variance = self._squares.mean(axis=0) / (self.count - 1)
-        return np.sqrt(variance) * 127.5
+        result = np.empty(self.mean.shape[1:], np.float32)
+        for rows in _strips(len(result)):
+            result[rows] = np.sqrt(self._squares[:, rows].mean(axis=0) / (self.count - 1)) * 127.5
+        return result
 
 
 def heat_map(deviation):
     """(H, W) 8-bit levels → uint8 (H, W, 3), black at 0 to pale yellow from :data:`HOTTEST` up."""
-    place = np.clip(deviation / HOTTEST, 0, 1) * (len(_COLOURS) - 1)
     steps = np.arange(len(_COLOURS))
-    colours = [np.interp(place, steps, channel) for channel in _COLOURS.T]
-    return np.rint(np.stack(colours, axis=-1)).astype(np.uint8)
+    result = np.empty((*deviation.shape, 3), np.uint8)
+    for rows in _strips(len(deviation)):
+        place = np.clip(deviation[rows] / HOTTEST, 0, 1) * (len(_COLOURS) - 1)
+        result[rows] = np.rint(np.stack([np.interp(place, steps, channel) for channel in _COLOURS.T], axis=-1))
+    return result
+
+
+def _strips(height):
+    """Rows, a few at a time: temporaries of a whole 8K picture would take gigabytes."""
+    return [slice(top, top + _ROWS) for top in range(0, height, _ROWS)]
 
 
 def _lr_psnr(sr, lr):

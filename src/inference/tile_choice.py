@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from src.errors import UserError
-from src.inference.tiling import Grid
+from src.inference.tiling import Grid, check_tile
 
 GIB = 1 << 30
 HALO = 32  # HR pixels; docs/tiling.md has what other halos deviate by
@@ -24,11 +24,13 @@ class TileOptions:
         max_memory: GB (2^30 bytes) that may be used in all; None takes most of what is free.
         tile: the largest side of a tile in HR pixels, its halo included; 0 never cuts; None takes what fits.
         halo: HR pixels on each side of a tile, "exact" for the receptive field; None takes :data:`HALO`.
+        beside: HR pictures in float32 that the caller holds beside, such as a mean over samples.
     """
 
     max_memory: float | None = None
     tile: int | None = None
     halo: int | str | None = None
+    beside: int = 0
 
     def __post_init__(self):
         if self.max_memory is not None and not 0 < self.max_memory < math.inf:
@@ -36,7 +38,7 @@ class TileOptions:
         if self.tile is not None and self.tile < 0:
             raise UserError(f"--tile must be a number of pixels, 0 for whole pictures, not {self.tile}")
         if self.halo not in (None, "exact"):
-            if not str(self.halo).isdecimal():
+            if not str(self.halo).isdecimal() or len(str(self.halo)) > 6:
                 raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
             object.__setattr__(self, "halo", int(self.halo))
 
@@ -80,22 +82,28 @@ class Tiling:
         cost: a :class:`Cost`.
         options: a :class:`TileOptions`.
         budget: bytes that may be used beyond what is used already, of the memory where the networks run.
-        used: bytes that are used already; told with what a picture will need.
-        on_host: whether the networks share the memory of the HR pictures, as on the CPU.
+        host: the same of the machine's memory, where the networks have one of their own; None where they share it.
+        used: bytes that are used already where the networks run; told with what a picture will need.
 
     Attributes:
         halo: HR pixels.
         margin: LR pixels that the encoder sees around a window.
+        exact: whether tiles give what the whole picture gives.
+
+    Raises:
+        UserError: the tile that the options name is too small for their halo.
     """
 
-    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=math.inf, used=0, on_host=True):
+    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=math.inf, host=None, used=0):
         options = options or TileOptions()
         self.scale = scale
         self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
         self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
-        self.exact = self.halo >= reach.network
+        self.exact = reach.local and self.halo >= reach.network
         self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
-        self._budget, self._used, self._on_host = budget, used, on_host
+        self._budget, self._host, self._used, self._told = budget, host, used, set()
+        if options.tile:
+            check_tile(options.tile, self.halo, math.lcm(scale, size_multiple))
 
     def grid(self, batch, height, width):
         """The windows for a batch of LR pictures; see :class:`TileOptions` for what decides their size.
@@ -111,13 +119,16 @@ class Tiling:
         else:
             grid = self._largest(height, width, batch)
         if not grid.whole and not self._reach.local:
-            _warn_once("this network looks at the whole picture (attention or normalisation): tiles see less than it")
+            self._warn_once("this network looks at the whole picture (attention or normalisation), its tiles cannot")
         return grid
 
     def batch(self, wanted, height, width):
         """How many LR pictures of a size to take together: as many as wanted if they fit uncut, else fewer."""
         whole = self._cut(height, width, 0)
-        return next((n for n in range(wanted, 1, -1) if self.memory(whole, n) <= self._budget), 1)
+        fitting = 1
+        while fitting < wanted and self._fits(whole, fitting + 1):
+            fitting += 1
+        return fitting
 
     def memory(self, grid, batch):
         """Bytes that a batch needs beyond what the program holds already, its features not kept."""
@@ -125,21 +136,35 @@ class Tiling:
         rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
         window = max(pixels * self._cost.denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
         kept = pixels * self._cost.features
-        return window + kept + (self._pictures(grid, batch) if self._on_host else 0)
+        return window + kept + (self._pictures(grid, batch) if self._host is None else 0)
 
     def describe(self, grid, batch):
         """Say in words what a grid's windows are and how much memory they will have taken in the end."""
-        kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
-        total = self._used + self.memory(grid, batch) + min(kept, self.features_budget(grid, batch))
+        total = self._used + self.memory(grid, batch)
+        if self._host is None:
+            kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
+            total += min(kept, self.features_budget(grid, batch))
         height, width = grid.window_size
         return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
 
+    def settings(self):
+        """What decides how pictures are cut, as a dict for reports."""
+        options = self._options
+        tile = "as memory allows" if options.tile is None else options.tile
+        return {"tile": tile, "halo": self.halo, "exact": self.exact, "max_memory": options.max_memory}
+
     def features_budget(self, grid, batch):
-        """Bytes of features that may be kept between the steps."""
-        return max(self._budget - self.memory(grid, batch), 0)
+        """Bytes of features that may be kept between the steps, in the machine's memory."""
+        if self._host is None:
+            return max(self._budget - self.memory(grid, batch), 0)
+        return max(self._host - self._pictures(grid, batch), 0)
+
+    def _fits(self, grid, batch):
+        on_host = self._host is None or self._pictures(grid, batch) <= self._host
+        return on_host and self.memory(grid, batch) <= self._budget
 
     def _pictures(self, grid, batch):
-        return math.prod(grid.size) * batch * _PICTURE * self._cost.pictures
+        return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
 
     def _cut(self, height, width, tile):
         return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
@@ -151,16 +176,18 @@ class Tiling:
         while True:
             side += max(self._size_multiple, side // 8)
             larger = self._cut(height, width, side)
-            if larger.whole or self.memory(larger, batch) > self._budget:
+            if self.memory(larger, batch) > self._budget:
                 break
             grid = larger
         needed = self.memory(grid, batch)
         if needed > self._budget:
-            _warn_once(f"this picture needs {needed / GIB:.1f} GB or so, {self._budget / GIB:.1f} GB are allowed")
+            self._warn_once(
+                f"this picture needs {(needed + self._used) / GIB:.1f} GB or so, more than the "
+                f"{(max(self._budget, 0) + self._used) / GIB:.1f} GB that may be used: going on with the smallest tiles"
+            )
         return grid
 
-
-def _warn_once(message, _told=set()):  # noqa: B006  (the set is meant to last)
-    if message not in _told:
-        _told.add(message)
-        logging.warning("%s", message)
+    def _warn_once(self, message):
+        if message not in self._told:
+            self._told.add(message)
+            logging.warning("%s", message)

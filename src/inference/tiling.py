@@ -130,17 +130,24 @@ def _padded(length, scale, size_multiple, unit):
     return goal
 
 
-def _window(length, tile, halo, unit):
-    """The side of the windows along a padded length."""
-    if not tile or tile >= length:
-        return length
+def check_tile(tile, halo, unit):
+    """Refuse a tile that leaves nothing between its halos; returns the side of its windows, a multiple of ``unit``.
+
+    Raises:
+        UserError: it does; the message names the smallest that would do.
+    """
     side = max(tile // unit, 2) * unit
     if side - 2 * halo < unit:
         raise UserError(
-            f"a tile of {side} pixels leaves nothing between halos of {halo}: take a tile of at least "
+            f"a tile of {tile} pixels leaves nothing between halos of {halo}: take a tile of at least "
             f"{2 * halo + unit + -(2 * halo) % unit}, or a smaller halo"
         )
-    return min(side, length)
+    return side
+
+
+def _window(length, tile, halo, unit):
+    """The side of the windows along a padded length."""
+    return min(check_tile(tile, halo, unit), length) if 0 < tile < length else length
 
 
 def _spans(length, side, halo, unit, exact):

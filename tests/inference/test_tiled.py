@@ -6,8 +6,8 @@ import pytest
 from mindspore import ops
 
 from src.build import build_model, build_upscaler, networks_of
-from src.errors import UserError
 from src.inference.tile_choice import TileOptions
+from src.runtime import select_device
 from tests import tiny
 
 SIZES = [(20, 260), (250, 19), (93, 151)]  # LR; long enough for several windows, padded to the network's multiple of 8
@@ -17,6 +17,7 @@ SAMPLERS = ["ddpm", "ddim", "dpmpp_2m"]
 @pytest.fixture(scope="module")
 def models():
     """The tiny networks, their weights doubled: now pixels far apart matter to each other, and tiles could go wrong."""
+    select_device("CPU")
     models = {}
     for system in ("rrdb", "srdiff"):
         ms.set_seed(1)
@@ -72,23 +73,55 @@ def test_exact_tiles_equal_the_whole_picture_rrdb(models, tiled, photo, size):
     assert deviation(tiled("rrdb", tile=96, halo=0).sample(lr), whole) > 0.1
 
 
-def test_features_that_do_not_fit_are_computed_anew(models, tiled, photo):
+@pytest.mark.parametrize("kept", [0, 2])
+def test_features_that_do_not_fit_are_computed_anew(models, tiled, photo, kept):
     lr = picture(photo, (30, 170))
     up = tiled("srdiff", tile=288, halo="exact")
-    up.tiling.features_budget = lambda grid, batch: 0
+    window = up.encode(lr).features(0).nbytes
+    up.tiling.features_budget = lambda grid, batch: (kept + 0.5) * window
     condition = up.encode(lr)
-    assert not condition._kept
-    assert deviation(up.draw(condition, 3), models["srdiff"].sample(lr, seed=3)) < 1e-4
+    encoded = []
+    up.networks, whole = Counting(up.networks, encoded), up.networks
+    condition = up.encode(lr)
+    count = len(condition.grid.windows)
+    assert count > 2 and len(encoded) == count
+    found = up.draw(condition, 3, steps=2)
+    assert len(encoded) == count + 2 * (count - kept)
+    up.networks = whole
+    assert deviation(found, models["srdiff"].sample(lr, seed=3, steps=2)) < 1e-4
     np.testing.assert_allclose(condition.lr_up, models["srdiff"].encode(lr).lr_up, atol=1e-6)
 
 
-def test_a_given_lr_up_is_cut_too(models, tiled, photo):
+class Counting:
+    """Networks that remember what they encoded."""
+
+    def __init__(self, networks, encoded):
+        self._networks, self._encoded = networks, encoded
+
+    def __getattr__(self, name):
+        return getattr(self._networks, name)
+
+    def encode(self, lr, lr_up=None):
+        self._encoded.append(lr.shape)
+        return self._networks.encode(lr, lr_up)
+
+
+def test_a_given_lr_up_is_cut_too(photo):
+    """With a network that looks at LR↑."""
+    select_device("CPU")
+    ms.set_seed(2)
+    config = tiny.config("srdiff", None, "unet.add_lr_up=true")
+    networks = networks_of(config, build_model(config))
+    whole, by_tiles = (build_upscaler(config, networks, TileOptions(**options))
+                       for options in ({}, {"tile": 288, "halo": "exact"}))  # fmt: skip
     lr = picture(photo, (30, 170))
-    lr_up = models["srdiff"].encode(lr).lr_up[:, :, ::-1, ::-1].copy()
-    by_tiles = tiled("srdiff", tile=288, halo="exact")
-    found, whole = (up.sample(lr, lr_up=lr_up, seed=3) for up in (by_tiles, models["srdiff"]))
-    assert deviation(found, whole) < 1e-4
-    assert np.abs(whole - models["srdiff"].sample(lr, seed=3)).max() > 0.1
+    lr_up = whole.encode(lr).lr_up[:, :, ::-1, ::-1].copy()
+    conditions = [up.encode(lr, lr_up) for up in (whole, by_tiles)]
+    found, expected = by_tiles.draw(conditions[1], 3), whole.draw(conditions[0], 3)
+    assert deviation(found, expected) < 1e-4
+    own = whole.encode(lr)
+    difference = conditions[0].features(0).asnumpy() - own.features(0).asnumpy()
+    assert np.abs(difference).max() > 0.01
 
 
 def test_a_wider_halo_deviates_less(models, tiled, photo):
@@ -112,12 +145,8 @@ def test_progress_counts_tiles_times_steps(tiled, photo):
     assert tiles > 2 and len(counted) == up.passes((1, 60, 50), steps=3) == 3 * tiles
 
 
-def test_a_tile_too_small_for_its_halo_is_one_line(tiled, photo):
-    with pytest.raises(UserError, match="a tile of 64 pixels leaves nothing between halos of 32: .* at least 72"):
-        tiled("srdiff", tile=64).sample(picture(photo, (60, 50)))
-
-
 def test_networks_that_see_everything_are_told_of(caplog, photo):
     config = tiny.config("srdiff", None, "unet.groups=4")
     build_upscaler(config, None, TileOptions(tile=160)).tiling.grid(1, 60, 50)
     assert "this network looks at the whole picture" in caplog.text
+    assert not build_upscaler(config, None, TileOptions(halo=999999)).tiling.exact

@@ -83,9 +83,9 @@ def test_a_given_lr_up_is_used_as_it_is():
     [
         ({"steps": 0}, "the number of sampling steps must be from 1 to 4 for this model, not 0"),
         ({"steps": 5}, "from 1 to 4 for this model, not 5"),
-        ({"temperature": -0.1}, "the temperature must be a number from 0 up, not -0.1"),
-        ({"temperature": float("nan")}, "from 0 up, not nan"),
-        ({"temperature": float("inf")}, "from 0 up, not inf"),
+        ({"temperature": -0.1}, "the temperature must be a number from 0 to 100, not -0.1"),
+        ({"temperature": float("nan")}, "from 0 to 100, not nan"),
+        ({"temperature": float("inf")}, "from 0 to 100, not inf"),
         ({"sampler": "euler"}, "sampler must be one of ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, sr3, not 'euler'"),
     ],
 )

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Score samplers, numbers of steps and temperatures of one model against the time that they take.
 
-Every combination becomes a row of OUTPUT (CSV); rows that are there already are not scored again. All are timed anew,
-in this one run, on the first picture. Prints the rows, best LPIPS first, and the best of those that take at most a
-tenth of the time of 100 steps of ddpm: the default to record in the checkpoint (--record).
+Every combination becomes a row of OUTPUT (CSV); rows of the same checkpoint, pictures, LPIPS network and seed that are
+there already are not scored again. All of them are timed anew, in this one run, on the first picture. Prints the rows,
+best LPIPS first, and the best of those that take at most a tenth of the time of 100 steps of ddpm: the default to
+record in the checkpoint (--record).
 """
 
 import csv
+import hashlib
 import itertools
 import sys
 import time
@@ -17,10 +19,12 @@ import numpy as np
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
 from src.command import add_device, parser, run  # noqa: E402
+from src.errors import UserError  # noqa: E402
 
-SETTINGS = ("sampler", "steps", "spacing", "temperature", "consistency")
+SETTINGS = ("sampler", "steps", "spacing", "eta", "temperature", "consistency")
 SCORES = ("psnr", "lpips", "lr_psnr")
-REFERENCE = {"sampler": "ddpm", "steps": 100, "spacing": "uniform", "temperature": 1.0, "consistency": False}
+COLUMNS = ("about", *SETTINGS, *SCORES, "seconds")
+REFERENCE = dict(zip(SETTINGS, ("ddpm", 100, "uniform", 0.0, 1.0, False), strict=True))
 
 
 def arguments():
@@ -32,6 +36,7 @@ def arguments():
     p.add_argument("--samplers", nargs="+", default=["ddim", "dpmpp_2m", "dpmpp_2m_sde", "ddpm", "sr3"])
     p.add_argument("--steps", nargs="+", type=int, default=[3, 5, 10])
     p.add_argument("--spacings", nargs="+", default=["uniform"])
+    p.add_argument("--etas", nargs="+", type=float, default=[0.0], help="of ddim; the others have none")
     p.add_argument("--temperatures", nargs="+", type=float, default=[0.2, 0.4, 0.6, 0.8, 1.0])
     p.add_argument("--consistency", nargs="+", choices=("off", "on"), default=["off"])
     p.add_argument("--lpips", choices=("squeeze", "alex", "vgg"), default="alex", help="network of LPIPS")
@@ -52,29 +57,43 @@ def main():
     from src.weights.torch_file import read_torch
 
     upscaler = load_upscaler(args.checkpoint, args.device)
-    wanted = [
-        dict(zip(SETTINGS, values, strict=True))
-        for values in itertools.product(
-            args.samplers, args.steps, args.spacings, args.temperatures, [c == "on" for c in args.consistency]
-        )
-    ]
+    wanted = combinations(args)
     for settings in wanted:
         upscaler.check(**settings)
+    about, rows = describe(args.checkpoint, args.data, args.lpips, args.seed), read(args.output)
     lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
     pictures = [load_pair(pair, upscaler.scale) for pair in find_pairs(args.data, scale=upscaler.scale)]
     conditions = [upscaler.encode(lr.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1) for _, lr in pictures]
-    rows = read(args.output)
     for settings in tqdm([REFERENCE, *wanted], desc="measuring", unit="row"):
-        if key(settings) not in {key(row) for row in rows}:
-            rows.append(settings | measure(upscaler, pictures, conditions, settings, lpips, args.seed))
+        if key(settings) not in {key(row) for row in rows if row["about"] == about}:
+            scores = measure(upscaler, pictures, conditions, settings, lpips, args.seed)
+            rows.append({"about": about} | settings | scores | {"seconds": float("nan")})
             write(args.output, rows)
-    for row in tqdm(rows, desc="timing", unit="row"):
+    own = [row for row in rows if row["about"] == about]
+    for row in tqdm(own, desc="timing", unit="row"):
         row["seconds"] = seconds(upscaler, pictures[0][1], row)
     write(args.output, rows)
-    best = choose(rows)
-    show(rows, best, args.lpips, len(pictures))
+    best = choose(own)
+    show(own, best, args.lpips, len(pictures))
     if args.record:
         record(args.checkpoint, args.record, best)
+
+
+def combinations(args):
+    """The settings that the command line asks for; eta is 0 for all but ddim."""
+    return [
+        dict(zip(SETTINGS, (sampler, steps, spacing, eta, temperature, consistency == "on"), strict=True))
+        for sampler in args.samplers
+        for steps, spacing, eta, temperature, consistency in itertools.product(
+            args.steps, args.spacings, args.etas if sampler == "ddim" else [0.0], args.temperatures, args.consistency
+        )
+    ]
+
+
+def describe(checkpoint, data, net, seed):
+    """What scores depend on beside the settings, in a word: a hash of the checkpoint, the folder, LPIPS and seed."""
+    digest = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:8]
+    return f"{digest} {Path(data).resolve()} {net} {seed}"
 
 
 def seconds(upscaler, lr, row):
@@ -101,38 +120,58 @@ def measure(upscaler, pictures, conditions, settings, lpips, seed):
 
 
 def key(row):
-    """What makes two rows the same measurement."""
+    """What makes two rows about the same model and pictures the same measurement."""
     return tuple(row[name] for name in SETTINGS)
 
 
 def choose(rows):
-    """The row with the best LPIPS among those that take at most a tenth of the reference's time."""
-    limit = next(row["seconds"] for row in rows if key(row) == key(REFERENCE)) / 10
-    return min((row for row in rows if row["seconds"] <= limit), key=lambda row: row["lpips"])
+    """The row with the best LPIPS among those that take at most a tenth of the reference's time.
+
+    Raises:
+        UserError: there is none, or the reference is missing.
+    """
+    reference = next((row["seconds"] for row in rows if key(row) == key(REFERENCE)), None)
+    if reference is None:
+        raise UserError("the row of 100 steps of ddpm is missing, which times are compared with: measure it again")
+    fast = [row for row in rows if row["seconds"] <= reference / 10]
+    if not fast:
+        raise UserError(
+            f"no row takes at most a tenth of the {reference:.2f} s of 100 steps of ddpm: measure with fewer --steps"
+        )
+    return min(fast, key=lambda row: row["lpips"])
 
 
 def show(rows, best, net, count):
     """Print the rows, best LPIPS first."""
     print(f"means of {count} pictures; PSNR: protocol classic; LPIPS: {net}; seconds: the first of them, whole")
-    print(f"{'sampler':14}{'steps':>5} {'spacing':12}{'τ':>4} {'consistent':10} {'PSNR':>6} {'LPIPS':>7} "
+    print(f"{'sampler':14}{'steps':>5} {'spacing':12}{'η':>4}{'τ':>5} {'consistent':10} {'PSNR':>6} {'LPIPS':>7} "
           f"{'LR-PSNR':>7} {'s':>7}")  # fmt: skip
     for row in sorted(rows, key=lambda row: row["lpips"]):
         print(
-            f"{row['sampler']:14}{row['steps']:5} {row['spacing']:12}{row['temperature']:4.1f} "
+            f"{row['sampler']:14}{row['steps']:5} {row['spacing']:12}{row['eta']:4.1f}{row['temperature']:5.1f} "
             f"{'yes' if row['consistency'] else 'no':10} {row['psnr']:6.2f} {row['lpips']:7.4f} {row['lr_psnr']:7.2f} "
             f"{row['seconds']:7.3f}" + ("  <- default" if row is best else "")
         )
 
 
 def read(path):
-    """The rows measured so far."""
+    """The rows measured so far.
+
+    Raises:
+        UserError: the file is something else.
+    """
     if not path.exists():
         return []
-    kinds = dict.fromkeys((*SCORES, "seconds"), lambda text: float(text or "nan"))
-    kinds |= {"sampler": str, "steps": int, "spacing": str, "temperature": float}
-    kinds["consistency"] = lambda text: text == "True"
-    with open(path, newline="", encoding="utf-8") as handle:
-        return [{name: kinds[name](value) for name, value in row.items()} for row in csv.DictReader(handle)]
+    kinds = dict.fromkeys(COLUMNS, float) | {"about": str, "sampler": str, "spacing": str, "steps": int}
+    kinds["consistency"] = {"True": True, "False": False}.__getitem__
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            lines = csv.DictReader(handle)
+            if tuple(lines.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"its columns are {lines.fieldnames}")
+            return [{name: kinds[name](row[name]) for name in COLUMNS} for row in lines]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is not a table of quality_speed.py ({error}): name another file") from error
 
 
 def write(path, rows):
@@ -140,7 +179,7 @@ def write(path, rows):
     from src.atomic_file import replacing
 
     with replacing(path, "table") as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, (*SETTINGS, *SCORES, "seconds"), lineterminator="\n")
+        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -153,7 +192,7 @@ def record(source, target, best):
     from src.training.checkpoints import save_model
 
     config, model = load_model(source)
-    settings = dataclasses.replace(config.eval, eta=0.0, **{name: best[name] for name in SETTINGS})
+    settings = dataclasses.replace(config.eval, **{name: best[name] for name in SETTINGS})
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
     save_model(target, parameters, config_json(dataclasses.replace(config, eval=settings)), 0)
     print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Time and memory of pictures of any size, and how far tiles deviate from the whole picture.
 
-With --sizes: infer.py in a process of its own for each size, its seconds and its peak memory. With --halos: one picture
-as a whole and by tiles of each --tile with each halo, in this process: seconds, and the largest and mean difference in
-8-bit levels. The picture is made of scikit-image's photographs.
+With --sizes: infer.py in a process of its own for each size, on --device or else the CPU, its seconds and its peak
+memory. With --halos: one picture as a whole and by tiles of each --tile with each halo, in this process: seconds, and
+the largest and mean difference in 8-bit levels. The picture is made of scikit-image's photographs.
 """
 
 import os
@@ -25,7 +25,8 @@ from src.errors import UserError  # noqa: E402
 def main():
     p = parser(__doc__)
     p.add_argument("--checkpoint", required=True, metavar="W", help="a .ckpt or .mindir")
-    p.add_argument("--sizes", nargs="+", default=[], metavar="WxH", help="LR pictures to measure memory with")
+    p.add_argument("--sizes", nargs="+", default=[], metavar="WxH", help="LR pictures to measure memory with; "
+                   "on --device or else the CPU")  # fmt: skip
     p.add_argument("--max-memory", nargs="+", default=[], metavar="GB", help="with --sizes: budgets to try")
     p.add_argument("--halos", nargs="+", default=[], metavar="N", help="HR pixels, or 'exact'")
     p.add_argument("--tiles", nargs="+", type=int, default=[512], metavar="N", help="with --halos: HR pixels")
@@ -33,6 +34,10 @@ def main():
     add_sampling(p)
     add_device(p)
     args = p.parse_args()
+    if not args.sizes and not args.halos:
+        p.error("name --sizes, --halos or both")
+    for size in (*args.sizes, args.picture):
+        sides(size)
     if args.sizes:
         measure_memory(args)
     if args.halos:
@@ -42,8 +47,10 @@ def main():
 def measure_memory(args):
     """Print seconds and peak memory of infer.py for each size and budget."""
     print(f"{'LR':>10} {'HR':>10} {'--max-memory':>12} {'seconds':>8} {'peak GB':>8}  tiles")
-    options = [f"--{name}={value}" for name, value in sampling_of(args).items() if name != "consistency"]
-    options += ["--consistency"] * bool(args.consistency) + ["--device", args.device or "CPU"]
+    sampling = sampling_of(args)
+    consistency = {None: [], True: ["--consistency"], False: ["--no-consistency"]}[sampling.pop("consistency", None)]
+    options = [f"--{name}={value}" for name, value in sampling.items()]
+    options += [*consistency, "--device", args.device or "CPU"]
     for size in args.sizes:
         for budget in args.max_memory or [None]:
             with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +77,7 @@ def timed(command):
         log.seek(0)
         text = log.read()
     if process.returncode:
-        raise UserError(f"infer.py failed: {text.strip().splitlines()[-1]}")
+        raise UserError(f"infer.py failed: {(text.strip().splitlines() or [process.returncode])[-1]}")
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     return time.perf_counter() - start, usage.ru_maxrss * unit / 2**30, text
 
@@ -104,14 +111,22 @@ def clocked(upscaler, lr, sampling):
     return upscaler.sample(lr, seed=0, **sampling), time.perf_counter() - start
 
 
+def sides(size):
+    """Width and height of a size "WxH"."""
+    try:
+        width, height = (int(n) for n in size.lower().split("x"))
+        if width < 1 or height < 1:
+            raise ValueError("no pixels")
+    except ValueError as error:
+        raise UserError(f"a size must be WIDTHxHEIGHT, such as 480x270, not '{size}'") from error
+    return width, height
+
+
 def collage(size):
     """A picture of a size "WxH": scikit-image's photographs side by side, repeated, uint8 (H, W, 3)."""
     from skimage import data
 
-    try:
-        width, height = (int(n) for n in size.lower().split("x"))
-    except ValueError as error:
-        raise UserError(f"a size must be WIDTHxHEIGHT, such as 480x270, not '{size}'") from error
+    width, height = sides(size)
     strip = np.concatenate([data.astronaut()[:400], data.coffee()[:400], data.chelsea()[:300].repeat(2, 0)[:400]], 1)
     repeats = (-(-height // strip.shape[0]), -(-width // strip.shape[1]), 1)
     return np.ascontiguousarray(np.tile(strip, repeats)[:height, :width])

@@ -169,7 +169,7 @@ class DiffusionUpscaler(Upscaler):
 
 
 class Agreement:
-    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (DDNM, arXiv 2212.00490, section 3.2).
+    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (as DDNM does, arXiv 2212.00490).
 
     Args:
         condition: of the pictures.

@@ -49,7 +49,8 @@ class Grid:
         scale: HR size / LR size.
         size_multiple: HR sizes that the network takes are multiples of this, and at least twice as large. Windows
             start at multiples of it, too, so that strided convolutions meet the pixels that they would meet anyway.
-        tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture.
+        tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture. Sides get as
+            small as the number of windows allows.
         halo: how far in from a window's edge, in HR pixels, its result counts; at the picture's own edges it counts
             up to the edge.
         exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
@@ -151,8 +152,10 @@ def _window(length, tile, halo, unit):
 
 
 def _spans(length, side, halo, unit, exact):
-    """Spread windows evenly over a length: the remainder becomes overlap, not a window of another size."""
-    count = 1 if side == length else 1 + math.ceil((length - side) / ((side - 2 * halo) // unit * unit))
+    """Spread windows evenly over a length, as small as their number allows; what remains becomes overlap."""
+    count = _count(length, side, halo, unit)
+    smaller = -(-(length + (count - 1) * 2 * halo) // (count * unit)) * unit
+    side = next(n for n in range(min(smaller, side), side + 1, unit) if _count(length, n, halo, unit) == count)
     starts = [i * (length - side) // unit // max(count - 1, 1) * unit for i in range(count)]
     # Neighbours hand over in the middle of their overlap, which lies at least a halo inside both.
     cuts = [(start + left + side) / 2 for left, start in zip(starts, starts[1:], strict=False)]
@@ -162,6 +165,12 @@ def _spans(length, side, halo, unit, exact):
         _span(start, side, before, after, ramp)
         for start, before, after in zip(starts, [None, *cuts], [*cuts, None], strict=True)
     ]
+
+
+def _count(length, side, halo, unit):
+    """How many windows a length takes; they may begin at multiples of ``unit`` only."""
+    step = (side - 2 * halo) // unit * unit
+    return 1 if side >= length else 1 + math.ceil((length - side) / step) if step > 0 else math.inf
 
 
 def _span(start, side, before, after, ramp):

@@ -118,6 +118,15 @@ def test_local_filter_by_windows_is_the_filter_of_the_whole():
     assert deviation[9] < 1e-7 < deviation[8] < deviation[4]
 
 
+@pytest.mark.parametrize(
+    ("size", "tile", "halo", "count", "window"),
+    [((1080, 1920), 1472, 32, 24, (1136, 1344)), ((40, 40), 96, 0, 4, (80, 80)), ((30, 200), 256, 20, 4, (128, 240))],
+)
+def test_windows_are_as_small_as_their_number_allows(size, tile, halo, count, window):
+    grid = Grid(*size, 4, 16, tile, halo, exact=False)
+    assert (len(grid.windows), grid.window_size) == (count, window)
+
+
 def test_a_margin_is_moved_inwards_at_the_edges():
     grid = Grid(40, 40, 4, 16, 64, 16)
     lr = ramp(40, 40)

@@ -22,14 +22,17 @@ def build_model(config):
         unet.width, unet.multipliers, encoder.condition_channels, config.data.scale,
         unet.groups, unet.attention, unet.add_lr_up, unet.space_to_depth,
     )  # fmt: skip
-    return SRDiff(encoder, net, config.diffusion.lr_divisor)
+    return SRDiff(encoder, net, config.diffusion.lr_divisor, config.diffusion.residual_of)
 
 
 def _build_encoder(config):
     from src.models.rrdb import RRDBNet
 
     encoder = config.encoder
-    return RRDBNet(encoder.features, encoder.blocks, encoder.growth, config.data.scale, encoder.upsampler)
+    return RRDBNet(
+        encoder.features, encoder.blocks, encoder.growth, config.data.scale, encoder.upsampler,
+        config.unet.condition_every,
+    )  # fmt: skip
 
 
 def build_schedule(config):
@@ -59,8 +62,9 @@ def build_loss(config, model):
 
     diffusion = config.diffusion
     return DiffusionLoss(
-        model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss, config.encoder.frozen
-    )
+        model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
+        diffusion.loss_weight, config.encoder.frozen,
+    )  # fmt: skip
 
 
 def size_multiple(config):
@@ -100,9 +104,10 @@ def _demands(config, products):
     sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
     if config.system == "rrdb":
         return demands.rrdb(*sizes, encoder.upsampler)
-    unet = config.unet
+    unet, upsampler = config.unet, encoder.upsampler if config.diffusion.residual_of == "encoder" else None
     return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
-                          local=not (unet.attention or unet.groups), products=products)  # fmt: skip
+                          local=not (unet.attention or unet.groups), products=products, every=unet.condition_every,
+                          upsampler=upsampler)  # fmt: skip
 
 
 def build_upscaler(config, networks, tile_options=None):

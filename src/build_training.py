@@ -150,7 +150,7 @@ class Training:
             self.patches, batch_size=config.train.batch_size,
             batches=(self.steps - progress.step) * config.train.accumulate,
             first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-            noise_steps=config.diffusion.steps if config.system == "srdiff" else None,
+            noise_steps=config.diffusion.steps if config.system == "srdiff" else None, draws=config.train.draws,
             rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
 

@@ -41,24 +41,27 @@ class UNetConfig:
     multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, times width
     groups: int = 0  # GroupNorm groups; 0: no normalisation
     attention: bool = False  # linear attention in the middle
-    add_lr_up: bool = False  # add a convolution of LR↑ after the first level
+    add_lr_up: bool = False  # add a convolution of LR↑ (or of the encoder's picture) after the first level
     space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the paper), 2 or 4
+    condition_every: int = 3  # the features of every so many of the encoder's blocks: 3 (the paper), 1: of all
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The Gaussian diffusion of the residual 2·(HR − LR↑)."""
+    """The Gaussian diffusion of the residual, residual_scale·(HR − what it is the residual of)."""
 
     steps: int = 100
     schedule: str = "cosine"  # "cosine" or "linear"
     cosine_offset: float = 0.008  # s of the cosine schedule
     beta_start: float = 1e-4  # linear schedule
     beta_end: float = 0.02  # linear schedule
+    residual_of: str = "bicubic"  # "bicubic": HR − LR↑ (the paper); "encoder": HR − the encoder's own picture
     residual_scale: float = 2.0
     clip: bool = True  # clip the residual to [−1, 1], in training and in sampling
     lr_divisor: int = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
     prediction: str = "noise"  # what the network predicts: "noise" (ε) or "velocity" (v, arXiv 2202.00512)
     loss: str = "l1"  # "l1" or "l2"
+    loss_weight: str = "uniform"  # over t: "uniform", "min_snr" (arXiv 2303.09556) or "x0" (see src/losses/weights.py)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class TrainConfig:
 
     batch_size: int = 64  # per device and pass
     accumulate: int = 1  # passes whose gradients one optimiser step averages
+    draws: int = 1  # of t and noise for each patch of a batch, which share the encoder's pass
     steps: int = 400_000  # optimiser steps; 0 computes them from epochs
     epochs: int = 0  # passes over the training pictures, used where steps is 0
     lr: float = 2e-4

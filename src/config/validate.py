@@ -14,6 +14,8 @@ _CHOICES = {
     "diffusion.lr_divisor": (255, 256),
     "diffusion.prediction": ("noise", "velocity"),
     "diffusion.loss": ("l1", "l2"),
+    "diffusion.loss_weight": ("uniform", "min_snr", "x0"),
+    "diffusion.residual_of": ("bicubic", "encoder"),
     "train.lr_schedule": ("step", "cosine", "constant"),
     "train.amp_level": ("O0", "O2", "O3"),
     "train.amp_dtype": ("float16", "bfloat16"),
@@ -29,8 +31,8 @@ _RANGES = (
         "at least 1",
         lambda value: value >= 1,
         "data.patch_size data.workers data.prefetch encoder.features encoder.blocks diffusion.steps train.batch_size "
-        "train.accumulate train.lr_decay_every train.loss_scale train.max_skipped train.log_every train.save_every "
-        "train.keep eval.steps",
+        "train.accumulate train.draws train.lr_decay_every train.loss_scale train.max_skipped train.log_every "
+        "train.save_every train.keep eval.steps unet.condition_every",
     ),
     (
         "at least 0",
@@ -133,9 +135,13 @@ def _check_encoder_size(config):
     encoder = config.encoder
     if encoder.growth == 0 and encoder.features < 2:
         raise UserError("'encoder.growth' 0 means features / 2, got 1 feature; set encoder.growth=1")
-    # The condition is every third of the blocks' outputs and the trunk's, starting at the third.
-    if config.system == "srdiff" and encoder.blocks < 2:
-        raise UserError(f"'encoder.blocks' must be at least 2 where system is srdiff, got {encoder.blocks}")
+    # The condition is every so many of the blocks' outputs and the trunk's.
+    least = config.unet.condition_every - 1
+    if config.system == "srdiff" and encoder.blocks < least:
+        raise UserError(
+            f"'encoder.blocks' must be at least {least} where system is srdiff and unet.condition_every "
+            f"{least + 1}, got {encoder.blocks}"
+        )
 
 
 def _check_unet(unet):
@@ -160,6 +166,12 @@ def _check_diffusion(config):
             f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
             f"{diffusion.beta_end}"
         )
+    if diffusion.residual_of == "encoder" and diffusion.lr_divisor != 255:
+        raise UserError(
+            f"'diffusion.lr_divisor' belongs to diffusion.residual_of=bicubic, got {diffusion.lr_divisor}; leave it out"
+        )
+    if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
+        raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
     if config.eval.steps > diffusion.steps:
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
     if config.data.scale % config.unet.space_to_depth:

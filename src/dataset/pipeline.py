@@ -16,7 +16,7 @@ from src.errors import UserError
 
 
 def training_batches(
-    patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, rank=0, ranks=1
+    patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, draws=1, rank=0, ranks=1
 ):
     """Return a number of batches of one rank.
 
@@ -32,25 +32,28 @@ def training_batches(
         workers: threads that prepare batches.
         prefetch: batches kept ready.
         noise_steps: T; None leaves out ``t`` and ``noise``.
+        draws: D, pairs of t and noise for each sample.
         rank: this process's number among ``ranks`` processes.
         ranks: how many processes share a step.
 
     Returns:
         A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
-        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 (B,) in [0, T), and noise, float32
-        (B, 3, P, P). Its iterators make one pass and raise a worker's UserError as itself.
+        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 (B·D,) in [0, T), and noise, float32
+        (B·D, 3, P, P), those of one sample one after the other. Its iterators make one pass and raise a worker's
+        UserError as itself.
 
     Raises:
         UserError: a number is out of range.
     """
-    _check(batch_size, batches, first_sample, workers, prefetch, rank, ranks)
+    _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks)
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
-    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, workers, prefetch))
+    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, draws, workers, prefetch))
 
 
-def _check(batch_size, batches, first_sample, workers, prefetch, rank, ranks):
-    numbers = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch, "ranks": ranks}
+def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks):
+    numbers = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch}
+    numbers |= {"draws": draws, "ranks": ranks}
     for name, value in numbers.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, not {value}")
@@ -63,9 +66,9 @@ def _check(batch_size, batches, first_sample, workers, prefetch, rank, ranks):
 class _Source:
     """An iterable of batches that threads prepare ahead and that come in order."""
 
-    def __init__(self, patches, first_samples, batch_size, noise_steps, workers, prefetch):
+    def __init__(self, patches, first_samples, batch_size, noise_steps, draws, workers, prefetch):
         self.patches, self.first_samples, self.batch_size = patches, first_samples, batch_size
-        self.noise_steps, self.workers, self.prefetch = noise_steps, workers, prefetch
+        self.noise_steps, self.draws, self.workers, self.prefetch = noise_steps, draws, workers, prefetch
         self.columns = ["hr", "lr"] + (["t", "noise"] if noise_steps else [])
         self.error = None
 
@@ -78,7 +81,8 @@ class _Source:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
         try:
             for first in self.first_samples:
-                pending.append(pool.submit(make_batch, self.patches, first, self.batch_size, self.noise_steps))
+                what = (self.patches, first, self.batch_size, self.noise_steps, self.draws)
+                pending.append(pool.submit(make_batch, *what))
                 if len(pending) > self.prefetch:
                     yield pending.popleft().result()
             while pending:
@@ -92,7 +96,7 @@ class _Source:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_batch(patches, first, batch_size, noise_steps=None):
+def make_batch(patches, first, batch_size, noise_steps=None, draws=1):
     """Return the batch of the samples first, …, first + batch_size - 1 as a tuple of NumPy arrays.
 
     The arrays are the columns that :func:`training_batches` describes.
@@ -109,11 +113,11 @@ def make_batch(patches, first, batch_size, noise_steps=None):
         column -= 1
     if not noise_steps:
         return hr, lr
-    t = np.empty(batch_size, np.int32)
-    noise = np.empty_like(hr)
+    t = np.empty((batch_size, draws), np.int32)
+    noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
     for i in range(batch_size):
-        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps)
-    return hr, lr, t, noise
+        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps, draws)
+    return hr, lr, t.reshape(-1), noise.reshape(-1, *hr.shape[1:])
 
 
 class _Batches(ds.GeneratorDataset):

@@ -27,21 +27,23 @@ def generator(seed, stream, index):
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def noise_at(seed, index, shape, steps):
-    """Draw the time step and the noise with which one training sample is diffused.
+def noise_at(seed, index, shape, steps, draws=1):
+    """Draw the time steps and the noise with which one training sample is diffused.
 
     Args:
         seed: int in [0, 2**64).
         index: global sample number.
         shape: shape of the noise, such as (3, H, W).
         steps: T, the number of diffusion steps.
+        draws: how many of both.
 
     Returns:
-        t, int in [0, T), uniform; noise, float32 of that shape, standard normal.
+        t, int32 (draws,) in [0, T), each uniform, together evenly spaced (arXiv 2107.00630, appendix I.1); noise,
+        float32 (draws, *shape), standard normal.
     """
     random = generator(seed, DIFFUSION, index)
-    t = int(random.integers(steps))
-    return t, random.standard_normal(shape, dtype=np.float32)
+    t = (random.integers(steps) + np.arange(draws) * steps // draws) % steps
+    return t.astype(np.int32), random.standard_normal((draws, *shape), dtype=np.float32)
 
 
 def permutation_at(seed, epoch, length):

@@ -7,21 +7,25 @@ class SRDiff(nn.Cell):
     """The encoder and the U-Net together.
 
     Args:
-        encoder: with ``condition(lr)`` and ``bicubic(x)``, as RRDBNet has.
+        encoder: with ``condition(lr)``, ``condition_and_picture(lr)`` and ``bicubic(x)``, as RRDBNet has.
         unet: with ``project(features, lr_up)`` and ``construct(x_t, t, condition)``, as ConditionalUNet has.
         lr_divisor: LR↑ is the bicubic of lr_uint8 / lr_divisor. The public PyTorch checkpoints were trained with
             256, where 255 maps white to white.
+        residual_of: what the residual is added to, the base picture: "bicubic" (LR↑) or "encoder" (its own picture).
     """
 
-    def __init__(self, encoder, unet, lr_divisor=255):
+    def __init__(self, encoder, unet, lr_divisor=255, residual_of="bicubic"):
         super().__init__()
         self.encoder = encoder
         self.unet = unet
         self.to_unit = 127.5 / lr_divisor
+        self.of_encoder = residual_of == "encoder"
 
-    def lr_up(self, lr):
-        """LR↑: (B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W)."""
-        return self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
+    def given(self, lr):
+        """From (B, 3, h, w) float32 in [−1, 1], the encoder's features and the base picture (B, 3, H, W)."""
+        if self.of_encoder:
+            return self.encoder.condition_and_picture(lr)
+        return self.encoder.condition(lr), self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
 
     def encode(self, lr):
         """Compute all that does not depend on x_t.
@@ -30,10 +34,10 @@ class SRDiff(nn.Cell):
             lr: (B, 3, h, w) float32 in [−1, 1].
 
         Returns:
-            the condition for ``denoise`` and LR↑ (B, 3, H, W), float32.
+            the condition for ``denoise`` and the base picture (B, 3, H, W), float32.
         """
-        lr_up = self.lr_up(lr)
-        return self.unet.project(self.encoder.condition(lr), lr_up), lr_up
+        features, base = self.given(lr)
+        return self.unet.project(features, base), base
 
     def construct(self, x_t, t, condition):
         """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at steps t (B,) int32."""
@@ -52,11 +56,11 @@ class Encode(nn.Cell):
 
 
 class Project(nn.Cell):
-    """The condition for a given LR↑ (B, 3, H, W), used as it is instead of the network's own."""
+    """The condition for a given base picture (B, 3, H, W), used as it is instead of the network's own."""
 
     def __init__(self, model):
         super().__init__(auto_prefix=False)
         self.model = model
 
-    def construct(self, lr, lr_up):
-        return self.model.unet.project(self.model.encoder.condition(lr), lr_up)
+    def construct(self, lr, base):
+        return self.model.unet.project(self.model.encoder.condition(lr), base)

@@ -15,11 +15,13 @@ class ChannelLastNetworks:
         encode: maps lr (1, 3, h, w) and tables to the condition (pixels, channels) and LR↑ (1, 3, H, W).
         denoise: maps x_t (1, 3, H, W), t (1,) int32, the condition and tables to the prediction (1, 3, H, W).
         encode_tables, denoise_tables: give the tables, NumPy, for (height, width) of lr and of x_t.
+        uses_lr_up: whether the condition depends on LR↑, so that no other than the network's own can be taken.
     """
 
     products = True  # no convolutions: what the memory is estimated by
 
-    def __init__(self, encode, denoise, encode_tables, denoise_tables):
+    def __init__(self, encode, denoise, encode_tables, denoise_tables, uses_lr_up=False):
+        self._uses_lr_up = uses_lr_up
         self._encode = encode
         self._denoise = denoise
         self._tables = {encode: _OfLastSize(encode_tables), denoise: _OfLastSize(denoise_tables)}
@@ -30,6 +32,8 @@ class ChannelLastNetworks:
 
     def encode(self, lr, lr_up=None):
         """Return a condition for each picture, and LR↑ as float32 NumPy: the given one, or the network's own."""
+        if lr_up is not None and self._uses_lr_up:
+            raise UserError("this model's condition is computed from its own LR↑: leave lr_up out")
         found = [self._encode(_tensor(one), *self._tables[self._encode](lr.shape)) for one in _singly(lr)]
         own = [up.asnumpy() for _, up in found] if lr_up is None else None
         return [condition for condition, _ in found], np.concatenate(own) if lr_up is None else lr_up

@@ -26,9 +26,15 @@ def rrdb_radius(blocks, scale, upsampler):
     return rrdb_condition_radius(blocks) + max(way_up, _BICUBIC)
 
 
-def condition_radius(blocks):
-    """Radius of SRDiff's condition in LR pixels: the encoder's features and their projection, or LR↑'s convolution."""
-    return max(rrdb_condition_radius(blocks) + 2, _BICUBIC + 2)
+def condition_radius(blocks, scale=4, upsampler=None):
+    """Radius of SRDiff's condition in LR pixels: the encoder's features and their projection, or LR↑'s convolution.
+
+    Args:
+        blocks: of the encoder.
+        scale, upsampler: of an encoder whose own picture is the base picture; None where LR↑ is.
+    """
+    base = rrdb_radius(blocks, scale, upsampler) if upsampler else _BICUBIC
+    return max(rrdb_condition_radius(blocks), base) + 2
 
 
 def unet_radius(levels, space_to_depth):
@@ -53,12 +59,22 @@ def rrdb(features, blocks, growth, scale, upsampler):
     return reach, Cost(denoise=per_lr_pixel / scale**2, pictures=3)
 
 
-def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local, products=False):
-    """Return the :class:`Reach` and :class:`Cost` of an SRDiff, as convolutions or as ``products`` of gathered rows."""
+def srdiff(
+    features, blocks, growth, scale, width, levels, space_to_depth, local, products=False, every=3, upsampler=None
+):
+    """Return the :class:`Reach` and :class:`Cost` of an SRDiff.
+
+    Args:
+        features, blocks, growth, scale, width, levels, space_to_depth: the networks' sizes.
+        local: whether no part of the U-Net sees the whole picture.
+        products: computed as products of gathered rows, not as convolutions.
+        every: the condition has the features of every so many blocks.
+        upsampler: of an encoder whose own picture is the base picture; None where LR↑ is.
+    """
     folded, factor = space_to_depth**2, scale // space_to_depth
     encode = _trunk_bytes(features, blocks, growth)
     if products:  # nine pixels of the widest concatenation, gathered and on the way; the same of the folded picture
-        encode += 2 * 9 * 4 * (features + 4 * growth)
+        encode += 2 * 9 * 4 * max(features + 4 * growth, features * ((blocks + 1) // every))
         denoise = 4 * (9 * 3 * folded + 9 * width) / folded
     else:  # as 32 tensors of the first level
         denoise = 32 * 4 * width / folded
@@ -70,7 +86,7 @@ def srdiff(features, blocks, growth, scale, width, levels, space_to_depth, local
         features=4 * width / folded,
         pictures=5,  # x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
     )
-    return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks), local), cost
+    return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks, scale, upsampler), local), cost
 
 
 def _trunk_bytes(features, blocks, growth):

@@ -6,6 +6,7 @@ from mindspore import nn, ops
 from src.diffusion.process import PREDICTIONS, q_sample, velocity
 from src.errors import UserError
 from src.losses.pixel import PixelLoss
+from src.losses.weights import error_scale
 
 
 class DiffusionLoss(nn.Cell):
@@ -17,10 +18,11 @@ class DiffusionLoss(nn.Cell):
         target: a ``ResidualTarget``.
         prediction: what the network predicts, "noise" or "velocity".
         loss: "l1" or "l2".
+        weight: how much each t counts, see :func:`src.losses.weights.error_scale`.
         frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
     """
 
-    def __init__(self, model, schedule, target, prediction="noise", loss="l1", frozen_encoder=True):
+    def __init__(self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True):
         super().__init__(auto_prefix=False)
         if prediction not in PREDICTIONS:
             raise UserError(f"diffusion.prediction must be one of {', '.join(PREDICTIONS)}, not '{prediction}'")
@@ -31,6 +33,8 @@ class DiffusionLoss(nn.Cell):
         self.pixel_loss = PixelLoss(loss)
         self.signal_rate = ms.Tensor(schedule.signal_rate, ms.float32)
         self.noise_rate = ms.Tensor(schedule.noise_rate, ms.float32)
+        self.uniform = weight == "uniform"
+        self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
 
     def construct(self, hr, lr, t, noise):
         """The loss of one batch, a float32 scalar.
@@ -38,18 +42,31 @@ class DiffusionLoss(nn.Cell):
         Args:
             hr: (B, 3, H, W) float32 in [−1, 1].
             lr: (B, 3, h, w) float32 in [−1, 1].
-            t: (B,) int32 in [0, T).
-            noise: (B, 3, H, W) float32, standard normal.
+            t: (B·D,) int32 in [0, T), D for each picture, one after the other.
+            noise: (B·D, 3, H, W) float32, standard normal.
         """
-        features = self.model.encoder.condition(lr)
+        features, base = self.model.given(lr)
         if self.frozen_encoder:
-            features = ops.stop_gradient(features)
-        lr_up = self.model.lr_up(lr)
-        condition = self.model.unet.project(features, lr_up)
+            features, base = ops.stop_gradient(features), ops.stop_gradient(base)
+        x_0 = ops.stop_gradient(self.target.to_x0(hr, base))  # an encoder that trains along must not move the goal
+        draws = t.shape[0] // hr.shape[0]
+        condition = _repeated(self.model.unet.project(features, base), draws)
+        x_0 = _repeated(x_0, draws)
 
         signal = self.signal_rate[t].reshape(-1, 1, 1, 1)
         noise_rate = self.noise_rate[t].reshape(-1, 1, 1, 1)
-        x_0 = self.target.to_x0(hr, lr_up)
         x_t = q_sample(x_0, noise, signal, noise_rate)
         goal = velocity(x_0, noise, signal, noise_rate) if self.predicts_velocity else noise
-        return self.pixel_loss(self.model(x_t, t, condition), goal)
+        prediction = self.model(x_t, t, condition)
+        if self.uniform:
+            return self.pixel_loss(prediction, goal)
+        scale = self.error_scale[t].reshape(-1, 1, 1, 1)
+        return self.pixel_loss(prediction * scale, goal * scale)
+
+
+def _repeated(x, times):
+    """(B, …) → (B·times, …), each row so many times."""
+    if times == 1:
+        return x
+    b, c, h, w = x.shape
+    return ops.broadcast_to(x.reshape(b, 1, c, h, w), (b, times, c, h, w)).reshape(b * times, c, h, w)

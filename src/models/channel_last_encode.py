@@ -5,6 +5,7 @@ from mindspore import nn, ops
 
 from src.models.bicubic import phase_kernels
 from src.models.channel_last import GatheredConv, Product, TransposedConv, with_zeros, zero_pixel
+from src.models.rrdb import PixelShuffleUpsampler
 
 
 class DenseBlock(nn.Cell):
@@ -26,11 +27,16 @@ class DenseBlock(nn.Cell):
         return self.convs[4](found, nine) * 0.2 + x
 
 
+def supports(model):
+    """Whether an SRDiff's base picture can be had here: LR↑, or that of a PixelShuffleUpsampler."""
+    return not model.of_encoder or isinstance(model.encoder.upsampler, PixelShuffleUpsampler)
+
+
 class ChannelLastEncode(nn.Cell):
-    """``SRDiff.encode`` for one picture: the condition (P, width) and LR↑ (1, 3, H, W).
+    """``SRDiff.encode`` for one picture: the condition (P, width) and the base picture (1, 3, H, W).
 
     Args:
-        model: an ``SRDiff``; its weights are copied.
+        model: an ``SRDiff``; its weights are copied. See :func:`supports`.
         scale: HR size / LR size.
     """
 
@@ -52,13 +58,40 @@ class ChannelLastEncode(nn.Cell):
         self.gather = ops.Gather()
         self.picture_zero, self.zero = zero_pixel(3), zero_pixel(encoder.trunk_conv.weight.shape[0])
         self.condition_zero = zero_pixel(encoder.condition_channels)
+        self.every = encoder.condition_every
+        self.of_encoder, self.add_base, self.fold = model.of_encoder, unet.add_lr_up, unet.space_to_depth
+        up = encoder.upsampler
+        self.hidden_conv = GatheredConv(up.hidden_conv) if self.of_encoder else nn.Identity()
+        self.last_conv = GatheredConv(up.last_conv) if self.of_encoder else nn.Identity()
+        self.activation, self.hidden_zero = nn.LeakyReLU(0.2), zero_pixel(2 * encoder.trunk_conv.weight.shape[0])
+        self.base_conv = GatheredConv(unet.lr_up_conv.conv) if self.add_base else nn.Identity()
 
-    def construct(self, lr, nine, bicubic, *phases):
+    def construct(self, lr, nine, bicubic, *rest):
         """lr (1, 3, h, w) float32 in [−1, 1] and tables."""
+        features, trunk = self._features(lr, nine)
+        base = self._base(lr, trunk, nine, bicubic)
+        if self.direct:
+            condition = self.condition_conv(with_zeros(features, self.condition_zero), nine)
+        else:
+            condition = self.condition_conv(features, rest[-5:])
+        if self.add_base:
+            r, h, w = self.fold, base.shape[2] // self.fold, base.shape[3] // self.fold
+            rows = base.reshape(3, h, r, w, r).transpose(1, 3, 0, 2, 4).reshape(-1, 3 * r * r)
+            condition = condition + self.base_conv(rows, rest[0])
+        return condition, base
+
+    def _base(self, lr, trunk, nine, bicubic):
+        """LR↑ or the encoder's picture: (1, 3, H, W)."""
         h, w, s = lr.shape[2], lr.shape[3], self.scale
         unit = ((lr + 1) * self.to_unit).reshape(3, -1).transpose(1, 0)
-        lr_up = self.bicubic(self.gather(unit, bicubic, 0)) * 2 - 1
-        lr_up = lr_up.reshape(h, w, 3, s, s).transpose(2, 0, 3, 1, 4).reshape(1, 3, h * s, w * s)
+        rows = self.bicubic(self.gather(unit, bicubic, 0))
+        if self.of_encoder:
+            hidden = self.activation(self.hidden_conv(with_zeros(trunk, self.zero), nine))
+            rows = rows + self.last_conv(with_zeros(hidden, self.hidden_zero), nine)
+        return (rows * 2 - 1).reshape(h, w, 3, s, s).transpose(2, 0, 3, 1, 4).reshape(1, 3, h * s, w * s)
+
+    def _features(self, lr, nine):
+        """What the condition takes of the trunk (P, condition channels), and the trunk's result (P, features)."""
         first = x = self.first_conv(
             with_zeros(((lr + 1) * 0.5).reshape(3, -1).transpose(1, 0), self.picture_zero), nine
         )
@@ -68,11 +101,9 @@ class ChannelLastEncode(nn.Cell):
             for j in range(3):
                 y = self.trunk[3 * i + j](y, nine)
             x = y * 0.2 + x
-            if i % 3 == 2:
+            if (i + 1) % self.every == 0:
                 kept = kept + (x,)
-        if len(self.trunk) // 3 % 3 == 2:
-            kept = kept + (first + self.trunk_conv(with_zeros(x, self.zero), nine),)
-        features = ops.concat(kept, 1)
-        if self.direct:
-            return self.condition_conv(with_zeros(features, self.condition_zero), nine), lr_up
-        return self.condition_conv(features, phases), lr_up
+        trunk = first + self.trunk_conv(with_zeros(x, self.zero), nine)
+        if (len(self.trunk) // 3 + 1) % self.every == 0:
+            kept = kept + (trunk,)
+        return ops.concat(kept, 1), trunk

@@ -7,9 +7,8 @@ from src.models.layers import Mish
 
 
 def supports(unet):
-    """Whether a ConditionalUNet has no part that is missing here: normalisation, attention, LR↑ in the condition."""
-    plain = isinstance(unet.last_block.norm, nn.Identity) and isinstance(unet.mid_attention, nn.Identity)
-    return plain and not unet.add_lr_up
+    """Whether a ConditionalUNet has no part that is missing here: normalisation, attention."""
+    return isinstance(unet.last_block.norm, nn.Identity) and isinstance(unet.mid_attention, nn.Identity)
 
 
 class ResnetBlock(nn.Cell):

@@ -71,11 +71,18 @@ def denoise_tables(height, width, levels):
     ]
 
 
-def encode_tables(height, width, factor):
-    """The tables of ``channel_last.ChannelLastEncode`` for an LR picture; factor: condition size / LR size."""
+def encode_tables(height, width, factor, base=False):
+    """The tables of ``channel_last_encode.ChannelLastEncode`` for an LR picture.
+
+    Args:
+        height, width: of the LR picture.
+        factor: condition size / LR size.
+        base: whether the base picture is part of the condition.
+    """
     square = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
     return [
         neighbours(height, width, NINE),
         neighbours(height, width, square, symmetric),
+        *([neighbours(height * factor, width * factor, NINE, reflected)] if base else ()),
         *(transposed_tables(height, width, factor) if factor > 1 else ()),
     ]

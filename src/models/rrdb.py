@@ -98,19 +98,21 @@ class RRDBNet(nn.Cell):
         growth: channels that each dense convolution adds; 0 takes features / 2.
         scale: 2, 4 or 8.
         upsampler: "nearest" (ESRGAN's) or "pixelshuffle".
+        condition_every: the condition has the features of every so many blocks, the paper's of every third.
 
     Raises:
         UserError: the scale or the upsampler is not one of these.
     """
 
-    def __init__(self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest"):
+    def __init__(self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3):
         super().__init__()
         if scale not in (2, 4, 8):
             raise UserError(f"data.scale must be 2, 4 or 8, not {scale}")
         if upsampler not in UPSAMPLERS:
             raise UserError(f"encoder.upsampler must be one of {', '.join(UPSAMPLERS)}, not '{upsampler}'")
         growth = growth or features // 2
-        self.condition_channels = features * ((blocks + 1) // 3)
+        self.condition_every = condition_every
+        self.condition_channels = features * ((blocks + 1) // condition_every)
         self.first_conv = conv3x3(3, features)
         self.trunk = nn.CellList([RRDB(features, growth) for _ in range(blocks)])
         self.trunk_conv = conv3x3(features, features)
@@ -132,7 +134,7 @@ class RRDBNet(nn.Cell):
         return outputs + (first + self.trunk_conv(x),)
 
     def condition(self, lr):
-        """Return the condition of SRDiff's U-Net, every third of the trunk's features, concatenated.
+        """Return the condition of SRDiff's U-Net, every ``condition_every``-th of the trunk's features, concatenated.
 
         Args:
             lr: (B, 3, h, w) float32 in [−1, 1].
@@ -140,10 +142,19 @@ class RRDBNet(nn.Cell):
         Returns:
             (B, condition_channels, h, w) float32.
         """
+        return self._selected(self.trunk_features(lr))
+
+    def condition_and_picture(self, lr):
+        """Return :meth:`condition` and the picture of :meth:`construct`, from one pass through the trunk."""
         features = self.trunk_features(lr)
-        return ops.concat(features[2::3], 1)
+        return self._selected(features), self._picture(lr, features[-1])
 
     def construct(self, lr):
         """(B, 3, h, w) float32 in [−1, 1] → (B, 3, scale·h, scale·w) in about [−1, 1]."""
-        lr_up = self.bicubic((lr + 1) * 0.5)
-        return self.upsampler(self.trunk_features(lr)[-1], lr_up) * 2 - 1
+        return self._picture(lr, self.trunk_features(lr)[-1])
+
+    def _selected(self, features):
+        return ops.concat(features[self.condition_every - 1 :: self.condition_every], 1)
+
+    def _picture(self, lr, trunk):
+        return self.upsampler(trunk, self.bicubic((lr + 1) * 0.5)) * 2 - 1

@@ -42,7 +42,17 @@ def test_columns(patches):
         t, noise = noise_at(3, 6 + i, (3, 16, 16), 50)
         assert np.array_equal(np.rint((row["hr"][i] + 1) * 127.5).astype(np.uint8), hr.transpose(2, 0, 1))
         assert np.array_equal(np.rint((row["lr"][i] + 1) * 127.5).astype(np.uint8), lr.transpose(2, 0, 1))
-        assert row["t"][i] == t and np.array_equal(row["noise"][i], noise)
+        assert row["t"][i] == t and np.array_equal(row["noise"][i], noise[0])
+
+
+def test_several_draws_of_a_sample_follow_one_another(patches):
+    one, two = rows(patches)[2], rows(patches, draws=2)[2]
+    assert two["t"].shape == (6,) and two["noise"].shape == (6, 3, 16, 16)
+    for name in ("hr", "lr"):
+        assert np.array_equal(two[name], one[name])
+    for name in ("t", "noise"):
+        assert np.array_equal(two[name][::2], one[name])
+    assert np.array_equal(two["t"][1::2], (one["t"] + 25) % 50)
 
 
 def test_black_is_minus_one_and_white_is_one(tmp_path):

@@ -22,19 +22,30 @@ def test_the_largest_seed_and_index_are_accepted():
 
 
 def test_noise_is_standard_normal_and_every_time_step_comes():
-    draws = [noise_at(1, index, (3, 16, 16), 10) for index in range(400)]
-    noise = np.stack([noise for _, noise in draws])
+    draws = [(tuple(t), noise) for t, noise in (noise_at(1, index, (3, 16, 16), 10) for index in range(400))]
+    noise = np.concatenate([noise for _, noise in draws])
     assert noise.dtype == np.float32 and noise.shape == (400, 3, 16, 16)
     assert abs(noise.mean()) < 0.01 and abs(noise.std() - 1) < 0.01
-    assert {t for t, _ in draws} == set(range(10))
+    assert {t for t, _ in draws} == {(n,) for n in range(10)}
     correlation = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
     assert abs(correlation) < 0.01
 
 
 def test_values_are_pinned_so_that_old_runs_can_be_resumed():
     t, noise = noise_at(7, 123456789, (2,), 100)
-    assert (t, noise.tolist()) == (59, [-1.533296823501587, -0.3376345634460449])
+    assert (t.tolist(), noise.tolist()) == ([59], [[-1.533296823501587, -0.3376345634460449]])
     assert permutation_at(7, 3, 6).tolist() == [2, 5, 4, 3, 0, 1]
+
+
+def test_several_draws_of_a_sample_are_spread_over_time_and_each_is_uniform():
+    draws = [noise_at(1, index, (2, 2), 10, draws=3) for index in range(400)]
+    times = np.stack([t for t, _ in draws])
+    assert times.dtype == np.int32 and times.shape == (400, 3)
+    assert set(((times[:, 1:] - times[:, :-1]) % 10).ravel()) == {3}  # a third of ten, rounded down
+    for column in times.T:
+        assert np.bincount(column, minlength=10).min() > 20  # of 40 expected
+    assert draws[0][1].shape == (3, 2, 2) and len(np.unique(draws[0][1])) == 12
+    assert np.array_equal(noise_at(1, 5, (2, 2), 10)[1][0], draws[5][1][0])  # the first draw is that of one alone
 
 
 def test_permutation_holds_every_picture_once():

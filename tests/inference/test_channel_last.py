@@ -17,6 +17,8 @@ VARIANTS = {  # scale / space_to_depth is the condition's enlargement
     "half": {"space_to_depth": 2},
     "folded": {"space_to_depth": 4},
     "four_levels": {"multipliers": (1, 2, 3, 4)},
+    "of_encoder": {"space_to_depth": 4, "condition_every": 1, "add_lr_up": True},
+    "half_of_encoder": {"space_to_depth": 2, "condition_every": 2, "add_lr_up": True},
 }
 
 
@@ -32,7 +34,11 @@ def random_model(config):
 
 def configuration(**unet):
     config = tiny.config("srdiff")
-    return dataclasses.replace(config, unet=dataclasses.replace(config.unet, **unet))
+    of = "encoder" if unet.get("condition_every", 3) != 3 else "bicubic"
+    return dataclasses.replace(
+        config, unet=dataclasses.replace(config.unet, **unet),
+        diffusion=dataclasses.replace(config.diffusion, residual_of=of),
+    )  # fmt: skip
 
 
 def close(ours, expected):
@@ -55,9 +61,14 @@ def test_samples_are_those_of_the_networks(unet):
         assert close(*(u.predict(x_t, t, c) for u, c in zip((ours, theirs), conditions, strict=True)))
 
 
-@pytest.mark.parametrize("unet", [{"groups": 2}, {"attention": True}, {"add_lr_up": True}], ids=str)
+@pytest.mark.parametrize("unet", [{"groups": 2}, {"attention": True}], ids=str)
 def test_there_is_none_for_other_parts(unet):
     config = configuration(**unet)
+    assert channel_last_networks_of(config, build_model(config)) is None
+
+
+def test_there_is_none_for_the_picture_of_a_nearest_upsampler():
+    config = tiny.config("srdiff", None, "encoder.upsampler=nearest", "diffusion.residual_of=encoder")
     assert channel_last_networks_of(config, build_model(config)) is None
 
 

@@ -27,6 +27,10 @@ class SRDiff(nn.Cell):
             return self.encoder.condition_and_picture(lr)
         return self.encoder.condition(lr), self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
 
+    def project(self, features, base):
+        """The condition, see ``ConditionalUNet.project``."""
+        return self.unet.project(features, base)
+
     def encode(self, lr):
         """Compute all that does not depend on x_t.
 

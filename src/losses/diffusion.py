@@ -50,7 +50,7 @@ class DiffusionLoss(nn.Cell):
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
         x_0 = ops.stop_gradient(self.target.to_x0(hr, base))  # an encoder that trains along must not move the goal
         draws = t.shape[0] // hr.shape[0]
-        condition = _repeated(self.model.unet.project(features, base), draws)
+        condition = _repeated(self.model.project(features, base), draws)
         x_0 = _repeated(x_0, draws)
 
         signal = self.signal_rate[t].reshape(-1, 1, 1, 1)
@@ -68,5 +68,5 @@ def _repeated(x, times):
     """(B, …) → (B·times, …), each row so many times."""
     if times == 1:
         return x
-    b, c, h, w = x.shape
-    return ops.broadcast_to(x.reshape(b, 1, c, h, w), (b, times, c, h, w)).reshape(b * times, c, h, w)
+    b, rest = x.shape[0], x.shape[1:]
+    return ops.broadcast_to(x.reshape(b, 1, *rest), (b, times, *rest)).reshape(b * times, *rest)

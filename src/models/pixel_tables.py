@@ -86,3 +86,43 @@ def encode_tables(height, width, factor, base=False):
         *([neighbours(height * factor, width * factor, NINE, reflected)] if base else ()),
         *(transposed_tables(height, width, factor) if factor > 1 else ()),
     ]
+
+
+def batched(table, pixels, count):
+    """A table for ``count`` pictures whose rows follow one another; the row of zeros comes behind the last.
+
+    Args:
+        table: of one picture of ``pixels`` pixels.
+        pixels, count: as above.
+    """
+    offsets = np.arange(count)[:, None] * pixels
+    return np.where(table == pixels, count * pixels, table + offsets).reshape(-1).astype(np.int32)
+
+
+def adjoint(table, pixels, taps):
+    """Which outputs read a pixel at each tap: what the gradient by the input gathers from that by the output.
+
+    Where several outputs read one pixel at the same tap, as beside a mirrored edge, their sum is a row of its own.
+
+    Args:
+        table: (Q · taps,), the pixels that each of Q outputs reads; ``pixels`` is a row of zeros.
+        pixels: P, rows that are read.
+        taps: K, pixels that an output reads.
+
+    Returns:
+        (P · K,) int32 into Q outputs, then the sums, then a row of zeros; and (sums, m) int32 into the outputs, of
+        which each sum adds m, Q being a row of zeros.
+    """
+    outputs = len(table) // taps
+    slots = table.astype(np.int64) * taps + np.tile(np.arange(taps), outputs)
+    order = np.argsort(slots, kind="stable")
+    order = order[table[order] < pixels]
+    counts = np.bincount(slots[order], minlength=pixels * taps)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    readers = np.full((pixels * taps, max(1, counts.max())), outputs)
+    readers[slots[order], rank] = order // taps
+    several = counts > 1
+    sums, number = np.unique(readers[several], axis=0, return_inverse=True)
+    found = np.where(counts == 0, outputs + len(sums), readers[:, 0])
+    found[several] = outputs + number.reshape(-1)
+    return found.astype(np.int32), sums.astype(np.int32)

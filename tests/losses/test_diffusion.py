@@ -27,22 +27,20 @@ class Encoder(nn.Cell):
         return lr * 0.25
 
 
-class UNet(nn.Cell):
-    def project(self, features, lr_up):
-        return features.mean() + lr_up
-
-
 class Model(nn.Cell):
     """Predicts x_t·(t + 1)/10 + 0.5·condition."""
 
     def __init__(self):
         super().__init__()
-        self.encoder, self.unet = Encoder(), UNet()
+        self.encoder = Encoder()
 
     def given(self, lr):
         b, c, h, w = lr.shape
         base = ops.broadcast_to(lr.reshape(b, c, h, 1, w, 1), (b, c, h, 4, w, 4)).reshape(b, c, 4 * h, 4 * w)
         return self.encoder.condition(lr), base
+
+    def project(self, features, base):
+        return features.mean() + base
 
     def construct(self, x_t, t, condition):
         return x_t * ((t + 1) / 10).reshape(-1, 1, 1, 1) + 0.5 * condition

@@ -42,7 +42,7 @@ def main():
     else:
         from src.build_run import run_training
 
-        run_training(config, args.output or f"runs/{config.name}", args.resume, world)
+        run_training(config, args.output or f"runs/{config.name}", args.resume, world, dedicated=True)
 
 
 if __name__ == "__main__":

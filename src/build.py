@@ -103,7 +103,7 @@ def _demands(config, products):
     encoder, scale = config.encoder, config.data.scale
     sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
     if config.system == "rrdb":
-        return demands.rrdb(*sizes, encoder.upsampler)
+        return demands.rrdb(*sizes, encoder.upsampler, products)
     unet, upsampler = config.unet, encoder.upsampler if config.diffusion.residual_of == "encoder" else None
     return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
                           local=not (unet.attention or unet.groups), products=products, every=unet.condition_every,

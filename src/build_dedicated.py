@@ -1,22 +1,30 @@
-"""A model's networks for a process that runs nothing but inference on the CPU."""
+"""A model's networks for a process that runs no convolution on the CPU: inference alone, or training."""
 
 import mindspore as ms
 
 from src.build import config_json, networks_of, size_multiple
 from src.compile_cache import compile_graphs
-from src.inference.channel_last_networks import ChannelLastNetworks
-from src.models import channel_last_encode, channel_last_unet, pixel_tables
+from src.inference.channel_last_networks import ChannelLastNetworks, ChannelLastRegression
+from src.models import channel_last_encode, channel_last_unet, pixel_tables, trained_rrdb, trained_unet
 from src.runtime import release_isa
 
 
 def channel_last_networks_of(config, model):
-    """Like :func:`networks_of` for SRDiff on the CPU, faster and in less memory; the weights are copied.
+    """Like :func:`networks_of` on the CPU, faster and in less memory; the weights are copied.
 
     Returns None for a model that ``src.models.channel_last`` lacks something of.
     """
-    if config.system != "srdiff" or not _supported(model):
+    picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
+    scale = config.data.scale
+    if config.system == "rrdb":
+        if not channel_last_encode.supports(model):
+            return None
+        net = channel_last_encode.ChannelLastRRDB(model, scale)
+        net.set_inputs(picture, table, table)
+        return ChannelLastRegression(net, lambda height, width: pixel_tables.encode_tables(height, width, 1))
+    if not _supported(model):
         return None
-    scale, fold, levels = config.data.scale, config.unet.space_to_depth, len(config.unet.multipliers)
+    fold, levels = config.unet.space_to_depth, len(config.unet.multipliers)
 
     def encode_tables(height, width):
         return pixel_tables.encode_tables(height, width, scale // fold, config.unet.add_lr_up)
@@ -26,7 +34,6 @@ def channel_last_networks_of(config, model):
 
     encode = channel_last_encode.ChannelLastEncode(model, scale)
     denoise = channel_last_unet.ChannelLastUNet(model.unet)
-    picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
     condition, t = ms.Tensor(shape=[None, config.unet.width], dtype=ms.float32), ms.Tensor(shape=[1], dtype=ms.int32)
     smallest = size_multiple(config) * scale  # for the number of tables only
     encode.set_inputs(picture, *[table for _ in encode_tables(smallest, smallest)])
@@ -35,7 +42,8 @@ def channel_last_networks_of(config, model):
 
 
 def _supported(model):
-    return channel_last_unet.supports(model.unet) and channel_last_encode.supports(model)
+    own_picture = not model.of_encoder or channel_last_encode.supports(model.encoder)
+    return channel_last_unet.supports(model.unet) and own_picture
 
 
 def dedicated_networks(config, model):
@@ -47,3 +55,36 @@ def dedicated_networks(config, model):
         networks = networks_of(config, model)
     compile_graphs(networks.cells(), config_json(config))
     return networks
+
+
+def trained_form(config, model):
+    """The network of a configuration as products, for batches of its size, which trains the model's own parameters.
+
+    Returns None where ``src.models.trained_products`` lacks something of the model, or where training is to run
+    convolutions: on other devices than the CPU, and in validations with LPIPS.
+    """
+    data, train = config.data, config.train
+    if ms.get_context("device_target") != "CPU" or train.val_lpips != "none":
+        return None
+    size = (train.batch_size, data.patch_size // data.scale, data.patch_size // data.scale)
+    if config.system == "rrdb":
+        return trained_rrdb.TrainedRRDB(model, size, data.scale) if trained_rrdb.supports(model) else None
+    return trained_unet.TrainedSRDiff(model, size, data.scale, train.draws) if trained_unet.supports(model) else None
+
+
+class Refreshed:
+    """:func:`channel_last_networks_of` of a model whose weights change: called, they are copied anew."""
+
+    def __init__(self, config, model):
+        self._config, self._model = config, model
+        self._networks = channel_last_networks_of(config, model)
+
+    def __call__(self):
+        from src.training.checkpoints import put
+
+        newest = channel_last_networks_of(self._config, self._model)
+        for cell, other in zip(self._networks.cells(), newest.cells(), strict=True):
+            for parameter, value in zip(cell.get_parameters(), other.get_parameters(), strict=True):
+                if parameter is not value:
+                    put(parameter, value.asnumpy())
+        return self._networks

@@ -16,7 +16,7 @@ from src.metrics.evaluate import BASELINE, METRICS
 from src.tracking import Tracker, open_tracker
 
 
-def run_training(config, output, resume=False, world=None):
+def run_training(config, output, resume=False, world=None, dedicated=False):
     """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
 
     Args:
@@ -24,6 +24,7 @@ def run_training(config, output, resume=False, world=None):
         output: the run's folder; only the first rank uses it.
         resume: go on from the newest checkpoint.
         world: the ranks that train together; None for one alone.
+        dedicated: this process runs nothing but this training, see :class:`src.build_training.Training`.
 
     Raises:
         UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
@@ -43,7 +44,8 @@ def run_training(config, output, resume=False, world=None):
                 if not checkpoint:
                     logging.info("no checkpoint in %s: beginning at step 0", folder.path)
             done = broadcast_numbers(done, world)
-        training = Training(config, world, pretrained=world.is_first and checkpoint is None, done=done)
+        pretrained = world.is_first and checkpoint is None
+        training = Training(config, world, pretrained, done, dedicated)
         if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
             folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
         run = Run(training, folder)

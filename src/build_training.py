@@ -21,12 +21,15 @@ class Training:
         world: the ranks that train together, a ``src.training.distributed.World``; None for one alone.
         pretrained: load the encoder that an SRDiff's configuration names; not needed before :meth:`restore`.
         done: (steps, samples) that the run has done so far.
+        dedicated: this process runs nothing but this training. On the CPU the networks then run as products
+            (:mod:`src.models.trained_products`), with which a convolution in this process would be a hundred times
+            slower.
 
     Raises:
         UserError: the pictures to train or to validate on, or the encoder's checkpoint, are missing or do not fit.
     """
 
-    def __init__(self, config, world=None, pretrained=True, done=(0, 0)):
+    def __init__(self, config, world=None, pretrained=True, done=(0, 0), dedicated=False):
         import mindspore as ms
 
         from src.dataset.patches import PatchPairs
@@ -53,15 +56,15 @@ class Training:
         self.model = build_model(config)
         if encoder:
             load_into(self.model.encoder, encoder.model_arrays(), encoder.path)
-        self._build_step()
-        self.validation = Validation(config, networks_of(config, self.shown), self.world)
+        self._build_step(dedicated)
+        self.validation = Validation(config, self._networks_shown(), self.world)
 
     def _steps_of_epochs(self, steps, samples):
         """The steps of the whole run: those done, and as many as the rest of the epochs' samples fill."""
         rest = self.config.train.epochs * len(self.patches) - samples
         return max(1, steps + max(0, rest // self.samples))
 
-    def _build_step(self):
+    def _build_step(self, dedicated):
         from src.models.bicubic import BicubicUpscale
         from src.models.layers import SinusoidalEmbedding
         from src.training.distributed import Mean, gradient_mean
@@ -83,7 +86,30 @@ class Training:
             mean=Mean(self.world) if several else None,
             gradient_mean=gradient_mean(self.trained, self.world) if several else None,
         )  # fmt: skip
-        self.step = TrainStep(build_loss(config, self.model), update, train.accumulate)
+        products = self._products(dedicated and level == "O0")
+        self.step = TrainStep(build_loss(config, products or self.model), update, train.accumulate)
+        self.convolves = products is None
+
+    def _products(self, wanted):
+        """The network as products, for a process that from now on runs nothing else; None where that is not to be."""
+        if not wanted:
+            return None
+        from src.build_dedicated import trained_form
+        from src.runtime import release_isa
+
+        found = trained_form(self.config, self.model)
+        if found is not None:
+            release_isa()
+        return found
+
+    def _networks_shown(self):
+        """What validation asks for its networks."""
+        if not self.convolves:
+            from src.build_dedicated import Refreshed
+
+            return Refreshed(self.config, self.shown)
+        networks = networks_of(self.config, self.shown)
+        return lambda: networks
 
     def _rates(self):
         """Return the shown learning rate's schedule, and the parameters with theirs."""
@@ -252,7 +278,7 @@ def dry_run(config):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
     from src.training.progress import Progress
 
-    training = Training(config)
+    training = Training(config, dedicated=True)
     train = config.train
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)

@@ -14,7 +14,7 @@ class Validation:
 
     Args:
         config: a checked ``Config``.
-        networks: ``src.inference.networks`` around the weights to look at.
+        networks: called before each run, returns ``src.inference.networks`` around the weights to look at.
         world: the ranks that share the work, a ``src.training.distributed.World``.
 
     Raises:
@@ -56,7 +56,7 @@ class Validation:
 
     def _upscaler(self):
         """Made anew for each use: how pictures are cut depends on the memory that is free now."""
-        return build_upscaler(self.config, self._networks)
+        return build_upscaler(self.config, self._networks())
 
     def _score(self, numbers, keep):
         config, upscaler = self.config, self._upscaler()

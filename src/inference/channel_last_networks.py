@@ -1,4 +1,4 @@
-"""SRDiff's networks on the CPU, from ``src.models.channel_last``: NumPy in, NumPy out, like ``networks``."""
+"""The networks on the CPU, from ``src.models.channel_last``: NumPy in, NumPy out, like ``networks``."""
 
 import math
 
@@ -6,6 +6,28 @@ import numpy as np
 from mindspore import Tensor
 
 from src.errors import UserError
+
+
+class ChannelLastRegression:
+    """RRDB: one graph for one picture; a batch is its pictures one after the other.
+
+    Args:
+        net: maps lr (1, 3, h, w) and tables to (1, 3, H, W).
+        tables: gives the tables, NumPy, for (height, width) of lr.
+    """
+
+    products = True  # no convolutions: what the memory is estimated by
+
+    def __init__(self, net, tables):
+        self._net, self._tables = net, _OfLastSize(tables)
+
+    def cells(self):
+        """The Cells that every picture runs."""
+        return [self._net]
+
+    def regress(self, lr):
+        """(B, 3, h, w) → (B, 3, H, W), float32 NumPy."""
+        return np.concatenate([self._net(_tensor(one), *self._tables(lr.shape)).asnumpy() for one in _singly(lr)])
 
 
 class ChannelLastNetworks:

@@ -50,9 +50,9 @@ def unet_radius(levels, space_to_depth):
     return folded * space_to_depth + space_to_depth - 1  # from the far side of one folded cell to that of another
 
 
-def rrdb(features, blocks, growth, scale, upsampler):
-    """Return the :class:`Reach` and :class:`Cost` of an RRDBNet as a model of its own."""
-    per_lr_pixel = _trunk_bytes(features, blocks, growth)
+def rrdb(features, blocks, growth, scale, upsampler, products=False):
+    """Return the :class:`Reach` and :class:`Cost` of an RRDBNet as a model of its own; see :func:`srdiff`."""
+    per_lr_pixel = _trunk_bytes(features, blocks, growth) + products * _gathered_bytes(features + 4 * growth)
     if upsampler == "nearest":  # three tensors of the trunk's width at HR size
         per_lr_pixel += 3 * 4 * features * scale**2
     reach = Reach(rrdb_radius(blocks, scale, upsampler) * scale)
@@ -74,7 +74,7 @@ def srdiff(
     folded, factor = space_to_depth**2, scale // space_to_depth
     encode = _trunk_bytes(features, blocks, growth)
     if products:  # nine pixels of the widest concatenation, gathered and on the way; the same of the folded picture
-        encode += 2 * 9 * 4 * max(features + 4 * growth, features * ((blocks + 1) // every))
+        encode += _gathered_bytes(max(features + 4 * growth, features * ((blocks + 1) // every)))
         denoise = 4 * (9 * 3 * folded + 9 * width) / folded
     else:  # as 32 tensors of the first level
         denoise = 32 * 4 * width / folded
@@ -87,6 +87,11 @@ def srdiff(
         pictures=5,  # x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
     )
     return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks, scale, upsampler), local), cost
+
+
+def _gathered_bytes(channels):
+    """Bytes per pixel of nine neighbours, gathered and on the way."""
+    return 2 * 9 * 4 * channels
 
 
 def _trunk_bytes(features, blocks, growth):

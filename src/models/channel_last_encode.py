@@ -1,4 +1,4 @@
-"""``SRDiff.encode`` for inference on the CPU: the same function, from ``src.models.channel_last``."""
+"""RRDBNet and ``SRDiff.encode`` for inference on the CPU: the same functions, from ``src.models.channel_last``."""
 
 import numpy as np
 from mindspore import nn, ops
@@ -27,71 +27,49 @@ class DenseBlock(nn.Cell):
         return self.convs[4](found, nine) * 0.2 + x
 
 
-def supports(model):
-    """Whether an SRDiff's base picture can be had here: LR↑, or that of a PixelShuffleUpsampler."""
-    return not model.of_encoder or isinstance(model.encoder.upsampler, PixelShuffleUpsampler)
+def supports(encoder):
+    """Whether an RRDBNet's own picture can be had here: with a PixelShuffleUpsampler."""
+    return isinstance(encoder.upsampler, PixelShuffleUpsampler)
 
 
-class ChannelLastEncode(nn.Cell):
-    """``SRDiff.encode`` for one picture: the condition (P, width) and the base picture (1, 3, H, W).
+class _Trunk(nn.Cell):
+    """What ``RRDBNet`` and ``SRDiff.encode`` share, for one picture.
 
     Args:
-        model: an ``SRDiff``; its weights are copied. See :func:`supports`.
+        encoder: an ``RRDBNet``; its weights are copied.
         scale: HR size / LR size.
+        to_unit: LR in [0, 2] times this is what the bicubic takes.
+        own_picture: the base picture is the encoder's, not LR↑; see :func:`supports`.
     """
 
-    def __init__(self, model, scale):
+    def __init__(self, encoder, scale, to_unit, own_picture):
         super().__init__()
-        encoder, unet = model.encoder, model.unet
-        self.scale, self.to_unit = scale, model.to_unit
+        self.scale, self.to_unit, self.own_picture = scale, to_unit, own_picture
+        self.every, features = encoder.condition_every, encoder.trunk_conv.weight.shape[0]
         kernels = phase_kernels(scale)
         phases = np.einsum("ik,jl,cd->klcdij", kernels, kernels, np.eye(3)).reshape(75, -1)
         self.bicubic = Product(phases)  # one row: 25 pixels of 3 channels, one column: a channel's phase
-        self.first_conv = GatheredConv(encoder.first_conv)
+        self.first_conv, self.trunk_conv = GatheredConv(encoder.first_conv), GatheredConv(encoder.trunk_conv)
         blocks = [b for rrdb in encoder.trunk for b in (rrdb.dense1, rrdb.dense2, rrdb.dense3)]
         self.trunk = nn.CellList([DenseBlock(block) for block in blocks])
-        self.trunk_conv = GatheredConv(encoder.trunk_conv)
-        factor = scale // unet.space_to_depth
-        conv = unet.condition_conv
-        self.direct = factor == 1
-        self.condition_conv = GatheredConv(conv) if self.direct else TransposedConv(conv, factor)
-        self.gather = ops.Gather()
-        self.picture_zero, self.zero = zero_pixel(3), zero_pixel(encoder.trunk_conv.weight.shape[0])
-        self.condition_zero = zero_pixel(encoder.condition_channels)
-        self.every = encoder.condition_every
-        self.of_encoder, self.add_base, self.fold = model.of_encoder, unet.add_lr_up, unet.space_to_depth
         up = encoder.upsampler
-        self.hidden_conv = GatheredConv(up.hidden_conv) if self.of_encoder else nn.Identity()
-        self.last_conv = GatheredConv(up.last_conv) if self.of_encoder else nn.Identity()
-        self.activation, self.hidden_zero = nn.LeakyReLU(0.2), zero_pixel(2 * encoder.trunk_conv.weight.shape[0])
-        self.base_conv = GatheredConv(unet.lr_up_conv.conv) if self.add_base else nn.Identity()
+        self.hidden_conv = GatheredConv(up.hidden_conv) if own_picture else nn.Identity()
+        self.last_conv = GatheredConv(up.last_conv) if own_picture else nn.Identity()
+        self.activation, self.gather = nn.LeakyReLU(0.2), ops.Gather()
+        self.picture_zero, self.zero, self.hidden_zero = (zero_pixel(n) for n in (3, features, 2 * features))
 
-    def construct(self, lr, nine, bicubic, *rest):
-        """lr (1, 3, h, w) float32 in [−1, 1] and tables."""
-        features, trunk = self._features(lr, nine)
-        base = self._base(lr, trunk, nine, bicubic)
-        if self.direct:
-            condition = self.condition_conv(with_zeros(features, self.condition_zero), nine)
-        else:
-            condition = self.condition_conv(features, rest[-5:])
-        if self.add_base:
-            r, h, w = self.fold, base.shape[2] // self.fold, base.shape[3] // self.fold
-            rows = base.reshape(3, h, r, w, r).transpose(1, 3, 0, 2, 4).reshape(-1, 3 * r * r)
-            condition = condition + self.base_conv(rows, rest[0])
-        return condition, base
-
-    def _base(self, lr, trunk, nine, bicubic):
+    def base(self, lr, trunk, nine, bicubic):
         """LR↑ or the encoder's picture: (1, 3, H, W)."""
         h, w, s = lr.shape[2], lr.shape[3], self.scale
         unit = ((lr + 1) * self.to_unit).reshape(3, -1).transpose(1, 0)
         rows = self.bicubic(self.gather(unit, bicubic, 0))
-        if self.of_encoder:
+        if self.own_picture:
             hidden = self.activation(self.hidden_conv(with_zeros(trunk, self.zero), nine))
             rows = rows + self.last_conv(with_zeros(hidden, self.hidden_zero), nine)
         return (rows * 2 - 1).reshape(h, w, 3, s, s).transpose(2, 0, 3, 1, 4).reshape(1, 3, h * s, w * s)
 
-    def _features(self, lr, nine):
-        """What the condition takes of the trunk (P, condition channels), and the trunk's result (P, features)."""
+    def features(self, lr, nine):
+        """Every block's output that the condition takes, a tuple, and the trunk's result (P, features)."""
         first = x = self.first_conv(
             with_zeros(((lr + 1) * 0.5).reshape(3, -1).transpose(1, 0), self.picture_zero), nine
         )
@@ -106,4 +84,52 @@ class ChannelLastEncode(nn.Cell):
         trunk = first + self.trunk_conv(with_zeros(x, self.zero), nine)
         if (len(self.trunk) // 3 + 1) % self.every == 0:
             kept = kept + (trunk,)
-        return ops.concat(kept, 1), trunk
+        return kept, trunk
+
+
+class ChannelLastRRDB(_Trunk):
+    """``RRDBNet`` for one picture: (1, 3, H, W).
+
+    Args:
+        encoder, scale: as in :class:`_Trunk`; see :func:`supports`.
+    """
+
+    def __init__(self, encoder, scale):
+        super().__init__(encoder, scale, 0.5, own_picture=True)
+
+    def construct(self, lr, nine, bicubic):
+        """lr (1, 3, h, w) float32 in [−1, 1] and tables."""
+        return self.base(lr, self.features(lr, nine)[1], nine, bicubic)
+
+
+class ChannelLastEncode(_Trunk):
+    """``SRDiff.encode`` for one picture: the condition (P, width) and the base picture (1, 3, H, W).
+
+    Args:
+        model: an ``SRDiff``; its weights are copied. If its base picture is the encoder's, see :func:`supports`.
+        scale: HR size / LR size.
+    """
+
+    def __init__(self, model, scale):
+        super().__init__(model.encoder, scale, model.to_unit, model.of_encoder)
+        unet = model.unet
+        factor = scale // unet.space_to_depth
+        self.direct, self.add_base, self.fold = factor == 1, unet.add_lr_up, unet.space_to_depth
+        conv = unet.condition_conv
+        self.condition_conv = GatheredConv(conv) if self.direct else TransposedConv(conv, factor)
+        self.base_conv = GatheredConv(unet.lr_up_conv.conv) if self.add_base else nn.Identity()
+        self.condition_zero = zero_pixel(model.encoder.condition_channels)
+
+    def construct(self, lr, nine, bicubic, *rest):
+        """lr (1, 3, h, w) float32 in [−1, 1] and tables."""
+        kept, trunk = self.features(lr, nine)
+        base, features = self.base(lr, trunk, nine, bicubic), ops.concat(kept, 1)
+        if self.direct:
+            condition = self.condition_conv(with_zeros(features, self.condition_zero), nine)
+        else:
+            condition = self.condition_conv(features, rest[-5:])
+        if self.add_base:
+            r, h, w = self.fold, base.shape[2] // self.fold, base.shape[3] // self.fold
+            rows = base.reshape(3, h, r, w, r).transpose(1, 3, 0, 2, 4).reshape(-1, 3 * r * r)
+            condition = condition + self.base_conv(rows, rest[0])
+        return condition, base

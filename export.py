@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Export a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR."""
 
+from pathlib import Path
+
 from src.command import add_device, add_ema, parser, run
+from src.shipped import SRDIFF
 
 TOLERANCE = 1e-4
 
@@ -9,14 +12,19 @@ TOLERANCE = 1e-4
 def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
-    p.add_argument("--checkpoint", required=True, metavar="W", help="a .ckpt written by train.py or convert.py")
+    p.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; by default "
+                   "checkpoints/srdiff_lite_x4.ckpt")  # fmt: skip
     p.add_argument("--format", choices=("mindir", "air"), default="mindir", help="air: on an Ascend machine only")
-    p.add_argument("--output", required=True, metavar="FILE", help="X.mindir (X.encode.mindir and X.json go beside it)")
+    p.add_argument("--output", metavar="FILE", help="X.mindir (X.encode.mindir and X.json go beside it); by default "
+                   "results/NAME.mindir")  # fmt: skip
     p.add_argument("--check", action="store_true", help="compare the export with the checkpoint; fail above 1e-4")
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="AIR's fixed LR size; without it 128 128")
     add_ema(p)
     add_device(p)
-    return p.parse_args()
+    args = p.parse_args()
+    args.checkpoint = args.checkpoint or str(SRDIFF)
+    args.output = args.output or f"results/{Path(args.checkpoint).stem}.{args.format}"
+    return args
 
 
 def main():

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Upscale a picture or a folder of pictures with a checkpoint or an exported MindIR model."""
+"""Upscale a picture or a folder of pictures: with the model that comes with the project, or another one."""
 
-from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run, sampling_of
+import logging
+
+from src.command import add_device, add_ema, add_sampling, add_tiling, given_sampling, parser, run
+from src.shipped import SRDIFF
 from src.tracking import add_wandb
 
 
 def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
-    model = p.add_mutually_exclusive_group(required=True)
-    model.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py")
+    model = p.add_mutually_exclusive_group()
+    model.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; "
+                       "by default checkpoints/srdiff_lite_x4.ckpt")  # fmt: skip
     model.add_argument("--model", metavar="M", help="a .mindir written by export.py")
     p.add_argument("--input", required=True, metavar="FILE|DIR", help="a picture, or a folder of pictures; any size")
     p.add_argument("--output", default="results", metavar="FILE|DIR", help="a file, or a folder that keeps the names")
@@ -47,7 +51,10 @@ def main():
     from src.build_inference import InferenceLog, InferenceWatch, inference_tracker
     from src.inference.pictures import upscale_files
 
-    path, sampling = args.checkpoint or args.model, sampling_of(args)
+    path, sampling = args.checkpoint or args.model, given_sampling(args)
+    if path is None:
+        path = str(SRDIFF)
+        logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
     upscaler = load_upscaler(path, args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True)
     upscaler.check(args.samples, **sampling)
     tracker = inference_tracker(

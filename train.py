@@ -38,7 +38,7 @@ def main():
     if args.dry_run:
         from src.build_training import dry_run
 
-        print("\n".join(dry_run(config)))
+        print("\n".join(dry_run(config, dedicated=True)))
     else:
         from src.build_run import run_training
 

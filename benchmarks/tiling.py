@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # Python has put this script's folder there
 
-from src.command import add_device, add_sampling, parser, run, sampling_of  # noqa: E402
+from src.command import add_device, add_sampling, given_sampling, parser, run  # noqa: E402
 from src.errors import UserError  # noqa: E402
 
 
@@ -47,7 +47,7 @@ def main():
 def measure_memory(args):
     """Print seconds and peak memory of infer.py for each size and budget."""
     print(f"{'LR':>10} {'HR':>10} {'--max-memory':>12} {'seconds':>8} {'peak GB':>8}  tiles")
-    sampling = sampling_of(args)
+    sampling = given_sampling(args)
     consistency = {None: [], True: ["--consistency"], False: ["--no-consistency"]}[sampling.pop("consistency", None)]
     options = [f"--{name}={value}" for name, value in sampling.items()]
     options += [*consistency, "--device", args.device or "CPU"]
@@ -89,7 +89,7 @@ def measure_deviation(args):
 
     whole = load_upscaler(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
     lr = collage(args.picture).transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-    sampling = sampling_of(args)
+    sampling = given_sampling(args)
     whole.sample(lr[..., :32, :32], seed=0, **sampling)  # compiles
     expected, seconds = clocked(whole, lr, sampling)
     print("deviations in 8-bit levels")

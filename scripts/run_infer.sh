@@ -17,8 +17,7 @@ Upscales a picture or a folder of pictures of any size and kind.
     --compare       also write NAME_compare.png: LR | bicubic | SR
 
 For example:
-    bash scripts/run_infer.sh --checkpoint runs/srdiff_lite_x4/model.ckpt --input photo.jpg \
-        --output photo_x4.png --steps 25 --seed 1 --device CPU
+    bash scripts/run_infer.sh --input photo.jpg --output photo_x4.png --steps 5 --seed 1 --device CPU
 
 Everything is passed on to infer.py, whose --help lists all options. Paths are relative to the
 folder that you are in. The environment is the active virtual environment if mindspore is installed

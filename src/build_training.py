@@ -56,6 +56,8 @@ class Training:
         self.model = build_model(config)
         if encoder:
             load_into(self.model.encoder, encoder.model_arrays(), encoder.path)
+        if train.init and pretrained:
+            load_into(self.model, _load_initial(config).model_arrays(), train.init)
         self._build_step(dedicated)
         self.validation = Validation(config, self._networks_shown(), self.world)
 
@@ -248,6 +250,24 @@ class Training:
         return [self.scaler.scale_value, self.scaler.counter] if hasattr(self.scaler, "counter") else []
 
 
+def _load_initial(config):
+    """Return the :class:`Checkpoint` that a configuration's training starts from.
+
+    Raises:
+        UserError: the file is missing or of another system.
+    """
+    from src.training.checkpoints import load_checkpoint
+
+    checkpoint = load_checkpoint(config.train.init)
+    found = config_of(checkpoint).system
+    if found != config.system:
+        raise UserError(
+            f"train.init={config.train.init} is an {found}, the configuration an {config.system}: name another"
+        )
+    logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
+    return checkpoint
+
+
 def load_pretrained_encoder(config):
     """Return the :class:`Checkpoint` of stage 1 that a configuration names; None if it names none and need not.
 
@@ -257,6 +277,8 @@ def load_pretrained_encoder(config):
     from src.training.checkpoints import load_checkpoint
 
     path = config.encoder.checkpoint
+    if config.train.init:  # it holds an encoder as well
+        return None
     if not path and config.encoder.frozen:
         raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
     if not path:
@@ -274,11 +296,11 @@ def load_pretrained_encoder(config):
     return checkpoint
 
 
-def dry_run(config):
+def dry_run(config, dedicated=False):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
     from src.training.progress import Progress
 
-    training = Training(config, dedicated=True)
+    training = Training(config, dedicated=dedicated)
     train = config.train
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)

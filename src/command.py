@@ -54,7 +54,7 @@ def add_sampling(arguments):
     group.add_argument("--consistency", action=argparse.BooleanOptionalAction, help=text)
 
 
-def sampling_of(args):
+def given_sampling(args):
     """The options of :func:`add_sampling` that were given, as a dict."""
     names = ("sampler", "steps", "spacing", "eta", "temperature", "consistency")
     return {name: value for name in names if (value := getattr(args, name)) is not None}

@@ -117,6 +117,20 @@ def test_the_seed_decides_the_weights(tiny_pictures):
     assert not np.array_equal(first["encoder.first_conv.weight"], other["encoder.first_conv.weight"])
 
 
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, system, caplog):
+    init = f"train.init={tiny_checkpoints[system]}"
+    arrays = load_checkpoint(tiny_checkpoints[system]).arrays
+    for name, parameter in Training(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():
+        np.testing.assert_array_equal(parameter.asnumpy(), arrays[name])
+    assert f"the weights start from {tiny_checkpoints[system]}'s, after 0 steps" in caplog.text
+
+
+def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_checkpoints):
+    with pytest.raises(UserError, match="is an srdiff, the configuration an rrdb: name another"):
+        Training(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
+
+
 def test_the_steps_of_some_epochs(tiny_pictures):
     config = tiny.config("rrdb", tiny_pictures, "train.steps=0", "train.epochs=5")
     assert Training(config).steps == 7  # 3 pictures, 2 in a batch

@@ -18,6 +18,7 @@ from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import strip
 from src.inference.tile_choice import Cost, Reach, Tiling
+from src.shipped import RRDB, SRDIFF
 from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,9 +123,17 @@ def test_bicubic_alone_needs_no_checkpoint(evaluate, data):
 
 
 def test_bicubic_on_set5(evaluate, shared):
-    status, out, _ = evaluate("--data", shared / "data/val/Set5/x4", "--protocol", "classic", "--lpips", "none")
+    status, out, _ = evaluate(
+        "--checkpoint", "none", "--data", shared / "data/val/Set5/x4", "--protocol", "classic", "--lpips", "none"
+    )
     assert status == 0
     assert out.splitlines()[2].split()[:3] == ["bicubic", "28.42", "0.8101"]
+
+
+def test_without_a_name_the_two_that_come_with_the_project_are_scored(evaluate, data, checkpoints):
+    checkpoints.update({str(RRDB): Nearest(system="rrdb", name="rrdb"), str(SRDIFF): Nearest()})
+    status, out, _ = evaluate("--data", data, "--lpips", "none")
+    assert status == 0 and [line.split()[0] for line in out.splitlines()[2:]] == ["bicubic", "rrdb", "nearest"]
 
 
 def test_a_model_is_scored_beside_bicubic(evaluate, data, checkpoints):
@@ -266,7 +275,8 @@ def test_a_damaged_lpips_file_is_named(evaluate, data, tmp_path):
 def test_lpips_of_set5(evaluate, shared):
     weights = shared / "weights" / "lpips"
     folder = shared / "data/val/Set5/x4"
-    status, out, _ = evaluate("--data", folder, "--lpips", "squeeze", "--lpips-weights", weights, "--device", "CPU")
+    options = ["--checkpoint", "none", "--lpips", "squeeze", "--lpips-weights", weights, "--device", "CPU"]
+    status, out, _ = evaluate("--data", folder, *options)
     assert status == 0
     assert "LPIPS(squeeze)" in out
     assert metrics("runs/eval")["lpips_net"] == "squeeze"

@@ -216,10 +216,10 @@ def test_wandb_and_a_model_that_does_not_sample(command, folder, tmp_path, wandb
     assert max(read_rgb(run["files"] / run["history"][1]["pictures/x"]["path"]).shape) == 10
 
 
-def test_one_model_is_needed(folder, tmp_path):
-    status, out, lines = tiny.run("infer.py", "--input", folder, cwd=tmp_path)
+def test_only_one_model_can_be_named(folder, tmp_path):
+    status, out, lines = tiny.run("infer.py", "--checkpoint", "a", "--model", "b", "--input", folder, cwd=tmp_path)
     assert (status, out) == (2, "")
-    assert lines == ["error: one of the arguments --checkpoint --model is required (see infer.py --help)"]
+    assert lines == ["error: argument --model: not allowed with argument --checkpoint (see infer.py --help)"]
 
 
 def test_a_missing_device_is_one_line(folder, tmp_path, tiny_checkpoints):

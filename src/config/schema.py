@@ -68,6 +68,7 @@ class DiffusionConfig:
 class TrainConfig:
     """The optimisation."""
 
+    init: str = ""  # a checkpoint whose network, of the same sizes, the weights start from
     batch_size: int = 64  # per device and pass
     accumulate: int = 1  # passes whose gradients one optimiser step averages
     draws: int = 1  # of t and noise for each patch of a batch, which share the encoder's pass

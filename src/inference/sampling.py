@@ -6,7 +6,7 @@ from typing import NamedTuple
 from src.diffusion.samplers.registry import sampler_named
 from src.errors import UserError
 
-HOTTEST = 100  # far beyond any use, and far from where float32 ends
+MAX_TEMPERATURE = 100  # far beyond any use, and far from where float32 ends
 
 
 class Sampling(NamedTuple):
@@ -40,8 +40,8 @@ class Sampling(NamedTuple):
             UserError: the name is unknown, or a number is out of range.
         """
         function = sampler_named(self.sampler)
-        if not 0 <= self.temperature <= HOTTEST:
-            raise UserError(f"the temperature must be a number from 0 to {HOTTEST}, not {self.temperature}")
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise UserError(f"the temperature must be a number from 0 to {MAX_TEMPERATURE}, not {self.temperature}")
         if not 0 <= self.eta <= 1:
             raise UserError(f"eta must be a number from 0 to 1, not {self.eta}")
         if self.sampler == "ddim":

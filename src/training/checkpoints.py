@@ -44,7 +44,7 @@ class Checkpoint:
         return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 
 
-def save_model(path, arrays, config_json, step):
+def save_model(path, arrays, config_json, step, half=False):
     """Write a checkpoint under a temporary name, then rename it.
 
     Args:
@@ -52,13 +52,16 @@ def save_model(path, arrays, config_json, step):
         arrays: parameter name → NumPy array (or ``mindspore.Parameter``).
         config_json: JSON text of the resolved configuration.
         step: optimiser steps done.
+        half: store float16, half as large; whoever loads it gets float32 again.
 
     Raises:
-        UserError: the suffix is not ``.ckpt``, the folder cannot be written or the disk is full.
+        UserError: the suffix is not ``.ckpt``, the folder cannot be written, the disk is full, or a number is too large
+            for float16.
     """
     path = Path(path)
     if path.suffix != ".ckpt":
         raise UserError(f"a checkpoint's name must end in .ckpt, not '{path.name}'")
+    arrays = {name: _halved(name, array) for name, array in arrays.items()} if half else arrays
     entries = [{"name": name, "data": _tensor(array)} for name, array in arrays.items()]
     with replacing(path, "checkpoint") as temporary:
         try:
@@ -169,6 +172,15 @@ def remove_old(folder, keep, newest):
     interrupted = [path for path in paths_of(folder, "interrupted") if step_of(path) <= step_of(newest)]
     for path in [*paths[: paths.index(newest) + 1][:-keep], *interrupted]:
         path.unlink(missing_ok=True)
+
+
+def _halved(name, array):
+    array = array.asnumpy() if isinstance(array, ms.Tensor) else np.asarray(array)
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise UserError(f"'{name}' has numbers beyond 65504, which float16 cannot hold: save it in float32")
+    return half
 
 
 def _tensor(array):

@@ -39,8 +39,8 @@ def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
 def test_stage_two_takes_the_encoder_that_stage_one_makes(path):
     config = load_config(path)
     stage_one = load_config(path.with_name(path.name.replace("srdiff", "rrdb")))
-    quick = {"srdiff_lite_x4": "runs/quickstart/rrdb/model.ckpt"}  # after the quick start it trains as it is
-    assert config.encoder.checkpoint == quick.get(config.name, f"runs/{stage_one.name}/model.ckpt")
+    shipped = {"srdiff_lite_x4": "checkpoints/rrdb_lite_x4.ckpt"}
+    assert config.encoder.checkpoint == shipped.get(config.name, f"runs/{stage_one.name}/model.ckpt")
     assert config.encoder.frozen
     assert dataclasses.replace(config.data, val_pictures=stage_one.data.val_pictures) == stage_one.data
     check_encoder(config, stage_one.encoder, stage_one.data.scale, config.encoder.checkpoint)

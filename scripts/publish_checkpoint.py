@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Make a small checkpoint to give away: the averaged weights in float16, with the best way to sample as default."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
+
+from src.command import parser, run  # noqa: E402
+
+
+def arguments():
+    """Return the parsed command line."""
+    p = parser(__doc__)
+    p.add_argument("--checkpoint", required=True, metavar="W", help="a .ckpt written by train.py or convert.py")
+    p.add_argument("--output", required=True, metavar="FILE", help="the .ckpt to write")
+    p.add_argument("overrides", nargs="*", metavar="eval.key=value", help="its new defaults, such as eval.steps=5")
+    return p.parse_intermixed_args()
+
+
+def main():
+    args = arguments()
+    from src.build import config_json, config_of
+    from src.build_evaluation import settings_for
+    from src.training.checkpoints import load_checkpoint, save_model
+
+    checkpoint = load_checkpoint(args.checkpoint)
+    config = settings_for(config_of(checkpoint), overrides=args.overrides)
+    save_model(args.output, checkpoint.model_arrays(), config_json(config), checkpoint.step, half=True)
+    print(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.1f} MB, after {checkpoint.step} steps")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,45 @@
+"""The checkpoints that come with the project: small, whole, and as good as recorded."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.shipped_scores import RECORD, scores
+from src.build import config_of
+from src.shipped import FOLDER, RRDB, SRDIFF
+from src.training.checkpoints import load_checkpoint
+from tests import tiny
+
+
+def test_together_they_are_small():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 25e6
+
+
+@pytest.mark.parametrize("path", [RRDB, SRDIFF], ids=lambda path: path.stem)
+def test_they_are_finished_models_in_float16_and_name_no_machine(path):
+    checkpoint = load_checkpoint(path)
+    assert {name.split(".")[0] for name in checkpoint.arrays} <= {"encoder", "unet"}
+    assert {array.dtype for array in checkpoint.arrays.values()} == {np.dtype(np.float16)}
+    config = config_of(checkpoint)
+    assert config.name == path.stem
+    assert not any(text.startswith("/") for text in (config.data.train, config.data.val, config.encoder.checkpoint))
+
+
+@pytest.mark.parametrize("path", [RRDB, SRDIFF], ids=lambda path: path.stem)
+def test_their_scores_are_those_recorded(path):
+    recorded = json.loads(RECORD.read_text(encoding="utf-8"))[path.name]
+    for name, found in scores(path).items():
+        assert found["psnr"] == pytest.approx(recorded[name]["psnr"], abs=0.02)
+        assert found["ssim"] == pytest.approx(recorded[name]["ssim"], abs=0.001)
+        assert found["lr_psnr"] == pytest.approx(recorded[name]["lr_psnr"], abs=0.2)
+
+
+def test_infer_takes_them_when_nothing_is_named(tmp_path, photo):
+    from src.imaging.io import read_rgb, write_image
+
+    write_image(tmp_path / "photo.png", photo[:32, :40])
+    status, out, lines = tiny.run("infer.py", "--input", "photo.png", "--output", "large.png", cwd=tmp_path)
+    assert (status, out.strip()) == (0, "large.png"), lines
+    assert "the model is checkpoints/srdiff_lite_x4.ckpt" in lines[0]
+    assert read_rgb(tmp_path / "large.png").shape == (128, 160, 3)

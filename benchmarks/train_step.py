@@ -1,9 +1,10 @@
 """Time one training step on the CPU, of this project and of the same network and loss in PyTorch; prints two tables.
 
-MindSpore and PyTorch run in a process each and take their steps in turns, on the same cores, from the same weights
-and batch, so that a busy machine slows both. The second table shares MindSpore's time out among kinds of operators,
-as its profiler counts it. Without PyTorch, and for what ``torch_srdiff.py`` does not have (stage 1, an encoder that
-trains along, attention, LR↑ in the condition), there is only MindSpore's row.
+MindSpore with convolutions, MindSpore with products (as train.py runs on the CPU, ``src/models/trained_products.py``)
+and PyTorch run in a process each and take their steps in turns, on the same cores, from the same weights and batch, so
+that a busy machine slows all. The second table shares the time of train.py's form out among kinds of operators, as
+MindSpore's profiler counts it. Without PyTorch, and for what ``torch_srdiff.py`` does not have (stage 1, an encoder
+that trains along, attention, the encoder's picture or features of other blocks), there are only MindSpore's rows.
 
 Usage: python benchmarks/train_step.py [--config configs/srdiff_df2k_x4.yaml] [--batch 4] [--patch 160] [--repeats 5]
            [--threads N] [key=value ...]
@@ -100,13 +101,13 @@ def main():
     config = load_config(arguments.config, arguments.overrides)
     reason = why_no_torch(config)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
-        frameworks = ["mindspore"] if reason else ["mindspore", "torch"]
+        frameworks = ["mindspore", *["products"] * has_products(config), *([] if reason else ["torch"])]
         workers = [running.enter_context(Worker(framework, folder, arguments)) for framework in frameworks]
         for _ in range(1 + arguments.repeats):
             for worker in workers:
                 worker.results.append(worker.ask("step"))
         print_times(config, arguments, workers, reason)
-        print_kinds(workers[0].ask("profile 3"))
+        print_kinds(workers[has_products(config)].ask("profile 3"))
 
 
 def available_cores():
@@ -114,11 +115,20 @@ def available_cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+def has_products(config):
+    """Whether train.py runs a configuration as products on the CPU, from its settings."""
+    unet = config.unet
+    return config.encoder.upsampler == "pixelshuffle" and not (unet.groups or unet.attention)
+
+
 def why_no_torch(config):
     """Say why there is no PyTorch row, or None where there is one."""
     if util.find_spec("torch") is None:
         return "PyTorch is not installed"
-    if config.system != "srdiff" or not config.encoder.frozen or config.unet.attention or config.unet.add_lr_up:
+    unet, diffusion, train = config.unet, config.diffusion, config.train
+    options = diffusion.residual_of, diffusion.loss_weight, unet.condition_every, train.draws
+    paper = options == ("bicubic", "uniform", 3, 1)
+    if config.system != "srdiff" or not config.encoder.frozen or unet.attention or unet.add_lr_up or not paper:
         return "torch_srdiff.py has no such network"
     return None
 
@@ -137,15 +147,23 @@ def print_times(config, arguments, workers, reason):
         first, last = worker.results[0], worker.results[-1]
         found = [min(milliseconds), statistics.median(milliseconds), last["peak"] / 2**20, first["loss"], first["norm"]]
         figures.append(found)
-        name = f"{worker.framework} {metadata.version(worker.framework).partition('+')[0]}"
+        name = "  as products"
+        if worker.framework != "products":
+            name = f"{worker.framework} {metadata.version(worker.framework).partition('+')[0]}"
         print(f"{name:<18}{found[0]:>18,.0f}{found[1]:>10,.0f}{found[2]:>19,.0f}{found[3]:>12.6f}{found[4]:>16.8f}")
     if reason:
         print(f"{'torch':<18}no row: {reason}")
-        return
-    ours, theirs = figures
+    else:
+        print_ratio("convolutions/torch", figures[0], figures[-1])
+    if has_products(config):
+        print_ratio("products/" + ("convol." if reason else "torch"), figures[1], figures[0 if reason else -1])
+
+
+def print_ratio(name, ours, theirs):
+    """Print how one row compares with another."""
     ratios = [a / b for a, b in zip(ours[:3], theirs[:3], strict=True)]
     apart = [abs(a - b) for a, b in zip(ours[3:], theirs[3:], strict=True)]
-    print(f"{'ratio':<18}{ratios[0]:>18.2f}{ratios[1]:>10.2f}{ratios[2]:>19.2f}", end="")
+    print(f"{name:<18}{ratios[0]:>18.2f}{ratios[1]:>10.2f}{ratios[2]:>19.2f}", end="")
     print(f"{apart[0]:>12.0e}{apart[1]:>16.0e}  (difference, first step)")
 
 

@@ -1,6 +1,6 @@
 """The processes that ``train_step.py`` measures: each takes one training step whenever it is told to.
 
-Usage: python train_step_worker.py {mindspore,torch} FOLDER CONFIG BATCH PATCH THREADS [key=value ...]
+Usage: python train_step_worker.py {mindspore,products,torch} FOLDER CONFIG BATCH PATCH THREADS [key=value ...]
 Commands come as lines on stdin (``step``, ``profile N``), answers go as lines of JSON to stdout; the first says that
 the step is built. The MindSpore process writes weights and batch to FOLDER, where the PyTorch process reads them.
 """
@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ def main():
 
     def build():
         config = load_config(path, overrides)
-        if framework == "mindspore":
-            return mindspore_step(config, Path(folder), int(batch), int(patch))
-        return torch_step(config, Path(folder), int(threads))
+        if framework == "torch":
+            return torch_step(config, Path(folder), int(threads))
+        return mindspore_step(config, Path(folder), int(batch), int(patch), framework == "products")
 
     serve(build, int(threads))
 
@@ -77,17 +78,18 @@ def peak_memory():
 def random_batch(config, batch, patch):
     """Return hr, lr, t, noise and LR↑ of a random batch, NumPy; stage 1 needs the first two only."""
     random = np.random.default_rng(0)
-    hr, noise = random.uniform(-1, 1, (batch, 3, patch, patch)), random.standard_normal((batch, 3, patch, patch))
+    draws = batch * config.train.draws
+    hr, noise = random.uniform(-1, 1, (batch, 3, patch, patch)), random.standard_normal((draws, 3, patch, patch))
     unit = [imresize(picture.transpose(1, 2, 0) / 2 + 0.5, 1 / config.data.scale) for picture in hr]
     to_unit = 255 / config.diffusion.lr_divisor
     lr_up = np.stack([imresize(picture * to_unit, config.data.scale) for picture in unit]).transpose(0, 3, 1, 2)
     lr = np.stack(unit).transpose(0, 3, 1, 2)
-    t = random.integers(0, config.diffusion.steps, batch).astype(np.int32)
+    t = random.integers(0, config.diffusion.steps, draws).astype(np.int32)
     pictures = {"hr": hr, "lr": 2 * lr - 1, "noise": noise, "lr_up": 2 * lr_up - 1}
     return {"t": t} | {name: array.astype(np.float32) for name, array in pictures.items()}
 
 
-def mindspore_step(config, folder, batch, patch):
+def mindspore_step(config, folder, batch, patch, products=False):
     """Return a function that takes one step of this project's training and returns the loss and the gradient's norm.
 
     Without the moving average of the weights, which is no part of the PyTorch step either.
@@ -95,6 +97,8 @@ def mindspore_step(config, folder, batch, patch):
     select_device("CPU")
     import mindspore as ms
 
+    from src.build_dedicated import trained_form
+    from src.runtime import release_isa
     from src.training.optimizers import RateSchedule, adam
     from src.training.step import TrainStep, Update
 
@@ -107,7 +111,12 @@ def mindspore_step(config, folder, batch, patch):
     train = config.train
     rate = RateSchedule(train.lr, "constant", 1)
     update = Update(adam([(trained.trainable_params(), rate)], train.beta1, train.beta2), train.clip_norm)
-    step = TrainStep(build_loss(config, model), update)
+    net = model
+    if products:  # as train.py does on the CPU
+        release_isa()
+        sizes = {"data": replace(config.data, patch_size=patch), "train": replace(train, batch_size=batch)}
+        net = trained_form(replace(config, **sizes), model)
+    step = TrainStep(build_loss(config, net), update)
     inputs = ("hr", "lr", "t", "noise") if config.system == "srdiff" else ("hr", "lr")
     tensors = [ms.Tensor(arrays[name]) for name in inputs]
     return lambda: dict(zip(("loss", "norm"), (float(result.asnumpy()) for result in step([tensors])[:2]), strict=True))

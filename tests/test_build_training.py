@@ -119,6 +119,7 @@ def test_the_seed_decides_the_weights(tiny_pictures):
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, system, caplog):
+    caplog.set_level("INFO")
     init = f"train.init={tiny_checkpoints[system]}"
     arrays = load_checkpoint(tiny_checkpoints[system]).arrays
     for name, parameter in Training(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():

@@ -9,15 +9,15 @@ Usage: bash scripts/run_eval.sh [--checkpoint W ...] [--data DIR | --hr DIR [--l
 
 Scores one or more checkpoints beside bicubic, prints the table, writes metrics.json and metrics.csv.
 
-    --checkpoint    models written by train.py or convert.py (none: bicubic alone)
+    --checkpoint    models written by train.py or convert.py, or none for bicubic alone (default: the
+                    two in checkpoints/)
     --data          pictures: a folder with X1 and X4, or HR and LR, or HR pictures alone
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --protocol      how to score (default: the checkpoint's)
     --output        folder for the metrics (default: runs/eval)
 
 For example:
-    bash scripts/run_eval.sh --checkpoint runs/srdiff_lite_x4/model.ckpt --data data/Set5/x4 \
-        --protocol classic --lpips none --device CPU
+    bash scripts/run_eval.sh --data data/Set5/x4 --protocol classic --lpips none --device CPU
 
 Everything is passed on to eval.py, whose --help lists all options. Paths are relative to the
 folder that you are in. The environment is the active virtual environment if mindspore is installed

@@ -4,12 +4,12 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/run_infer.sh (--checkpoint W | --model M.mindir) --input FILE|DIR
+Usage: bash scripts/run_infer.sh [--checkpoint W | --model M.mindir] --input FILE|DIR
            [--output FILE|DIR] [--device Ascend|GPU|CPU] [--compare] [OPTION ...]
 
 Upscales a picture or a folder of pictures of any size and kind.
 
-    --checkpoint    a model written by train.py or convert.py
+    --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
     --model         a model written by export.py
     --input         a picture, or a folder of pictures
     --output        a file, or a folder that keeps the names (default: results)

@@ -366,6 +366,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(evaluate, data, checkpoints, tm
     checkpoints["w.ckpt"] = Nearest()
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
+    arguments = [*arguments, *([] if "--checkpoint" in arguments else ["--checkpoint", "none"])]
     status, out, err = evaluate(*(argument.replace("{data}", str(data)) for argument in arguments))
     assert status == 2
     assert last_line(err).startswith("error: ")

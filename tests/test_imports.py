@@ -43,6 +43,7 @@ PARTS = {  # part: the other parts that it may import
     "folder_lock": set(),
     "interrupts": set(),
     "runtime": set(),
+    "shipped": set(),
     "cache_folder": set(),
     "compile_cache": set(),
     "launcher": set(),
@@ -70,6 +71,8 @@ WITHOUT_MINDSPORE = (
     "src.event_files",
     "src.wandb_run",
     "src.tracking",
+    "src.cache_folder",
+    "src.shipped",
 )
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from src.build import build_model, build_upscaler, networks_of
-from src.build_dedicated import channel_last_networks_of
+from src.build_dedicated import Refreshed, channel_last_networks_of
 from src.errors import UserError
 from src.models.pixel_tables import NINE, neighbours, reflected, symmetric
+from src.training.checkpoints import put
 from tests import tiny
 
 VARIANTS = {  # scale / space_to_depth is the condition's enlargement
@@ -72,9 +73,43 @@ def test_there_is_none_for_the_picture_of_a_nearest_upsampler():
     assert channel_last_networks_of(config, build_model(config)) is None
 
 
-def test_there_is_none_for_stage_1():
-    config = tiny.config("rrdb")
+def test_there_is_none_for_stage_1_with_a_nearest_upsampler():
+    config = tiny.config("rrdb", None, "encoder.upsampler=nearest")
     assert channel_last_networks_of(config, build_model(config)) is None
+
+
+def test_stage_1_gives_the_networks_picture():
+    config = tiny.config("rrdb")
+    model = random_model(config)
+    ours, theirs = (of(config, model) for of in (channel_last_networks_of, networks_of))
+    for size in ((16, 24), (9, 17), (2, 2)):
+        lr = np.random.default_rng(0).uniform(-1, 1, (2, 3, *size)).astype(np.float32)
+        assert close(ours.regress(lr), theirs.regress(lr))
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_refreshed_networks_have_the_weights_of_now(system):
+    config = tiny.config(system)
+    model = random_model(config)
+    networks = Refreshed(config, model)
+    upscaler = build_upscaler(config, networks())
+    lr = np.full((8, 8, 3), 90, np.uint8)
+    before = upscaler.upscale([lr], [0])[0]
+    for parameter in model.get_parameters():
+        put(parameter, parameter.asnumpy() * 0.5)
+    assert networks() is networks()
+    after = upscaler.upscale([lr], [0])[0]
+    assert not np.array_equal(before, after)
+    assert (
+        np.abs(after.astype(int) - build_upscaler(config, networks_of(config, model)).upscale([lr], [0])[0]).max() <= 1
+    )
+
+
+def test_a_model_whose_condition_has_the_base_picture_takes_no_other():
+    config = configuration(space_to_depth=4, condition_every=1, add_lr_up=True)
+    networks = channel_last_networks_of(config, random_model(config))
+    with pytest.raises(UserError, match="leave lr_up out"):
+        networks.encode(np.zeros((1, 3, 8, 8), np.float32), np.ones((1, 3, 32, 32), np.float32))
 
 
 @pytest.mark.parametrize("unet", VARIANTS.values(), ids=VARIANTS)

@@ -19,9 +19,10 @@ def models():
     """The tiny networks, their weights doubled: now pixels far apart matter to each other, and tiles could go wrong."""
     select_device("CPU")
     models = {}
-    for system in ("rrdb", "srdiff"):
+    of_encoder = "diffusion.residual_of=encoder", "unet.condition_every=1", "unet.add_lr_up=true"
+    for system, options in (("rrdb", ()), ("srdiff", ()), ("of_encoder", of_encoder)):
         ms.set_seed(1)
-        config = tiny.config(system)
+        config = tiny.config("rrdb" if system == "rrdb" else "srdiff", None, *options)
         model = build_model(config)
         for parameter in model.get_parameters():
             if parameter.ndim == 4 and parameter.name.endswith("weight"):
@@ -61,6 +62,14 @@ def test_exact_tiles_equal_the_whole_picture(models, tiled, photo, size, sampler
     whole = models["srdiff"].sample(lr, **options)
     assert deviation(by_tiles.sample(lr, **options), whole) < 1e-4
     assert deviation(tiled("srdiff", tile=96, halo=0).sample(lr, **options), whole) > 0.1
+
+
+def test_exact_tiles_equal_the_whole_picture_where_the_base_is_the_encoders(models, tiled, photo):
+    lr, options = picture(photo, SIZES[0]), {"seed": 3, "sampler": "ddim", "steps": 2}
+    by_tiles, whole = tiled("of_encoder", tile=320, halo="exact"), models["of_encoder"].sample(lr, **options)
+    assert by_tiles.passes((1, *SIZES[0]), steps=1) >= 3
+    assert deviation(by_tiles.sample(lr, **options), whole) < 1e-4
+    assert deviation(tiled("of_encoder", tile=96, halo=0).sample(lr, **options), whole) > 0.1
 
 
 @pytest.mark.parametrize("size", SIZES)

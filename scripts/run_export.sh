@@ -4,13 +4,14 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/run_export.sh --checkpoint W --output FILE [--format mindir|air]
+Usage: bash scripts/run_export.sh [--checkpoint W] [--output FILE] [--format mindir|air]
            [--device Ascend|GPU|CPU] [--check] [OPTION ...]
 
 Exports a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR.
 
-    --checkpoint    a model written by train.py or convert.py
+    --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
     --output        X.mindir; X.encode.mindir and X.json go beside it and belong to it
+                    (default: results/NAME.mindir)
     --format        mindir (default), or air on an Ascend machine
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --check         compare the export with the checkpoint, fail if they differ by more than 1e-4

@@ -38,7 +38,7 @@ def release_isa():
     oneDNN reads the variable once. A limit that the user has set stays.
     """
     if os.environ.pop(_OURS, None):
-        del os.environ["ONEDNN_MAX_CPU_ISA"]
+        os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
 
 
 def select_device(name=None, graph=True):

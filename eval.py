@@ -20,11 +20,14 @@ def arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="one or more models of one scale, or none for bicubic "
                    "alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip
-    p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint")
+    p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint; "
+                   "without --checkpoint: score bicubic alone")  # fmt: skip
     p.add_argument("--data", metavar="DIR", help="pictures: X1 + X4, HR + LR, or HR alone; else data.test or data.val")
     p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
     p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default made by MATLAB's bicubic")
-    p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="score bicubic alone, of this scale")
+    p.add_argument(
+        "--scale", type=int, choices=(2, 3, 4, 8), help="without --checkpoint: score bicubic alone, of this scale"
+    )
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
     p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
     p.add_argument("--lpips", choices=(*FILES, "none"), default="alex", help="network of LPIPS")
@@ -43,17 +46,18 @@ def arguments():
         p.error(f"argument --seed: expected a number from 0 to 2^63 - 1, got {args.seed}")
     # argparse takes key=value after "--checkpoint W" for another checkpoint.
     misread = [text for text in args.checkpoint or [] if "=" in text and not Path(text).exists()]
-    args.checkpoint = checkpoints([text for text in args.checkpoint or [] if text not in misread], args.scale)
+    bicubic_alone = args.scale or args.config
+    args.checkpoint = checkpoints([text for text in args.checkpoint or [] if text not in misread], bicubic_alone)
     settings = given_sampling(args) | ({"protocol": args.protocol} if args.protocol else {})
     args.overrides += misread + [f"eval.{name}={str(value).lower()}" for name, value in settings.items()]
     return args
 
 
-def checkpoints(named, scale):
+def checkpoints(named, bicubic_alone):
     """The checkpoints to score, from the command line's; none where only bicubic is wanted."""
     if named == ["none"]:
         return []
-    return named or ([] if scale else [str(RRDB), str(SRDIFF)])
+    return named or ([] if bicubic_alone else [str(RRDB), str(SRDIFF)])
 
 
 def main():

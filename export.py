@@ -23,8 +23,13 @@ def arguments():
     add_device(p)
     args = p.parse_args()
     args.checkpoint = args.checkpoint or str(SRDIFF)
-    args.output = args.output or f"results/{Path(args.checkpoint).stem}.{args.format}"
+    args.output = args.output or f"results/{name_of(Path(args.checkpoint))}.{args.format}"
     return args
+
+
+def name_of(checkpoint):
+    """What an export is called: like the file, or like the folder of a run's ``model.ckpt``."""
+    return checkpoint.resolve().parent.name if checkpoint.stem in ("model", "best") else checkpoint.stem
 
 
 def main():

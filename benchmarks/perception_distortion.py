@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The perception–distortion curve of a diffusion model over its temperature, as CSV and PNG (needs matplotlib).
 
-Each temperature is a point (PSNR, LPIPS) of the means over the pictures; --with adds models without a temperature.
+Each temperature is a point (PSNR, LPIPS) of the means over the pictures, by ddim and in agreement with the input;
+--with adds models without a temperature.
 """
 
 import csv

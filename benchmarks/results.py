@@ -27,25 +27,28 @@ def arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", default=[str(RRDB), str(SRDIFF)], metavar="W")
     p.add_argument("--data", nargs="+", required=True, metavar="NAME=DIR", help="test pictures, as eval.py takes them")
-    p.add_argument("--protocols", nargs="+", default=["classic", "srdiff"])
+    p.add_argument("--protocols", nargs="+", default=["classic", "srdiff"], choices=("classic", "srdiff", "y", "sr3"))
     p.add_argument("--seeds", type=int, default=5, help="samples are drawn with the seeds 0 to N - 1")
     p.add_argument("--full", action="store_true", help="an SRDiff also by 100 steps of ddpm at temperature 1, seed 0")
     p.add_argument("--lpips", choices=("squeeze", "alex", "vgg"), default="squeeze", help="network of LPIPS")
     p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
     p.add_argument("--output", type=Path, default=Path("runs/results.csv"), metavar="CSV")
     add_device(p)
-    return p.parse_args()
+    args = p.parse_args()
+    if args.seeds < 1 or not all("=" in data for data in args.data):
+        p.error(f"expected --seeds from 1 up and --data NAME=DIR, got {args.seeds} and {' '.join(args.data)}")
+    return args
 
 
 def main():
     args = arguments()
-    from src.build import load_upscaler
+    from src.build_evaluation import common_scale, load_models
     from src.dataset.pairs import find_pairs, load_pair
     from src.metrics.lpips_weights import find_weights, load_lpips
     from src.weights.torch_file import read_torch
 
-    models = [load_upscaler(path, args.device) for path in args.checkpoint]
-    scale = models[0].scale
+    models = load_models(args.checkpoint, device=args.device)
+    scale = common_scale(models)
     lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
     rows = []
     for name, folder in (data.split("=", 1) for data in args.data):
@@ -66,14 +69,14 @@ def methods(models, scale, seeds, full):
     from src.metrics.evaluate import picture_seed
 
     def sampled(model, **options):
-        return lambda lr, n, seed: model.upscale([lr], [picture_seed(seed, n)], **options)[0]
+        return lambda lr, n, seed: model.upscaler.upscale([lr], [picture_seed(seed, n)], **options)[0]
 
     yield "bicubic", 1, lambda lr, n, seed: imresize(lr, scale)
     for model in models:
         diffusion = model.config.system == "srdiff"
-        yield model.config.name, seeds if diffusion else 1, sampled(model)
+        yield model.name, seeds if diffusion else 1, sampled(model)
         if diffusion and full:
-            yield f"{model.config.name}, 100 steps, τ 1", 1, sampled(model, **FULL)
+            yield f"{model.name}, 100 steps, τ 1", 1, sampled(model, **FULL)
 
 
 def scores(sr, hr, lr, scale, protocols, lpips):

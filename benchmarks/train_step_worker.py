@@ -114,7 +114,10 @@ def mindspore_step(config, folder, batch, patch, products=False):
     net = model
     if products:  # as train.py does on the CPU
         release_isa()
-        sizes = {"data": replace(config.data, patch_size=patch), "train": replace(train, batch_size=batch)}
+        sizes = {
+            "data": replace(config.data, patch_size=patch),
+            "train": replace(train, batch_size=batch, val_lpips="none"),
+        }
         net = trained_form(replace(config, **sizes), model)
     step = TrainStep(build_loss(config, net), update)
     inputs = ("hr", "lr", "t", "noise") if config.system == "srdiff" else ("hr", "lr")

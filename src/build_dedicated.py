@@ -8,6 +8,8 @@ from src.inference.channel_last_networks import ChannelLastNetworks, ChannelLast
 from src.models import channel_last_encode, channel_last_unet, pixel_tables, trained_rrdb, trained_unet
 from src.runtime import release_isa
 
+MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
+
 
 def channel_last_networks_of(config, model):
     """Like :func:`networks_of` on the CPU, faster and in less memory; the weights are copied.
@@ -61,12 +63,16 @@ def trained_form(config, model):
     """The network of a configuration as products, for batches of its size, which trains the model's own parameters.
 
     Returns None where ``src.models.trained_products`` lacks something of the model, or where training is to run
-    convolutions: on other devices than the CPU, and in validations with LPIPS.
+    convolutions: on other devices than the CPU, in validations with LPIPS, and with batches of so many pixels that the
+    gathered rows would fill the memory.
     """
     data, train = config.data, config.train
     if ms.get_context("device_target") != "CPU" or train.val_lpips != "none":
         return None
     size = (train.batch_size, data.patch_size // data.scale, data.patch_size // data.scale)
+    fold = data.scale if config.system == "rrdb" else config.unet.space_to_depth
+    if train.batch_size * train.draws * (data.patch_size // fold) ** 2 > MAX_ROWS:
+        return None
     if config.system == "rrdb":
         return trained_rrdb.TrainedRRDB(model, size, data.scale) if trained_rrdb.supports(model) else None
     return trained_unet.TrainedSRDiff(model, size, data.scale, train.draws) if trained_unet.supports(model) else None
@@ -85,6 +91,5 @@ class Refreshed:
         newest = channel_last_networks_of(self._config, self._model)
         for cell, other in zip(self._networks.cells(), newest.cells(), strict=True):
             for parameter, value in zip(cell.get_parameters(), other.get_parameters(), strict=True):
-                if parameter is not value:
-                    put(parameter, value.asnumpy())
+                put(parameter, value.asnumpy())
         return self._networks

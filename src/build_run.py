@@ -285,7 +285,7 @@ def _settings(config):
 def _plan(training):
     """What all ranks must have in common: name → value; paths may differ from host to host."""
     plan = _settings(training.config)
-    for path in ("data.train", "data.val", "data.test", "encoder.checkpoint"):
+    for path in ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init"):
         del plan[path]
     names = [pair.name for pair in training.validation.pairs]
     return plan | {"number of pictures": len(training.patches), "validation pictures": names, "steps": training.steps}

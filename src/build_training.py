@@ -1,5 +1,6 @@
 """From a configuration to a training run's objects."""
 
+import dataclasses
 import logging
 import resource
 import sys
@@ -265,6 +266,10 @@ def _load_initial(config):
             f"train.init={config.train.init} is an {found}, the configuration an {config.system}: name another"
         )
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
+    before, now = dataclasses.asdict(config_of(checkpoint).diffusion), dataclasses.asdict(config.diffusion)
+    for name in now if found == "srdiff" else ():
+        if now[name] != before[name]:
+            logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, before[name], now[name])
     return checkpoint
 
 
@@ -277,7 +282,8 @@ def load_pretrained_encoder(config):
     from src.training.checkpoints import load_checkpoint
 
     path = config.encoder.checkpoint
-    if config.train.init:  # it holds an encoder as well
+    if config.train.init:
+        logging.info("encoder.checkpoint is not read: train.init=%s holds an encoder as well", config.train.init)
         return None
     if not path and config.encoder.frozen:
         raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
@@ -286,8 +292,8 @@ def load_pretrained_encoder(config):
         return None
     if not Path(path).is_file():
         raise UserError(
-            f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml; for the lite model "
-            "scripts/quickstart.sh does), and name its model.ckpt with encoder.checkpoint=PATH"
+            f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml), "
+            "and name its model.ckpt with encoder.checkpoint=PATH"
         )
     checkpoint = load_checkpoint(path)
     trained = config_of(checkpoint)

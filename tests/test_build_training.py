@@ -132,6 +132,25 @@ def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_ch
         Training(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
 
 
+@pytest.mark.parametrize("decay", [0, 0.9])
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkpoints, system, decay, monkeypatch):
+    monkeypatch.setattr("src.runtime.release_isa", lambda: None)  # other tests in this process run convolutions
+    encoder = f"encoder.checkpoint={tiny_checkpoints['rrdb']}"
+    config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", encoder, "unet.space_to_depth=4")
+    runs = [Training(config, dedicated=dedicated) for dedicated in (False, True)]
+    assert [run.convolves for run in runs] == [True, False]
+    runs[1].validate()
+    assert list(runs[0].state()) == list(runs[1].state())
+    assert list(runs[0].weights()) == list(runs[1].weights())
+
+
+def test_batches_too_large_for_products_run_convolutions(tiny_pictures, monkeypatch):
+    monkeypatch.setattr("src.runtime.release_isa", lambda: None)
+    monkeypatch.setattr("src.build_dedicated.MAX_ROWS", 100)
+    assert Training(tiny.config("rrdb", tiny_pictures), dedicated=True).convolves
+
+
 def test_the_steps_of_some_epochs(tiny_pictures):
     config = tiny.config("rrdb", tiny_pictures, "train.steps=0", "train.epochs=5")
     assert Training(config).steps == 7  # 3 pictures, 2 in a batch

@@ -23,7 +23,8 @@ def test_they_are_finished_models_in_float16_and_name_no_machine(path):
     assert {array.dtype for array in checkpoint.arrays.values()} == {np.dtype(np.float16)}
     config = config_of(checkpoint)
     assert config.name == path.stem
-    assert not any(text.startswith("/") for text in (config.data.train, config.data.val, config.encoder.checkpoint))
+    paths = config.data.train, config.data.val, config.data.test, config.encoder.checkpoint, config.train.init
+    assert not any(path.startswith("/") for path in paths)
 
 
 @pytest.mark.parametrize("path", [RRDB, SRDIFF], ids=lambda path: path.stem)

@@ -166,6 +166,10 @@ def _check_diffusion(config):
             f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
             f"{diffusion.beta_end}"
         )
+    if diffusion.residual_of == "encoder" and not config.encoder.frozen:
+        raise UserError(
+            "'diffusion.residual_of' encoder needs encoder.frozen=true, since nothing keeps its picture; or set bicubic"
+        )
     if diffusion.residual_of == "encoder" and diffusion.lr_divisor != 255:
         raise UserError(
             f"'diffusion.lr_divisor' belongs to diffusion.residual_of=bicubic, got {diffusion.lr_divisor}; leave it out"

@@ -48,10 +48,9 @@ class DiffusionLoss(nn.Cell):
         features, base = self.model.given(lr)
         if self.frozen_encoder:
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
-        x_0 = ops.stop_gradient(self.target.to_x0(hr, base))  # an encoder that trains along must not move the goal
         draws = t.shape[0] // hr.shape[0]
         condition = _repeated(self.model.project(features, base), draws)
-        x_0 = _repeated(x_0, draws)
+        x_0 = _repeated(self.target.to_x0(hr, base), draws)
 
         signal = self.signal_rate[t].reshape(-1, 1, 1, 1)
         noise_rate = self.noise_rate[t].reshape(-1, 1, 1, 1)

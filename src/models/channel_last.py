@@ -43,6 +43,11 @@ def pointwise(conv):
     return Product(conv.weight.asnumpy()[:, :, 0, 0].T, conv.bias.asnumpy())
 
 
+def dense(cell):
+    """An ``nn.Dense``; a copy, since a Cell renames the parameters of Cells that it is given."""
+    return Product(cell.weight.asnumpy().T, cell.bias.asnumpy())
+
+
 def with_zeros(x, zero):
     """Append a pixel of zeros, which tables call P: (P, C) → (P + 1, C)."""
     return ops.concat((x, zero), 0)

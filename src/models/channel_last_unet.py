@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-from src.models.channel_last import GatheredConv, ShiftedConv, TransposedConv, pointwise
+from src.models.channel_last import GatheredConv, ShiftedConv, TransposedConv, dense, pointwise
 from src.models.layers import Mish
 
 
@@ -24,7 +24,7 @@ class ResnetBlock(nn.Cell):
         first = block.block1.conv.conv
         self.conv1 = GatheredConv(first) if few else ShiftedConv(first)
         self.conv2 = ShiftedConv(block.block2.conv.conv)
-        self.time_dense = block.time_dense
+        self.time_dense = dense(block.time_dense)
         self.skip = block.skip if isinstance(block.skip, nn.Identity) else pointwise(block.skip)
         self.activation = Mish()
         self.bias_add = ops.BiasAdd()
@@ -45,7 +45,9 @@ class ChannelLastUNet(nn.Cell):
     def __init__(self, unet):
         super().__init__()
         self.r, self.levels = unet.space_to_depth, unet.levels
-        self.embedding, self.time_mlp, self.activation = unet.embedding, unet.time_mlp, Mish()
+        first, _, last = unet.time_mlp
+        self.time_mlp = nn.SequentialCell([dense(first), Mish(), dense(last)])
+        self.embedding, self.activation = unet.embedding, Mish()
         blocks = [b for level in unet.downs for b in (level.block1, level.block2)]
         self.downs = nn.CellList([ResnetBlock(blocks[0], few=True), *(ResnetBlock(b) for b in blocks[1:])])
         self.halvings = nn.CellList([GatheredConv(halving.conv) for halving in unet.halvings])

@@ -1,8 +1,8 @@
 """Convolutions for training on the CPU as gathers and matrix products over (pixels, channels).
 
 Like ``channel_last``, but for whole batches of one size, with the convolutions' own parameters and with gradients: the
-gradient of a gather is another gather, by the adjoint table, where MindSpore would scatter. On small pictures a step
-takes half the time of one with MindSpore's convolutions (``docs/training_speed.md``).
+gradient of a gather is another gather, by the adjoint table, where MindSpore would scatter. A step of the lite
+models takes 0.75 to 0.79 of the time of one with MindSpore's convolutions (``docs/training_speed.md``).
 """
 
 import mindspore as ms

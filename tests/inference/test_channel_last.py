@@ -105,6 +105,16 @@ def test_refreshed_networks_have_the_weights_of_now(system):
     )
 
 
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_the_models_parameters_keep_their_names_and_values(system):
+    config = tiny.config(system)
+    model = random_model(config)
+    before = {parameter.name: parameter.asnumpy().copy() for parameter in model.get_parameters()}
+    Refreshed(config, model)()
+    after = {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
+    assert list(before) == list(after) and all(np.array_equal(before[name], after[name]) for name in before)
+
+
 def test_a_model_whose_condition_has_the_base_picture_takes_no_other():
     config = configuration(space_to_depth=4, condition_every=1, add_lr_up=True)
     networks = channel_last_networks_of(config, random_model(config))

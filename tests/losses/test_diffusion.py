@@ -96,8 +96,7 @@ def test_the_scales_are_those_of_an_error_of_x0(weight, of_x0):
         np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("of", ["bicubic", "encoder"])
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize(("of", "frozen"), [("bicubic", True), ("bicubic", False), ("encoder", True)])
 def test_the_gradient_stops_at_a_frozen_encoder(frozen, of):
     config = tiny.config("srdiff", None, f"encoder.frozen={str(frozen).lower()}", f"diffusion.residual_of={of}")
     loss = build_loss(config, build_model(config))

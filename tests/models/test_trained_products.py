@@ -95,7 +95,7 @@ VARIANTS = {
         "unet.space_to_depth": 4, "unet.condition_every": 1, "unet.add_lr_up": "true", "train.draws": 2,
         "diffusion.residual_of": "encoder", "unet.multipliers": "[1,2,2]",
     },
-    "encoder_trains_along": {"unet.space_to_depth": 2, "encoder.frozen": "false", "diffusion.residual_of": "encoder"},
+    "encoder_trains_along": {"unet.space_to_depth": 2, "encoder.frozen": "false", "unet.add_lr_up": "true"},
 }  # fmt: skip
 
 

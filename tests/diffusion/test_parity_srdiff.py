@@ -115,6 +115,7 @@ def test_training_loss(srdiff):
     assert deviation(loss(*batch).asnumpy(), golden["p_loss_l1_t_mixed"]) < TOLERANCE
 
 
+@pytest.mark.parametrize("srdiff", ["graph"], indirect=True)  # a hundred steps of PyNative mode take half a minute
 def test_trajectory_and_finished_sample(srdiff):
     config, model, golden = srdiff
     upscaler = build_upscaler(config, networks_of(config, model))

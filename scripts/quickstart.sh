@@ -104,7 +104,7 @@ say "Finished in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60))
 cat "$runs/table.txt"
 cat <<END
 
-SRDiff's samples are drawn in three steps, at a temperature of 0.3 and in agreement with the input, as its
+SRDiff's samples are drawn in three steps, at a temperature of 0.4 and in agreement with the input, as its
 configuration says (docs/sampling.md). LR | bicubic | SRDiff:
 $PWD/$runs/upscaled/image_0001_compare.png
 The same with the model that comes with the project, trained for longer on more pictures:

@@ -84,7 +84,7 @@ run train.py --config configs/rrdb_lite_x4.yaml --output "$runs/rrdb" --resume -
 
 say "4/7 Stage 2: SRDiff, the diffusion model that the encoder guides"
 run train.py --config configs/srdiff_lite_x4.yaml --output "$runs/srdiff" --resume --device "$device" \
-    "${settings[@]}" "encoder.checkpoint=$runs/rrdb/model.ckpt" train.steps=300
+    "${settings[@]}" "encoder.checkpoint=$runs/rrdb/model.ckpt" train.steps=150
 
 say "5/7 Both beside bicubic on the held-out photographs"
 run eval.py --checkpoint "$runs/rrdb/model.ckpt" "$runs/srdiff/model.ckpt" --data "$data/patches/val" \

@@ -110,6 +110,6 @@ $PWD/$runs/upscaled/image_0001_compare.png
 The same with the model that comes with the project, trained for longer on more pictures:
 $PWD/$runs/first_compare.png
 
-To train the same model at its full length, with two processes, on the same patches (about an hour on two cores):
+To train the same model at its full length, with two processes, on the same patches (an hour or more on two cores):
 bash scripts/run_distribute_train.sh --device CPU --nproc 2 --config configs/srdiff_lite_x4.yaml
 END

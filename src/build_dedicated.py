@@ -74,7 +74,7 @@ def trained_form(config, model):
     if train.batch_size * train.draws * (data.patch_size // fold) ** 2 > MAX_ROWS:
         return None
     if config.system == "rrdb":
-        return trained_rrdb.TrainedRRDB(model, size, data.scale) if trained_rrdb.supports(model) else None
+        return trained_rrdb.TrainedRRDB(model, size, data.scale) if channel_last_encode.supports(model) else None
     return trained_unet.TrainedSRDiff(model, size, data.scale, train.draws) if trained_unet.supports(model) else None
 
 

@@ -13,14 +13,14 @@ class Condition:
         networks: a ``DiffusionNetworks``.
         grid: the :class:`src.inference.tiling.Grid` of these pictures.
         lr: (B, 3, h, w) float32 in [−1, 1].
-        lr_up: (B, 3, H, W) float32 to use instead of the network's own LR↑, or None.
+        lr_up: (B, 3, H, W) float32 to use as the base picture instead of the network's own, or None.
         margin: LR pixels around a window that the encoder sees too.
         budget: bytes of features to keep, as far as the picture has more than one window.
 
     Attributes:
         grid: as above.
         lr: as above.
-        lr_up: (B, 3, H, W) float32 NumPy, LR↑ without padding.
+        lr_up: (B, 3, H, W) float32 NumPy without padding, the base picture: LR↑, or the encoder's picture.
     """
 
     def __init__(self, networks, grid, lr, lr_up=None, margin=2, budget=float("inf")):

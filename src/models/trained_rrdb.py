@@ -6,13 +6,7 @@ from mindspore import nn, ops
 
 from src.models.bicubic import phase_kernels
 from src.models.pixel_tables import NINE, batched, neighbours, symmetric
-from src.models.rrdb import PixelShuffleUpsampler
 from src.models.trained_products import TrainedConv, constant
-
-
-def supports(encoder):
-    """Whether an RRDBNet's way up can be had here."""
-    return isinstance(encoder.upsampler, PixelShuffleUpsampler)
 
 
 class TrainedDenseBlock(nn.Cell):
@@ -36,7 +30,7 @@ class TrainedRRDB(nn.Cell):
     """RRDBNet with its own parameters: (B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W).
 
     Args:
-        encoder: an ``RRDBNet``; see :func:`supports`.
+        encoder: an ``RRDBNet``; see ``src.models.channel_last_encode.supports``.
         size: (B, h, w).
         scale: HR size / LR size.
     """

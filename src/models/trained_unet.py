@@ -2,12 +2,12 @@
 
 from mindspore import nn, ops
 
+from src.models.channel_last_encode import supports as supports_encoder
 from src.models.channel_last_unet import supports as supports_unet
 from src.models.layers import Mish
 from src.models.pixel_tables import NINE, neighbours, reflected
 from src.models.trained_products import AddPerPicture, TrainedConv, TrainedPointwise, TrainedTransposedConv
 from src.models.trained_rrdb import TrainedRRDB
-from src.models.trained_rrdb import supports as supports_encoder
 
 
 def supports(model):

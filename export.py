@@ -1,69 +1,81 @@
 #!/usr/bin/env python3
-"""Export a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR."""
+"""Export a checkpoint to MindIR or ONNX, with free batch, height and width, or on an Ascend machine to AIR."""
 
 from pathlib import Path
 
-from src.command import add_device, add_ema, parser, run
+from src.command import add_device, add_ema, add_sampling, given_sampling, parser, run
 from src.shipped import SRDIFF
-
-TOLERANCE = 1e-4
 
 
 def arguments():
     """Return the parsed command line."""
+    from argparse import BooleanOptionalAction
+
     p = parser(__doc__)
     p.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; by default "
                    "checkpoints/srdiff_lite_x4.ckpt")  # fmt: skip
-    p.add_argument("--format", choices=("mindir", "air"), default="mindir", help="air: on an Ascend machine only")
-    p.add_argument("--output", metavar="FILE", help="X.mindir (X.encode.mindir and X.json go beside it); by default "
-                   "results/NAME.mindir")  # fmt: skip
-    p.add_argument("--check", action="store_true", help="compare the export with the checkpoint; fail above 1e-4")
-    p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="AIR's fixed LR size; without it 128 128")
+    p.add_argument(
+        "--format", choices=("mindir", "onnx", "air"), default="mindir", help="air: on an Ascend machine only"
+    )
+    p.add_argument("--graph", choices=("step", "sampler"), default="step", help="step: the host loops, and chooses "
+                   "sampler, steps, seed and tiles; sampler: LR and noise in, picture out, all in one graph")  # fmt: skip
+    p.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of weights and arithmetic")
+    p.add_argument("--output", metavar="FILE", help="X.mindir, X.onnx or X.air, beside which X.encode.* and X.*.json "
+                   "go; by default results/NAME/NAME.mindir")  # fmt: skip
+    p.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare export and checkpoint; "
+                   "fail above 1e-4, with float16 above 2e-2")  # fmt: skip
+    p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="the fixed LR size of AIR and of --graph "
+                   "sampler; without it 128 128")  # fmt: skip
+    p.add_argument("--batch", type=int, metavar="B", help="the fixed batch of AIR and of --graph sampler; without it 1")
+    add_sampling(p)
     add_ema(p)
     add_device(p)
     args = p.parse_args()
     args.checkpoint = args.checkpoint or str(SRDIFF)
-    args.output = args.output or f"results/{name_of(Path(args.checkpoint))}.{args.format}"
+    args.output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
     return args
 
 
-def name_of(checkpoint):
-    """What an export is called: like the file, or like the folder of a run's ``model.ckpt``."""
-    return checkpoint.resolve().parent.name if checkpoint.stem in ("model", "best") else checkpoint.stem
+def default_output(checkpoint, kind, cut, precision):
+    """``results/NAME/NAME.onnx``, named like the file, or like the folder of a run's ``model.ckpt``."""
+    name = checkpoint.resolve().parent.name if checkpoint.stem in ("model", "best") else checkpoint.stem
+    variant = ".sampler" * (cut == "sampler") + ".float16" * (precision == "float16")
+    return f"results/{name}/{name}{variant}.{kind}"
 
 
 def main():
     args = arguments()
-    from src.build import export_graphs, load_model, load_upscaler, size_multiple
-    from src.config.loader import config_to_dict
+    from src.build import load_model, load_upscaler
+    from src.build_artefact import check_pictures, export_model, fixed_size, provenance, with_sampling
     from src.errors import UserError
     from src.runtime import select_device
 
     device = select_device(args.device)
-    from src.export.exporter import check_request, export_air, export_mindir, largest_deviation
+    from src.export.check import TOLERANCE, deviations, table
+    from src.export.exporter import check_request, export
 
-    check_request(args.output, args.format, device)
-    if args.format == "air" and args.check:
-        raise UserError("--check compares MindIR exports, AIR runs only after ATC has converted it: leave --check out")
-    if args.format == "mindir" and args.size:
-        raise UserError("--size is AIR's: a MindIR takes any size, so leave it out")
+    check_request(args.output, args.format, args.graph, args.precision, device)
     config, model = load_model(args.checkpoint, not args.no_ema)
-    if args.format == "air":
-        height, width = args.size or (128, 128)
-        multiple, scale = size_multiple(config), config.data.scale
-        if any(side * scale % multiple or side * scale < 2 * multiple for side in (height, width)):
-            raise UserError(f"--size times {scale} must be multiples of {multiple}, at least {2 * multiple}")
-        written = export_air(args.output, export_graphs(config, model, (1, height, width)))
-    else:
-        settings = config_to_dict(config)
-        written = export_mindir(args.output, export_graphs(config, model), settings, args.checkpoint)
+    config = with_sampling(config, given_sampling(args))
+    fixed = args.format == "air" or (args.graph == "sampler" and config.system != "rrdb")
+    if not fixed and (args.size or args.batch):
+        raise UserError(
+            "--size and --batch are for AIR and --graph sampler: this export takes any size, leave them out"
+        )
+    size = fixed_size(config, args.size or (128, 128), args.batch or 1) if fixed else None
+    graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision, args.format)
+    about |= provenance(args.checkpoint, args.format)
+    written = export(args.output, args.format, graphs, about, args.precision)
     print("\n".join(str(path) for path in written))
-    if args.check:
-        pair = load_upscaler(args.output, args.device), load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
-        worst = max(deviation for _, deviation in largest_deviation(*pair))
-        print(f"largest deviation from the checkpoint: {worst:.1e}")
-        if worst > TOLERANCE:
-            raise UserError(f"the export deviates by {worst:.1e}, more than {TOLERANCE}: do not use it")
+    if not args.check or args.format == "air":
+        return
+    exported = load_upscaler(args.output, args.device)
+    original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
+    found = list(deviations(exported, original, check_pictures(config, size)))
+    print(table(found))
+    worst = max(entry.largest for entry in found)
+    if worst > TOLERANCE[args.precision]:
+        raise UserError(f"the export deviates by {worst:.1e}, more than {TOLERANCE[args.precision]}: do not use it")
 
 
 if __name__ == "__main__":

@@ -10,16 +10,21 @@ from src.tracking import add_wandb
 
 def arguments():
     """Return the parsed command line."""
+    from src.export.offline import RUNTIMES as FOR_SUFFIX
+
+    runtimes = [name for names in FOR_SUFFIX.values() for name in names]
     p = parser(__doc__)
     model = p.add_mutually_exclusive_group()
     model.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; "
                        "by default checkpoints/srdiff_lite_x4.ckpt")  # fmt: skip
-    model.add_argument("--model", metavar="M", help="a .mindir written by export.py")
+    model.add_argument("--model", metavar="M", help="what export.py wrote: a .mindir or .onnx, or their folder")
     p.add_argument("--input", required=True, metavar="FILE|DIR", help="a picture, or a folder of pictures; any size")
     p.add_argument("--output", default="results", metavar="FILE|DIR", help="a file, or a folder that keeps the names")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
     p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
+    p.add_argument("--runtime", choices=runtimes, help="what runs --model; by default the first that is installed, "
+                   "mindspore before mindspore_lite")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
     add_sampling(p)
@@ -55,7 +60,11 @@ def main():
     if path is None:
         path = str(SRDIFF)
         logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
-    upscaler = load_upscaler(path, args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True)
+    if args.runtime and not args.model:
+        raise UserError("--runtime is for an exported model: name one with --model, or leave it out")
+    upscaler = load_upscaler(
+        path, args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
+    )
     upscaler.check(args.samples, **sampling)
     tracker = inference_tracker(
         args.wandb, args.wandb_project, model=path, upscaler=upscaler, sampling=sampling, seed=args.seed,

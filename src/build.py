@@ -74,13 +74,14 @@ def size_multiple(config):
     return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
 
 
-def build_tiling(config, options=None, products=False):
+def build_tiling(config, options=None, products=False, memory_of_device=True):
     """Return what cuts large pictures for the networks of a configuration on the device that mindspore runs on.
 
     Args:
         config: a ``Config``.
         options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
         products: whether the networks are those of ``src.build_dedicated``, which need other amounts of memory.
+        memory_of_device: whether they run on MindSpore's device; else in the machine's memory.
     """
     from src.inference import memory
     from src.inference.tile_choice import GIB, TileOptions, Tiling
@@ -88,7 +89,7 @@ def build_tiling(config, options=None, products=False):
 
     options = options or TileOptions()
     limit = None if options.max_memory is None else options.max_memory * GIB
-    total = device_memory()
+    total = device_memory() if memory_of_device else None
     reach, cost = _demands(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
@@ -110,9 +111,14 @@ def _demands(config, products):
                           upsampler=upsampler)  # fmt: skip
 
 
-def build_upscaler(config, networks, tile_options=None):
-    """Return the upscaler of a configuration around its networks (``src.inference.networks``)."""
-    tiling = build_tiling(config, tile_options, getattr(networks, "products", False))
+def build_upscaler(config, networks, tile_options=None, on_device=True):
+    """Return the upscaler of a configuration around its networks (``src.inference.networks``).
+
+    Args:
+        config, networks, tile_options: as for :func:`load_upscaler`.
+        on_device: whether MindSpore runs the networks.
+    """
+    tiling = build_tiling(config, tile_options, getattr(networks, "products", False), on_device)
     if config.system == "rrdb":
         from src.inference.upscaler import RegressionUpscaler
 
@@ -127,20 +133,21 @@ def networks_of(config, model):
     """Wrap a model's graphs; batch, height and width are free, so that each compiles once."""
     from src.diffusion.denoiser import Project
     from src.inference.networks import DiffusionNetworks, RegressionNetworks
+    from src.models.wrap import Graph
 
-    graphs = export_graphs(config, model)
-    for cell, inputs in graphs.values():
+    graphs = {}
+    for role, (cell, inputs) in export_graphs(config, model).items():
         cell.set_inputs(*inputs)
+        graphs[role] = Graph(cell)
     if config.system == "rrdb":
-        return RegressionNetworks(graphs["whole"][0])
-    project = Project(model)
-    lr = graphs["encode"][1][0]
-    project.set_inputs(lr, lr)
-    return DiffusionNetworks(graphs["encode"][0], graphs["step"][0], project, uses_lr_up=config.unet.add_lr_up)
+        return RegressionNetworks(graphs["whole"])
+    project, lr = Project(model), inputs[0]
+    project.set_inputs(lr, lr)  # LR and LR↑ alike are (B, 3, free, free)
+    return DiffusionNetworks(graphs["encode"], graphs["step"], Graph(project), uses_lr_up=config.unet.add_lr_up)
 
 
 def export_graphs(config, model, size=(None, None, None)):
-    """Return the graphs of an exported model: role → (Cell, inputs).
+    """Return the graphs that an upscaler runs: role → (Cell, inputs), of SRDiff one per picture and one per step.
 
     Args:
         config, model: from :func:`load_model`.
@@ -196,8 +203,8 @@ def config_json(config):
     return json.dumps(config_to_dict(config))
 
 
-def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False):
-    """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``).
+def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
+    """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``, ``.onnx``, or its folder).
 
     Args:
         path: the file.
@@ -208,6 +215,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         dedicated: this process runs nothing but this upscaler. On the CPU a checkpoint's networks then run as products
             (:mod:`src.models.channel_last`) with all that the processor has, which would make any convolution in this
             process a hundred times slower, and their graphs come from the user's cache (:mod:`src.compile_cache`).
+        runtime: what runs an exported model, see ``src.export.offline.Artefact``.
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -217,16 +225,16 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or a .mindir from export.py")
-    if path.suffix not in (".ckpt", ".mindir"):
-        raise UserError(f"{path} is neither a .ckpt nor a .mindir file; PyTorch checkpoints are read by convert.py")
-    device = select_device(device, graph)
-    if path.suffix == ".mindir":
-        from src.export.offline import load_mindir
+        raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
+    if path.is_dir() or path.suffix in (".mindir", ".onnx"):
+        from src.build_artefact import artefact_upscaler
 
-        settings, networks = load_mindir(path)
-        config = config_from_dict(settings, f"the configuration of {path}")
-        return build_upscaler(config, networks, tile_options)
+        return artefact_upscaler(path, device, tile_options, runtime)
+    if path.suffix != ".ckpt":
+        raise UserError(
+            f"{path} is neither a .ckpt nor a .mindir or .onnx file; PyTorch checkpoints are read by convert.py"
+        )
+    device = select_device(device, graph)
     config, model = load_model(path, ema)
     if dedicated and graph and device == "CPU":
         from src.build_dedicated import dedicated_networks as networks_of_model

@@ -1,137 +1,107 @@
-"""Write a model as MindIR: graphs with free batch, height and width, and what a runner must know about them.
+"""Write an exported model: its graphs, and beside them a description of all that a runner must know.
 
-``X.mindir`` is the graph that runs once per step (SRDiff), or the whole network (RRDB). Beside it stand
-``X.encode.mindir``, run once per picture (SRDiff), and ``X.json``: configuration, hashes of the files and of itself.
-Noise is an input, never part of a graph.
+``X.onnx`` is the graph that runs once per step (SRDiff), the whole network (RRDB), or a whole sampler. Beside it stand
+``X.onnx.json`` and, with a step, ``X.encode.onnx``, which runs once per picture; likewise with ``.mindir`` and ``.air``.
+Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
 """
 
-import hashlib
 import json
-import logging
 import shutil
 import tempfile
 from pathlib import Path
 
 import mindspore as ms
-import numpy as np
 
 from src.atomic_file import replacing, write_text
 from src.errors import UserError
+from src.export.offline import FORMAT, FORMAT_VERSION, INPUTS, OUTPUTS, description_hash, file_hash
 
-FORMAT = "mindspore-sr"
-FORMAT_VERSION = 1
+KINDS = ("mindir", "onnx", "air")
+CUTS = ("step", "sampler")
+PRECISIONS = ("float32", "float16")
 
 
-def export_mindir(output, graphs, settings, checkpoint):
-    """Write graphs and their description.
+def export(output, kind, graphs, about, precision="float32"):
+    """Write graphs and their description, all or nothing.
 
     Args:
-        output: ``X.mindir``.
-        graphs: role ("step", "encode" or "whole") → (Cell, its inputs as tensors; None in a shape is free).
-        settings: the configuration as a plain dict.
-        checkpoint: path of the weights, whose hash is recorded.
+        output: ``X.mindir``, ``X.onnx`` or ``X.air``.
+        kind: one of :data:`KINDS`.
+        graphs: role ("whole"; "encode" and "step"; or "sampler") → (Cell, its inputs as tensors; None in a shape is
+            free).
+        about: what the description says beside the files, a dict.
+        precision: one of :data:`PRECISIONS`; of the Cells themselves for MindIR, whose writer does not change it.
 
     Returns:
         list of the files written, the description last.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or an operator cannot be exported.
     """
     output = Path(output)
-    description = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "mindspore": ms.__version__,
-        "checkpoint": {"name": Path(checkpoint).name, "sha256": sha256(checkpoint)},
-        "config": settings,
-        "graphs": {},
-    }
+    description = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, "precision": precision} | about
     with tempfile.TemporaryDirectory() as scratch:
-        exported = {role: Path(scratch) / f"{role}.mindir" for role in graphs}
+        written = {}
         for role, (cell, inputs) in graphs.items():
-            ms.export(cell, *inputs, file_name=str(exported[role]), file_format="MINDIR")
-        for role, source in exported.items():  # an older export is touched only when all graphs are there
+            written[role] = Path(scratch) / f"{role}.{kind}"
+            _write(written[role], kind, role, cell, inputs, precision)
+        description["graphs"] = {}
+        for role, source in written.items():  # an older export is touched only when all graphs are there
             path = graph_path(output, role)
             with replacing(path, "exported model") as temporary:
                 shutil.copyfile(source, temporary)
-            description["graphs"][role] = {"file": path.name, "sha256": sha256(path)}
+            entry = {"file": path.name, "sha256": file_hash(path), "inputs": _described(role, graphs[role][1])}
+            description["graphs"][role] = entry | {"outputs": OUTPUTS[role]}
     description["sha256"] = description_hash(description)
-    description_path = output.with_suffix(".json")
-    write_text(description_path, json.dumps(description, indent=1), "description of the exported model")
-    return [graph_path(output, role) for role in graphs] + [description_path]
+    beside = output.with_name(output.name + ".json")
+    write_text(beside, json.dumps(description, indent=1), "description of the exported model")
+    return [graph_path(output, role) for role in graphs] + [beside]
 
 
-def description_hash(description):
-    """The SHA-256 of a description without its own hash, whatever the order and the layout of its JSON."""
-    rest = {key: value for key, value in description.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+def _write(path, kind, role, cell, inputs, precision):
+    if kind == "onnx":
+        from src.export.onnx_writer import write_onnx  # late: only ONNX needs the package onnx
+
+        write_onnx(path, role, cell, inputs, precision)
+    else:
+        ms.export(cell, *inputs, file_name=str(path), file_format=kind.upper())
 
 
-def check_request(output, kind, device):
+def _described(role, inputs):
+    return [
+        {"name": name, "shape": [None if n in (None, -1) else n for n in tensor.shape], "dtype": _dtype(tensor)}
+        for name, tensor in zip(INPUTS[role], inputs, strict=True)
+    ]
+
+
+def _dtype(tensor):
+    return str(tensor.dtype).rpartition(".")[2].lower()
+
+
+def check_request(output, kind, cut, precision, device):
     """Refuse what cannot be exported, before any work.
 
     Args:
         output: the file to write.
-        kind: "mindir" or "air".
+        kind, cut, precision: one of :data:`KINDS`, :data:`CUTS` and :data:`PRECISIONS`.
         device: the device that mindspore runs on.
 
     Raises:
-        UserError: the suffix is not the kind's, or it is AIR and this is no Ascend machine, the only kind that
-            MindSpore exports AIR on.
+        UserError: the suffix is not the kind's; it is AIR and this is no Ascend machine, the only kind that MindSpore
+            exports AIR on; or AIR is asked for what it does not do.
     """
     if kind == "air" and device != "Ascend":
         raise UserError(
-            "--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir"
+            "--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir or onnx"
         )
     if Path(output).suffix != f".{kind}":
         raise UserError(f"--output must end in .{kind} for --format {kind}, not '{Path(output).name}'")
-
-
-def export_air(output, graphs):
-    """Write each graph as AIR for Ascend's ATC; shapes are fixed, as AIR needs them.
-
-    Returns:
-        list of the files written.
-    """
-    output = Path(output)
-    with tempfile.TemporaryDirectory() as scratch:
-        for role, (cell, inputs) in graphs.items():
-            exported = Path(scratch) / f"{role}.air"
-            ms.export(cell, *inputs, file_name=str(exported), file_format="AIR")
-            with replacing(graph_path(output, role), "exported model") as temporary:
-                shutil.copyfile(exported, temporary)
-    return [graph_path(output, role) for role in graphs]
+    if kind == "air" and cut == "sampler":
+        raise UserError("--format air takes --graph step: the loop of --graph sampler is for mindir and onnx")
+    if kind == "air" and precision != "float32":
+        raise UserError("--format air keeps float32; ATC chooses the precision on the device (--precision_mode)")
 
 
 def graph_path(output, role):
     """The file of a graph: the output itself, or beside it for the encoder."""
     return output.with_name(f"{output.stem}.encode{output.suffix}") if role == "encode" else output
-
-
-def sha256(path):
-    """The hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def largest_deviation(exported, original, sizes=((16, 16), (23, 37)), steps=4):
-    """Run the exported model and the checkpoint on the same random pictures and seed.
-
-    Args:
-        exported, original: ``Upscaler`` objects.
-        sizes: LR heights and widths to try.
-        steps: sampling steps, where there are any.
-
-    Returns:
-        list of (size, largest absolute difference in [−1, 1] units).
-    """
-    found = []
-    for number, (height, width) in enumerate(sizes):
-        lr = np.random.default_rng(number).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
-        pair = [upscaler.sample(lr, seed=number, steps=steps) for upscaler in (exported, original)]
-        found.append(((height, width), float(np.abs(pair[0] - pair[1]).max())))
-        logging.info("%d x %d: largest deviation %.1e", height, width, found[-1][1])
-    return found

@@ -1,68 +1,618 @@
-"""Run an exported MindIR model; the project's network code is not needed for it."""
+#!/usr/bin/env python3
+"""Upscale pictures with an exported model: this file, the model's files, NumPy and Pillow are all that is needed,
+with onnxruntime for .onnx, mindspore or mindspore_lite for .mindir.
 
+    python offline.py --model srdiff.onnx --input photo.jpg --output photo_x4.png
+
+It may be copied to another machine together with the files that export.py wrote, and imports nothing of the project.
+infer.py loads models through it as well, but has its own samplers and tiles; tests hold the two together.
+"""
+
+import argparse
+import hashlib
 import json
+import math
+import os
+import platform
+import sys
 from pathlib import Path
 
-import mindspore as ms
-from mindspore import nn
+import numpy as np
+from PIL import Image, ImageOps
 
-from src.errors import UserError
-from src.export.exporter import FORMAT, FORMAT_VERSION, description_hash, sha256
-from src.inference.networks import DiffusionNetworks, RegressionNetworks
+FORMAT, FORMAT_VERSION = "mindspore-sr", 2
+RUNTIMES = {".onnx": ("onnxruntime",), ".mindir": ("mindspore", "mindspore_lite")}
+SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_sde", "sr3")
+INPUTS = {"whole": ["lr"], "encode": ["lr"], "step": ["x_t", "t", "condition"], "sampler": ["lr", "noise"]}
+OUTPUTS = {"whole": ["sr"], "encode": ["condition", "base"], "step": ["prediction"], "sampler": ["sr"]}
+HALO = 64  # output pixels in which tiles overlap on each side
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_ADVICE = "export it anew with export.py, and keep its files together"
 
-_ADVICE = "export it anew with export.py, and keep the .mindir files and the .json together"
+
+class ArtefactError(Exception):
+    """Something about the model, its runtime or the request is wrong; the message is one line with the remedy."""
 
 
-def load_mindir(path):
-    """Load an exported model.
+# The model's files
 
-    Args:
-        path: ``X.mindir``, with the files that export.py wrote beside it.
 
-    Returns:
-        the configuration as a plain dict, and the networks for an ``Upscaler``.
+def description_path(path):
+    """``X.onnx.json`` beside ``X.onnx``; of a folder, the only description in it.
 
     Raises:
-        UserError: a file is missing, damaged, of another version, or not written by export.py.
+        ArtefactError: there is none, or more than one.
     """
     path = Path(path)
-    description = _read_description(path)
-    try:
-        graphs = {role: _load_graph(path.with_name(entry["file"]), entry["sha256"])
-                  for role, entry in description["graphs"].items()}  # fmt: skip
-        settings = description["config"]
-        if "whole" in graphs:
-            return settings, RegressionNetworks(graphs["whole"])
-        uses_lr_up = settings["unet"]["add_lr_up"]
-        return settings, DiffusionNetworks(graphs["encode"], graphs["step"], uses_lr_up=uses_lr_up)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path.with_suffix('.json')} is incomplete ({error}): {_ADVICE}") from error
+    if path.is_dir():
+        found = sorted(p for suffix in RUNTIMES for p in path.glob(f"*{suffix}.json"))
+        if len(found) != 1:
+            names = ", ".join(p.name[: -len(".json")] for p in found) or "none"
+            raise ArtefactError(f"expected one exported model in the folder {path}, found {names}: name its file")
+        return found[0]
+    return path if path.suffix == ".json" else path.with_name(path.name + ".json")
 
 
-def _read_description(path):
-    beside = path.with_suffix(".json")
+def description_hash(description):
+    """The SHA-256 of a description without its own hash, whatever the layout of its JSON."""
+    rest = {key: value for key, value in description.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def file_hash(path):
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_description(path):
+    """Read and check what export.py wrote beside a model.
+
+    Raises:
+        ArtefactError: it is missing, damaged, of another version, or of another program.
+    """
+    beside = description_path(path)
     if not beside.is_file():
-        raise UserError(f"{path} lacks its description {beside.name}: {_ADVICE}")
+        missing = f"lacks its description {beside.name}" if Path(path).exists() else "does not exist"
+        raise ArtefactError(f"{path} {missing}: {_ADVICE}")
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise UserError(f"{beside} cannot be read as JSON: {_ADVICE}") from error
+        raise ArtefactError(f"{beside} cannot be read as JSON: {_ADVICE}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise UserError(f"{beside} does not describe a model of this project: {_ADVICE}")
+        raise ArtefactError(f"{beside} does not describe a model of this project: {_ADVICE}")
     version = description.get("format_version")
     if version != FORMAT_VERSION:
-        raise UserError(f"{beside} has format version {version}, this program reads {FORMAT_VERSION}: {_ADVICE}")
+        raise ArtefactError(f"{beside} has format version {version}, this program reads {FORMAT_VERSION}: {_ADVICE}")
     if description.get("sha256") != description_hash(description):
-        raise UserError(f"{beside} was changed after the export: {_ADVICE}")
+        raise ArtefactError(f"{beside} was changed after the export: {_ADVICE}")
     return description
 
 
-def _load_graph(path, expected_hash):
-    if not path.is_file():
-        raise UserError(f"{path} is missing: {_ADVICE}")
-    if sha256(path) != expected_hash:
-        raise UserError(f"{path} is damaged or from another export: {_ADVICE}")
+class Artefact:
+    """An exported model, ready to run.
+
+    Args:
+        path: one of its files, or the folder that holds it alone.
+        runtime: "onnxruntime", "mindspore" or "mindspore_lite"; None takes the first that can be imported.
+        device: "Ascend", "GPU" or "CPU"; None takes the runtime's best.
+        threads: on the CPU; None takes all cores that this process may use.
+
+    Attributes:
+        description: what export.py wrote, a dict.
+        cut: "whole" (no diffusion), "step" or "sampler".
+        scale: HR size / LR size.
+
+    Raises:
+        ArtefactError: a file is missing, damaged or of another version, or there is no such runtime or device.
+    """
+
+    def __init__(self, path, runtime=None, device=None, threads=None):
+        self.path = description_path(path)
+        self.description = read_description(path)
+        try:
+            self.cut, self.scale = self.description["cut"], self.description["scale"]
+            files = {role: (self.path.with_name(entry["file"]), entry["sha256"], entry["inputs"][0]["shape"])
+                     for role, entry in self.description["graphs"].items()}  # fmt: skip
+            wanted = ["encode", "step"] if self.cut == "step" else [self.cut]
+            self._files = {role: files[role] for role in wanted}
+            self.config = self.description["config"]
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ArtefactError(f"{self.path} is incomplete ({error}): {_ADVICE}") from error
+        for file, expected, _ in self._files.values():
+            if not file.is_file():
+                raise ArtefactError(f"{file} is missing: {_ADVICE}")
+            if file_hash(file) != expected:
+                raise ArtefactError(f"{file} is damaged or from another export: {_ADVICE}")
+        suffix = next(iter(self._files.values()))[0].suffix
+        make = {"onnxruntime": _OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}[
+            _choose_runtime(suffix, runtime)
+        ]
+        self._graphs = {role: make(file, role, device, threads) for role, (file, *_) in self._files.items()}
+
+    def graph(self, role):
+        """The graph of a role: called with NumPy arrays (or its own results), it returns a tuple of results."""
+        return self._graphs[role]
+
+    @property
+    def fixed_size(self):
+        """(B, h, w) that a sampler graph takes; None where sizes are free."""
+        if self.cut != "sampler":
+            return None
+        batch, _, height, width = self._files["sampler"][2]
+        return batch, height, width
+
+
+def _choose_runtime(suffix, wanted):
+    if suffix not in RUNTIMES:
+        raise ArtefactError(f"{suffix} models run elsewhere (docs/deployment.md): export with --format mindir or onnx")
+    possible = RUNTIMES[suffix]
+    if wanted is not None and wanted not in possible:
+        raise ArtefactError(f"the runtime for {suffix} must be {' or '.join(possible)}, not '{wanted}'")
+    for name in (wanted,) if wanted else possible:
+        try:
+            _import(name)
+        except ImportError as error:
+            reason = error
+        else:
+            return name
+    raise ArtefactError(f"{suffix} needs {' or '.join((wanted,) if wanted else possible)} ({reason}): install it")
+
+
+def _import(name):
+    if name == "mindspore":
+        if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
+            # oneDNN 3.10 otherwise takes a slow reference kernel on machines with AVX-512
+            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+        os.environ.setdefault("GLOG_v", "3")
+    return __import__(name)
+
+
+def as_numpy(value):
+    """A graph's result as a NumPy array."""
+    return value.asnumpy() if hasattr(value, "asnumpy") else value
+
+
+class _OnnxGraph:
+    def __init__(self, path, role, device, threads):
+        ort = _import("onnxruntime")
+        providers = {"GPU": ["CUDAExecutionProvider"], "Ascend": ["CANNExecutionProvider"], "CPU": []}
+        there = ort.get_available_providers()
+        wanted = providers[device] if device else [p for p in sum(providers.values(), []) if p in there]
+        if not set(wanted) <= set(there):
+            raise ArtefactError(f"this onnxruntime has no {wanted[0]}: use --device CPU, or install its build")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or _cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes, which are not exported
+            raise ArtefactError(f"onnxruntime {ort.__version__} cannot load {path}: {_ADVICE}") from error
+        self._inputs, self._outputs = INPUTS[role], OUTPUTS[role]
+
+    def __call__(self, *arrays):
+        feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays)}
+        return tuple(self._session.run(self._outputs, feeds))
+
+
+class _MindSporeGraph:
+    def __init__(self, path, role, device, threads):
+        self._ms = ms = _import("mindspore")
+        if device:
+            ms.set_device(device)
+        ms.set_context(mode=ms.GRAPH_MODE)
+        try:
+            self._cell = ms.nn.GraphCell(ms.load(str(path)))
+        except (RuntimeError, ValueError) as error:
+            raise ArtefactError(f"mindspore {ms.__version__} cannot load {path}: {_ADVICE}") from error
+
+    def __call__(self, *arrays):
+        tensor = self._ms.Tensor
+        results = self._cell(*(x if isinstance(x, tensor) else tensor(np.ascontiguousarray(x)) for x in arrays))
+        return results if isinstance(results, tuple) else (results,)
+
+
+class _LiteGraph:
+    def __init__(self, path, role, device, threads):
+        lite = _import("mindspore_lite")
+        context = lite.Context()
+        context.target = [(device or "CPU").lower()]
+        if not device or device == "CPU":
+            context.cpu.thread_num = threads or _cores()
+        self._model = lite.Model()
+        try:
+            self._model.build_from_file(str(path), lite.ModelType.MINDIR, context)
+        except RuntimeError as error:
+            raise ArtefactError(f"mindspore_lite cannot load {path} for {context.target[0]}: {_ADVICE}") from error
+
+    def __call__(self, *arrays):
+        inputs = self._model.get_inputs()
+        if [list(x.shape) for x in inputs] != [list(x.shape) for x in arrays]:
+            self._model.resize(inputs, [list(x.shape) for x in arrays])
+            inputs = self._model.get_inputs()
+        for given, array in zip(inputs, arrays):
+            given.set_data_from_numpy(np.ascontiguousarray(array))
+        return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+# Sampling, as in src/diffusion: every step is x' = a·x_0 + b·x + c·x_0' + d·z
+
+
+def step_times(total, count, recorded):
+    """Falling t of ``count`` steps: the artefact's own where it has as many, else evenly from T − 1 to 0."""
+    if count is None or count == len(recorded):
+        return list(recorded)
+    if not 1 <= count <= total:
+        raise ArtefactError(f"the number of sampling steps must be from 1 to {total} for this model, not {count}")
+    return [int(t) for t in np.rint(np.linspace(total - 1, 0, count))]
+
+
+def step_rows(sampler, alphas, times, eta=0.0):
+    """(a, b, c, d) of each step.
+
+    DDIM (arXiv 2010.02502, eq. 12 and 16), which with η = 1 is DDPM; SR3 has its mean and the variance 1 − α
+    (arXiv 2104.07636, eq. 11); DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2) continues x_0 from the step before.
+    """
+    if sampler not in SAMPLERS:
+        raise ArtefactError(f"sampler must be one of {', '.join(SAMPLERS)}, not '{sampler}'")
+    if eta and sampler != "ddim" or not 0 <= eta <= 1:
+        raise ArtefactError(f"eta is an option of ddim, from 0 to 1, not {eta} of {sampler}")
+    eta = {"ddim": eta, "dpmpp_2m": 0.0}.get(sampler, 1.0)
+    levels = [alphas[t] for t in times] + [1.0]
+    rows = []
+    for k, (level, level_prev) in enumerate(zip(levels, levels[1:])):
+        alpha, rest, rest_prev = level / level_prev, 1 - level, 1 - level_prev
+        of_xt = math.sqrt(rest_prev * (alpha * rest_prev + (1 - eta**2) * (1 - alpha))) / rest
+        of_x0 = math.sqrt(level_prev) - of_xt * math.sqrt(level)
+        deviation = eta * math.sqrt(rest_prev * (1 - alpha) / rest)
+        if sampler == "sr3" and rest_prev > 0:
+            deviation = math.sqrt(1 - alpha)
+        share = 0.0
+        if sampler.startswith("dpmpp") and k > 0 and rest_prev > 0:
+            before, now, after = (math.log(level / (1 - level)) for level in (levels[k - 1], level, level_prev))
+            share = (after - now) / (2 * (now - before))
+        rows.append((of_x0 * (1 + share), of_xt, -of_x0 * share, deviation))
+    return rows
+
+
+def normal(seed, k, shape):
+    """The k-th draw of a seed: NumPy's Philox, the number in the counter's top word."""
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=k << 192))
+    return generator.standard_normal(shape, np.float32)
+
+
+class Consistency:
+    """The pictures whose MATLAB bicubic reduction is a given LR picture; see src/imaging/back_projection.py."""
+
+    def __init__(self, lr, scale):
+        self.lr = lr
+        self.rows, self.columns = (_reduction(side, scale) for side in lr.shape[2:])
+        self._inverse = [
+            np.linalg.inv(d.astype(np.float64) @ d.T).astype(np.float32) for d in (self.rows, self.columns)
+        ]
+
+    def reduce(self, x):
+        """(…, H, W) → (…, h, w)."""
+        return self.rows @ (x @ self.columns.T)
+
+    def project(self, x, goal):
+        """The nearest x that is reduced to ``goal``."""
+        return x + self._spread(self._solve(goal - self.reduce(x)))
+
+    def fit(self, picture):
+        """A finished picture that agrees within [−1, 1]: a dual ascent with momentum, channel by channel."""
+        picture = np.clip(picture, -1, 1)
+        for x, lr in zip(picture[0], self.lr[0]):
+            multipliers = previous = best = np.zeros_like(lr)
+            least, age = np.inf, 0
+            for _ in range(40):
+                trial = multipliers + np.float32(max(age - 1, 0) / (age + 2)) * (multipliers - previous)
+                strip = np.clip(self.rows @ np.clip(x + self._spread(trial), -1, 1), -1, 1)
+                missing = lr - np.clip(strip @ self.columns.T, -1, 1)
+                error = np.sqrt(np.mean(np.square(missing)))
+                stalled = not error < 0.99 * least
+                if error < least:
+                    best, least = trial, error
+                if stalled or error <= 0.2 / 127.5:
+                    break
+                multipliers, previous = trial + self._solve(missing), multipliers
+                age = age + 1 if np.vdot(missing, multipliers - previous) > 0 else 0
+            x += self._spread(best)
+        return np.clip(picture, -1, 1)
+
+    def _spread(self, x):
+        return self.rows.T @ (x @ self.columns)
+
+    def _solve(self, x):
+        return self._inverse[0] @ x @ self._inverse[1]
+
+
+def _reduction(length, scale):
+    """MATLAB's antialiased bicubic reduction of one dimension, symmetric edges, as a float32 matrix (length, HR)."""
+    centre = (np.arange(length)[:, None] + 0.5) * scale - 0.5
+    taps = np.floor(centre - 2 * scale).astype(int) + np.arange(4 * scale + 2)
+    x = np.abs(centre - taps) / scale
+    weights = np.where(x <= 1, 1.5 * x**3 - 2.5 * x**2 + 1, np.where(x < 2, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2, 0))
+    matrix = np.zeros((length, length * scale))
+    np.add.at(matrix, (np.arange(length)[:, None], mirrored(taps, length * scale)),
+              weights / weights.sum(1, keepdims=True))  # fmt: skip
+    return matrix.astype(np.float32)
+
+
+# Tiles
+
+
+def mirrored(indices, length):
+    """Indices inside 0 … length − 1, those outside mirrored with the edge pixel repeated."""
+    indices = np.mod(indices, 2 * length)
+    return np.where(indices < length, indices, 2 * length - 1 - indices)
+
+
+def padded(length, scale, multiple):
+    """The HR length that ``length`` LR pixels are padded to: a multiple, with two LR pixels of mirror image or none."""
+    unit = math.lcm(scale, multiple)
+    goal = max(length * scale, 2 * multiple, 2 * scale)
+    goal += -goal % unit
+    while 0 < goal - length * scale < 2 * scale:
+        goal += unit
+    return goal
+
+
+def spans(length, side, halo, unit):
+    """Cover ``length`` with windows of one side: list of (start, first, last), the last two what is kept of each."""
+    if side >= length:
+        return [(0, 0, length)]
+    step = (side - 2 * halo) // unit * unit
+    if step <= 0:
+        raise ArtefactError(f"tiles of {side} pixels are too small for their overlap of {halo}: take larger ones")
+    count = 1 + math.ceil((length - side) / step)
+    starts = [i * (length - side) // unit // (count - 1) * unit for i in range(count)]
+    cuts = [(start + left + side) // 2 for left, start in zip(starts, starts[1:])]
+    return list(zip(starts, [0, *cuts], [*cuts, length]))
+
+
+class Windows:
+    """The tiles of a picture.
+
+    Args:
+        height, width: of LR.
+        scale, multiple: HR sizes are multiples of the second.
+        tile: the side of a tile in HR pixels; 0 takes the picture whole.
+        fixed: (height, width) in HR pixels that each tile must have; None leaves them free.
+    """
+
+    def __init__(self, height, width, scale, multiple, tile=0, fixed=None):
+        self.size = (height * scale, width * scale)
+        unit = math.lcm(scale, multiple)
+        total = [padded(n, scale, multiple) for n in (height, width)]
+        if fixed:
+            total = [max(n, side) for n, side in zip(total, fixed)]
+        sides = fixed or [min(max(tile // unit, 2) * unit, n) if tile else n for n in total]
+        halo = min(HALO, min(sides) // 4)
+        self._sides = sides
+        self.spans = [
+            (y, x) for y in spans(total[0], sides[0], halo, unit) for x in spans(total[1], sides[1], halo, unit)
+        ]
+
+    def cut(self, array, span):
+        """The window of an array (…, H, W), or of one of the LR size, mirrored where it reaches beyond the edge."""
+        for axis in (-2, -1):
+            factor = self.size[axis] // array.shape[axis]
+            start, side = span[axis][0] // factor, self._sides[axis] // factor
+            array = np.take(array, mirrored(np.arange(start, start + side), array.shape[axis]), axis)
+        return array
+
+    def put(self, result, values, span):
+        """Write what is kept of a window's values into the HR picture."""
+        (top, y0, y1), (left, x0, x1) = span
+        y1, x1 = min(y1, self.size[0]), min(x1, self.size[1])
+        if y0 < y1 and x0 < x1:
+            result[..., y0:y1, x0:x1] = values[..., y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+# Pictures
+
+
+def upscale(artefact, rgb, seed=0, tile=1024, **options):
+    """Upscale one picture.
+
+    Args:
+        artefact: an :class:`Artefact`.
+        rgb: uint8 (h, w, 3).
+        seed: of the noise.
+        tile: the side of a tile in output pixels; 0 never cuts.
+        options: sampler, steps, eta, temperature, consistency; None takes the artefact's own.
+
+    Returns:
+        uint8 (scale·h, scale·w, 3).
+    """
+    lr = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1)
+    run = {"whole": _upscale_whole, "step": _upscale_steps, "sampler": _upscale_sampler}[artefact.cut]
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and artefact.cut == "sampler":
+        raise ArtefactError(f"{', '.join(given)}: fixed in this graph of a whole sampler; export with --graph step")
+    settings = {**artefact.description["sampling"], **given}
+    result = run(artefact, lr, seed, tile, settings)
+    return np.clip(np.rint((result[0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def _windows(artefact, lr, tile, fixed=None):
+    return Windows(*lr.shape[2:], artefact.scale, artefact.description["size_multiple"], tile, fixed)
+
+
+def _check_scale(artefact, lr, result):
+    if tuple(result.shape[2:]) != tuple(n * artefact.scale for n in lr.shape[2:]):
+        raise ArtefactError(f"{artefact.path} says x{artefact.scale}, but its graph enlarges otherwise: {_ADVICE}")
+
+
+def _upscale_whole(artefact, lr, seed, tile, settings):
+    windows = _windows(artefact, lr, tile)
+    result = np.zeros((1, 3, *windows.size), np.float32)
+    for span in windows.spans:
+        part = windows.cut(lr, span)
+        values = as_numpy(artefact.graph("whole")(part)[0])
+        _check_scale(artefact, part, values)
+        windows.put(result, values, span)
+    return Consistency(lr, artefact.scale).fit(result) if settings["consistency"] else result
+
+
+def _upscale_sampler(artefact, lr, seed, tile, settings):
+    batch, height, width = artefact.fixed_size
+    windows = _windows(artefact, lr, 0, [height * artefact.scale, width * artefact.scale])
+    result = np.zeros((1, 3, *windows.size), np.float32)
+    noise = np.stack([normal(seed, k, result.shape) for k in range(artefact.description["noise_draws"])])
+    for span in windows.spans:
+        part, draws = windows.cut(lr, span), windows.cut(noise, span)
+        values = artefact.graph("sampler")(part.repeat(batch, 0), draws.repeat(batch, 1))[0]
+        windows.put(result, as_numpy(values)[:1], span)
+    alone = len(windows.spans) == 1 and windows.size == (height * artefact.scale, width * artefact.scale)
+    return result if alone or not settings["consistency"] else Consistency(lr, artefact.scale).fit(result)
+
+
+def _upscale_steps(artefact, lr, seed, tile, settings):
+    about = artefact.description
+    alphas, process = about["alphas_cumprod"], about["process"]
+    count = settings["steps"] if settings["steps"] != len(settings["times"]) else None
+    times = step_times(len(alphas), count, settings["times"])
+    rows = step_rows(settings["sampler"], alphas, times, settings["eta"] if settings["sampler"] == "ddim" else 0.0)
+    windows = _windows(artefact, lr, tile)
+    base, conditions = np.zeros((1, 3, *windows.size), np.float32), []
+    for span in windows.spans:
+        part = windows.cut(lr, span)
+        condition, own = artefact.graph("encode")(part)
+        _check_scale(artefact, part, as_numpy(own))
+        windows.put(base, as_numpy(own), span)
+        conditions.append(condition)
+    agree = Consistency(lr, artefact.scale) if settings["consistency"] else None
+    goal = process["residual_scale"] * (lr - agree.reduce(base)) if agree else None
+
+    temperature = settings["temperature"]
+    x, x_0 = np.float32(temperature) * normal(seed, 0, base.shape), None
+    for k, (t, (a, b, c, d)) in enumerate(zip(times, rows)):
+        before, x_0 = x_0, np.empty_like(x)
+        signal, noise_rate = math.sqrt(alphas[t]), math.sqrt(1 - alphas[t])
+        for span, condition in zip(windows.spans, conditions):
+            part = windows.cut(x, span)
+            found = as_numpy(artefact.graph("step")(part, np.array([t], np.int32), condition)[0])
+            of_xt, of_found = (
+                (1 / signal, -noise_rate / signal) if process["prediction"] == "noise" else (signal, -noise_rate)
+            )
+            windows.put(x_0, np.float32(of_xt) * part + np.float32(of_found) * found, span)
+        if process["clip"]:
+            x_0 = np.clip(x_0, -1, 1)
+        if agree:
+            x_0 = agree.project(x_0, goal)
+        x = np.float32(a) * x_0 + np.float32(b) * x
+        if c:
+            x += np.float32(c) * before
+        if d * temperature > 0:
+            x += np.float32(d * temperature) * normal(seed, k + 1, x.shape)
+    if process["clip"]:
+        x = np.clip(x, -1, 1)
+    picture = x / np.float32(process["residual_scale"]) + base
+    return agree.fit(picture) if agree else picture
+
+
+def read_picture(path):
+    """Return a picture's uint8 RGB (h, w, 3), its alpha (h, w) or None, and whether it is gray."""
     try:
-        return nn.GraphCell(ms.load(str(path)))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"mindspore {ms.__version__} cannot load {path}: {_ADVICE}") from error
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16") or image.mode == "I":
+                image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).astype(np.uint8))
+            alpha = np.asarray(image.convert("RGBA"))[..., 3] if image.has_transparency_data else None
+            gray = image.mode in ("1", "L", "LA")
+            return np.asarray(image.convert("RGB")), alpha, gray
+    except Exception as error:  # Pillow answers damaged files with nearly every exception there is
+        raise ArtefactError(f"cannot read {path} as a picture ({error}): replace or remove the file") from error
+
+
+def write_picture(path, sr, alpha, gray):
+    """Write a picture whole or not at all; alpha is enlarged by Pillow's bicubic."""
+    image = Image.fromarray(sr).convert("L") if gray else Image.fromarray(sr)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha).resize(image.size, Image.BICUBIC))
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(temporary)
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"cannot write {path} ({error}): name another --output") from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def jobs(source, output):
+    """List of (picture, result)."""
+    source, output = Path(source), Path(output)
+    if not source.exists():
+        raise ArtefactError(f"no picture or folder {source}: check --input")
+    if source.is_file():
+        return [(source, output if output.suffix else output / f"{source.stem}.png")]
+    found = sorted(p for p in source.iterdir() if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ArtefactError(f"no pictures in the folder {source}: expected {', '.join(SUFFIXES)}")
+    stems = [p.stem.lower() for p in found]
+    return [(p, output / f"{p.stem if stems.count(p.stem.lower()) == 1 else p.name}.png") for p in found]
+
+
+def arguments():
+    """Return the parsed command line."""
+    p = argparse.ArgumentParser(description="Upscale pictures with a model that export.py wrote.")
+    p.add_argument("--model", required=True, help="X.onnx or X.mindir, with its files beside it; or their folder")
+    p.add_argument("--input", required=True, help="a picture or a folder of pictures")
+    p.add_argument("--output", default="results", help="a file, or a folder that keeps the names")
+    p.add_argument("--sampler", choices=SAMPLERS, help="by default, like the options below, the model's own")
+    p.add_argument("--steps", type=int)
+    p.add_argument("--eta", type=float, help="of ddim, from 0 to 1")
+    p.add_argument("--temperature", type=float, help="scales all noise, from 0 to 100")
+    p.add_argument("--consistency", action=argparse.BooleanOptionalAction, help="the result, reduced, is the input")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--tile", type=int, default=1024, help="side of a tile in output pixels; 0 never cuts")
+    p.add_argument("--runtime", choices=sum(RUNTIMES.values(), ()), help="by default the first that is installed")
+    p.add_argument("--device", choices=("Ascend", "GPU", "CPU"), help="by default the runtime's best")
+    p.add_argument("--threads", type=int, help="on the CPU; by default all cores that the process may use")
+    return p.parse_args()
+
+
+def main():
+    """Upscale as the command line says."""
+    args = arguments()
+    if args.temperature is not None and not 0 <= args.temperature <= 100:
+        raise ArtefactError(f"the temperature must be a number from 0 to 100, not {args.temperature}")
+    if args.seed < 0 or args.tile < 0 or (args.threads or 1) < 1:
+        raise ArtefactError("--seed and --tile must be 0 or more, --threads 1 or more")
+    work = jobs(args.input, args.output)
+    artefact = Artefact(args.model, args.runtime, args.device, args.threads)
+    options = {name: getattr(args, name) for name in ("sampler", "steps", "eta", "temperature", "consistency")}
+    broken = []
+    for source, result in work:
+        try:
+            rgb, alpha, gray = read_picture(source)
+        except ArtefactError as error:
+            broken.append(error)
+            continue
+        write_picture(result, upscale(artefact, rgb, args.seed, args.tile, **options), alpha, gray)
+        print(result)
+    if broken:
+        raise ArtefactError(str(broken[0]) if len(work) == 1 else f"{len(broken)} of {len(work)} failed: {broken[0]}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ArtefactError as problem:
+        print("error: " + " ".join(str(problem).split()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

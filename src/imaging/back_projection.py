@@ -24,9 +24,9 @@ _STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, wh
 _REACH = 3
 
 _LEVEL = 1 / 127.5  # what one of the 256 levels is in [−1, 1]
-_CLOSE_ENOUGH = 0.2 * _LEVEL  # root mean square; what rounding to levels adds afterwards is of this size
+CLOSE_ENOUGH = 0.2 * _LEVEL  # root mean square; what rounding to levels adds afterwards is of this size
 _ROUNDS = 40
-_PROGRESS = 0.99  # a round that leaves more than this of the error says that no picture in [−1, 1] comes closer
+PROGRESS = 0.99  # a round that leaves more than this of the error says that no picture in [−1, 1] comes closer
 
 
 class BackProjection:
@@ -123,10 +123,10 @@ class BackProjection:
             trial = multipliers + np.float32(max(age - 1, 0) / (age + 2)) * (multipliers - previous)
             missing = lr - self._reduce_clipped(x, trial)
             error = np.sqrt(np.mean(np.square(missing)))
-            stalled = not error < _PROGRESS * least  # NaN is, too
+            stalled = not error < PROGRESS * least  # NaN is, too
             if error < least:
                 best, least = trial, error
-            if stalled or error <= _CLOSE_ENOUGH:
+            if stalled or error <= CLOSE_ENOUGH:
                 break
             multipliers, previous = trial + self._solve(missing), multipliers
             age = age + 1 if np.vdot(missing, multipliers - previous) > 0 else 0
@@ -176,6 +176,25 @@ class _Block(NamedTuple):
     all_weights: np.ndarray
 
 
+def reduction_matrix(length, scale):
+    """The reduction of one dimension, D.
+
+    Args:
+        length: LR samples.
+        scale: HR samples for each of them.
+
+    Returns:
+        SciPy sparse float64 (length, length · scale); and the HR samples (length, K) that make each LR sample.
+    """
+    from scipy.sparse import csr_array
+
+    weights, indices = contributions(length, Fraction(1, scale))
+    indices = inside(indices, length * scale, "symmetric")
+    rows = np.arange(length).repeat(indices.shape[1])
+    matrix = csr_array((weights.ravel(), (rows, indices.ravel())), (length, length * scale))  # adds up mirrored edges
+    return matrix, indices
+
+
 class _Axis:
     """The reduction of one dimension, D, as a list of blocks, and D Dᵀ, factorised.
 
@@ -186,14 +205,9 @@ class _Axis:
 
     def __init__(self, length, scale):
         from scipy.linalg import cholesky_banded  # late: only pictures that are made to agree need it
-        from scipy.sparse import csr_array
 
         self.length, self._hr_length = length, length * scale
-        weights, indices = contributions(length, Fraction(1, scale))
-        indices = inside(indices, self._hr_length, "symmetric")
-        rows = np.arange(length).repeat(indices.shape[1])
-        shape = (length, self._hr_length)
-        matrix = csr_array((weights.ravel(), (rows, indices.ravel())), shape)  # adds up what edges mirror
+        matrix, indices = reduction_matrix(length, scale)
         self.blocks = [self._block(matrix, indices, first) for first in range(0, length, _STRIP)]
         gram = matrix @ matrix.T
         bands = np.zeros((min(_REACH + 1, length), length))

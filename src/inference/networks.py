@@ -1,7 +1,10 @@
-"""The networks behind an upscaler: NumPy in, NumPy out, whether they come from a checkpoint or from a MindIR file."""
+"""The networks behind an upscaler: NumPy in, NumPy out, whether they come from a checkpoint or from an exported model.
+
+A graph here is called with NumPy arrays, or with what a graph returned, and returns a tuple of arrays of its own kind
+(MindSpore's tensors, NumPy): what goes from one graph to the next stays on the device.
+"""
 
 import numpy as np
-from mindspore import Tensor
 
 from src.errors import UserError
 
@@ -10,19 +13,19 @@ class RegressionNetworks:
     """RRDB: one graph.
 
     Args:
-        net: maps a tensor (B, 3, h, w) to (B, 3, H, W), float32.
+        graph: maps (B, 3, h, w) to (B, 3, H, W), float32.
     """
 
-    def __init__(self, net):
-        self.net = net
+    def __init__(self, graph):
+        self.graph = graph
 
     def cells(self):
         """The Cells that every picture runs."""
-        return [self.net]
+        return [self.graph.cell]
 
     def regress(self, lr):
         """(B, 3, h, w) → (B, 3, H, W), float32 NumPy."""
-        return self.net(_tensor(lr)).asnumpy()
+        return as_numpy(self.graph(lr)[0])
 
 
 class DiffusionNetworks:
@@ -44,16 +47,16 @@ class DiffusionNetworks:
 
     def cells(self):
         """The Cells that every picture runs, in the order of use."""
-        return [self._encode, self._denoise]
+        return [self._encode.cell, self._denoise.cell]
 
     def encode(self, lr, lr_up=None):
-        """Return the condition as a tensor, and LR↑ as float32 NumPy: the given one, or the network's own."""
+        """Return the condition as the graph gave it, and LR↑ as float32 NumPy: the given one, or the network's own."""
         if lr_up is not None and self._uses_lr_up:
             if self._project is None:
                 raise UserError("this exported model computes LR↑ itself: leave lr_up out, or use the checkpoint")
-            return self._project(_tensor(lr), _tensor(lr_up)), lr_up
-        condition, own = self._encode(_tensor(lr))
-        return condition, own.asnumpy() if lr_up is None else lr_up
+            return self._project(lr, lr_up)[0], lr_up
+        condition, own = self._encode(lr)
+        return condition, as_numpy(own) if lr_up is None else lr_up
 
     def cut(self, condition, lr_size, corner, size):
         """The condition of a rectangle of the LR picture, as NumPy, which :meth:`denoise` takes as well.
@@ -63,15 +66,16 @@ class DiffusionNetworks:
             lr_size: (height, width) of the LR picture that was encoded.
             corner, size: (top, left) and (height, width) of the rectangle, LR pixels.
         """
-        array = condition.asnumpy()
+        array = as_numpy(condition)
         times = array.shape[2] // lr_size[0]
         rows, columns = (slice(n * times, (n + m) * times) for n, m in zip(corner, size, strict=True))
         return np.ascontiguousarray(array[:, :, rows, columns])
 
     def denoise(self, x_t, t, condition):
         """The network's prediction for x_t, float32 NumPy (B, 3, H, W)."""
-        return self._denoise(_tensor(x_t), _tensor(t), _tensor(condition)).asnumpy()
+        return as_numpy(self._denoise(x_t, t, condition)[0])
 
 
-def _tensor(array):
-    return array if isinstance(array, Tensor) else Tensor(np.ascontiguousarray(array))
+def as_numpy(value):
+    """A graph's array as NumPy."""
+    return value if isinstance(value, np.ndarray) else value.asnumpy()

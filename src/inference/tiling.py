@@ -55,17 +55,24 @@ class Grid:
             up to the edge.
         exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
             over a halo's width.
+        sides: (height, width) in HR pixels, multiples of size_multiple and scale, that every window has, instead of
+            ``tile``; a smaller picture is mirrored to fill one.
 
     Raises:
         UserError: the tile leaves nothing between its halos.
     """
 
-    def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True):
+    def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None):
         self.scale = scale
         self.size = (height * scale, width * scale)
         unit = math.lcm(scale, size_multiple)
         self.padded = tuple(_padded(n, scale, size_multiple, unit) for n in (height, width))
-        rows, columns = (_spans(n, _window(n, tile, halo, unit), halo, unit, exact) for n in self.padded)
+        if sides:
+            self.padded = tuple(max(n, side) for n, side in zip(self.padded, sides, strict=True))
+            widths = [check_tile(side, halo, unit) for side in sides]
+        else:
+            widths = [_shrunk(n, _window(n, tile, halo, unit), halo, unit) for n in self.padded]
+        rows, columns = (_spans(n, side, halo, unit, exact) for n, side in zip(self.padded, widths, strict=True))
         self.windows = [Window(row, column) for row in rows for column in columns]
         self.halo = halo
 
@@ -151,11 +158,16 @@ def _window(length, tile, halo, unit):
     return min(check_tile(tile, halo, unit), length) if 0 < tile < length else length
 
 
-def _spans(length, side, halo, unit, exact):
-    """Spread windows evenly over a length, as small as their number allows; what remains becomes overlap."""
+def _shrunk(length, side, halo, unit):
+    """The smallest side of as many windows as those of ``side`` are."""
     count = _count(length, side, halo, unit)
     smaller = -(-(length + (count - 1) * 2 * halo) // (count * unit)) * unit
-    side = next(n for n in range(min(smaller, side), side + 1, unit) if _count(length, n, halo, unit) == count)
+    return next(n for n in range(min(smaller, side), side + 1, unit) if _count(length, n, halo, unit) == count)
+
+
+def _spans(length, side, halo, unit, exact):
+    """Spread windows evenly over a length; what remains becomes overlap."""
+    count = _count(length, side, halo, unit)
     starts = [i * (length - side) // unit // max(count - 1, 1) * unit for i in range(count)]
     # Neighbours hand over in the middle of their overlap, which lies at least a halo inside both.
     cuts = [(start + left + side) / 2 for left, start in zip(starts, starts[1:], strict=False)]

@@ -1,6 +1,8 @@
 """A network as the entry of a graph of its own."""
 
-from mindspore import nn
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
 
 
 class Forward(nn.Cell):
@@ -16,3 +18,38 @@ class Forward(nn.Cell):
 
     def construct(self, *inputs):
         return self.net(*inputs)
+
+
+class Graph:
+    """A Cell called with NumPy arrays or with tensors; returns a tuple of tensors.
+
+    Attributes:
+        cell: the Cell.
+    """
+
+    def __init__(self, cell):
+        self.cell = cell
+
+    def __call__(self, *arrays):
+        results = self.cell(*(x if isinstance(x, Tensor) else Tensor(np.ascontiguousarray(x)) for x in arrays))
+        return results if isinstance(results, tuple) else (results,)
+
+
+class WideResults(nn.Cell):
+    """A network that computes in 16 bits, with float32 results; shares its parameters.
+
+    Args:
+        net: maps tensors to one tensor; an SRDiff has ``encode`` besides.
+    """
+
+    def __init__(self, net):
+        super().__init__(auto_prefix=False)
+        self.net = net
+
+    def encode(self, lr):
+        """See ``SRDiff.encode``."""
+        condition, base = self.net.encode(lr)
+        return condition.astype(ms.float32), base.astype(ms.float32)
+
+    def construct(self, *inputs):
+        return self.net(*inputs).astype(ms.float32)

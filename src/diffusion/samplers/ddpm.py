@@ -43,7 +43,7 @@ def sr3(denoise, shape, steps, noise, temperature=1.0, callback=None):
 
     Args and returns: as for :func:`ddpm`.
     """
-    return walk(_sr3, denoise, shape, steps, noise, temperature, callback)
+    return walk(widened, denoise, shape, steps, noise, temperature, callback)
 
 
 def posterior(step):
@@ -60,6 +60,7 @@ def posterior(step):
     return Transition(of_x0, of_xt, math.sqrt(beta * (1 - step.alpha_bar_prev) / rest))
 
 
-def _sr3(step):
+def widened(step):
+    """The posterior's mean with SR3's variance, but for the last step, which adds no noise; see :func:`posterior`."""
     last = step.alpha_bar_prev == 1
     return posterior(step)._replace(deviation=0.0 if last else math.sqrt(1 - step.alpha_bar / step.alpha_bar_prev))

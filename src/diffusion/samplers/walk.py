@@ -17,6 +17,28 @@ class Transition(NamedTuple):
     deviation: float
 
 
+class Row(NamedTuple):
+    """One step with all that is known beforehand: x_{t_prev} = of_x0·x_0 + of_xt·x_t + of_before·x_0' + deviation·z.
+
+    x_0' is the step before's x_0; of_before is 0 in samplers of first order, and in the first step.
+    """
+
+    of_x0: float
+    of_xt: float
+    of_before: float
+    deviation: float
+
+
+def rows(transition, steps, second_order=False):
+    """Return a :class:`Row` for each step; arguments as for :func:`walk`."""
+    found = []
+    for k, step in enumerate(steps):
+        of_x0, of_xt, deviation = transition(step)
+        share = _continuation(steps[k - 1], step) if second_order and k > 0 else 0.0
+        found.append(Row(of_x0 * (1 + share), of_xt, -of_x0 * share, deviation))
+    return found
+
+
 def walk(transition, denoise, shape, steps, noise, temperature, callback, second_order=False):
     """Run a sampler.
 
@@ -31,15 +53,13 @@ def walk(transition, denoise, shape, steps, noise, temperature, callback, second
     """
     x = weighted_sum([(temperature, _draw(noise, 0, shape))])
     x_0_before = None
-    for k, step in enumerate(steps):
+    for k, (step, row) in enumerate(zip(steps, rows(transition, steps, second_order), strict=True)):
         x_0 = _own(denoise(x, step), x)
-        of_x0, of_xt, deviation = transition(step)
-        share = _continuation(steps[k - 1], step) if second_order and k > 0 else 0.0
-        terms = [(of_x0 * (1 + share), x_0), (of_xt, x)]
-        if share > 0:
-            terms.append((-of_x0 * share, x_0_before))
-        if deviation * temperature > 0:
-            terms.append((deviation * temperature, _draw(noise, k + 1, shape)))
+        terms = [(row.of_x0, x_0), (row.of_xt, x)]
+        if row.of_before:
+            terms.append((row.of_before, x_0_before))
+        if row.deviation * temperature > 0:
+            terms.append((row.deviation * temperature, _draw(noise, k + 1, shape)))
         # Pictures may fill the memory: x is updated in place, and nothing is kept longer than it is needed.
         x = weighted_sum(terms, out=x)
         x_0_before = x_0 if second_order else None

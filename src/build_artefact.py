@@ -1,0 +1,213 @@
+"""From a checkpoint to an exported model, and from an exported model to an upscaler."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from src import build
+from src.config.loader import config_from_dict, config_to_dict
+from src.config.schema import EvalConfig
+from src.errors import UserError
+from src.export.offline import Artefact, ArtefactError, file_hash
+
+
+def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
+    """Return the upscaler of an exported model; arguments as for :func:`src.build.load_upscaler`.
+
+    Raises:
+        UserError: a file of it is missing, damaged, or of another version or program; or there is no such runtime.
+    """
+    if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
+        from src.runtime import select_device
+
+        device, runtime = select_device(device), "mindspore"
+    try:
+        artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
+        about = artefact.description
+        config = config_from_dict(artefact.config, f"the configuration of {path}")
+        if config.data.scale != artefact.scale:
+            raise ArtefactError(f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}")
+        if artefact.cut == "sampler":
+            return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
+    except ArtefactError as error:
+        raise UserError(str(error)) from error
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error} in its description: export it anew with export.py") from error
+    return build.build_upscaler(config, _networks(artefact, config), tile_options, on_device=runtime == "mindspore")
+
+
+def _is_mindir(path):
+    return Path(path).suffix == ".mindir" or (Path(path).is_dir() and any(Path(path).glob("*.mindir.json")))
+
+
+def _installed(package):
+    import importlib.util
+
+    return package in sys.modules or importlib.util.find_spec(package) is not None
+
+
+def _networks(artefact, config):
+    from src.inference.networks import DiffusionNetworks, RegressionNetworks
+
+    if artefact.cut == "whole":
+        return RegressionNetworks(artefact.graph("whole"))
+    return DiffusionNetworks(artefact.graph("encode"), artefact.graph("step"), uses_lr_up=config.unet.add_lr_up)
+
+
+def _sampler_upscaler(artefact, config, tile_options, draws):
+    from src.inference.networks import as_numpy
+    from src.inference.sampler_upscaler import FixedTiling, SamplerUpscaler
+
+    batch, *size = artefact.fixed_size
+    tiling = FixedTiling(artefact.scale, build.size_multiple(config), size, tile_options)
+
+    def graph(lr, noise):
+        return as_numpy(artefact.graph("sampler")(lr, noise)[0])
+
+    return SamplerUpscaler(graph, config, tiling, batch, draws)
+
+
+def with_sampling(config, sampling):
+    """A configuration whose ``eval`` has these options in place of its own, checked.
+
+    Args:
+        config: a ``Config``.
+        sampling: option → value, see ``src.inference.sampling.Sampling``.
+    """
+    from src.inference.sampling import sampling_of
+
+    if config.system == "rrdb" and set(sampling) - {"consistency"}:
+        raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
+    config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **sampling))
+    sampling_of(config).function()
+    return config
+
+
+def export_model(config, model, cut="step", size=(None, None, None), precision="float32", kind="mindir"):
+    """Return a model's graphs for ``src.export.exporter.export``, and what their description says.
+
+    Args:
+        config, model: from :func:`src.build.load_model`; in 16 bits the model is changed.
+        cut: "step", or "sampler", for which the size must be given.
+        size: batch, height and width of LR; None is free.
+        precision: "float32" or "float16".
+        kind: "mindir", "onnx" or "air".
+
+    Returns:
+        role → (Cell, inputs); and the dict.
+    """
+    if precision == "float16" and kind == "mindir":
+        model = _in_16_bits(model)
+    about = describe(config)
+    if config.system == "rrdb":
+        return build.export_graphs(config, model, size), about
+    if cut == "step":
+        return build.export_graphs(config, model, size), about | {"cut": "step"}
+    import mindspore as ms
+
+    from src.export.sampler_graph import Plan, Sampler
+    from src.inference.sampling import sampling_of
+
+    sampling, scale = sampling_of(config), config.data.scale
+    steps = build.build_schedule(config).steps(sampling.steps, sampling.spacing)
+    plan = Plan(steps, sampling, config.diffusion.prediction, build.build_target(config), tuple(size), scale)
+    batch, height, width = size
+    lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
+    noise = ms.Tensor(shape=[plan.draws, batch, 3, height * scale, width * scale], dtype=ms.float32)
+    return {"sampler": (Sampler(model, plan), [lr, noise])}, about | {"cut": "sampler", "noise_draws": plan.draws}
+
+
+def describe(config):
+    """What a description says of a configuration: all that ``src/export/offline.py`` needs, and the whole of it."""
+    about = {
+        "cut": "whole",
+        "scale": config.data.scale,
+        "size_multiple": build.size_multiple(config),
+        "value_range": [-1, 1],
+        "colour": "RGB",
+        "sampling": {"consistency": config.eval.consistency},
+        "config": config_to_dict(config),
+    }
+    if config.system == "rrdb":
+        return about
+    schedule, target, options = build.build_schedule(config), build.build_target(config), config.eval
+    names = [field.name for field in dataclasses.fields(EvalConfig) if field.name != "protocol"]
+    times = [step.t for step in schedule.steps(options.steps, options.spacing)]
+    return about | {
+        "sampling": {name: getattr(options, name) for name in names} | {"times": times},
+        "alphas_cumprod": schedule.alphas_cumprod.tolist(),
+        "process": {
+            "prediction": config.diffusion.prediction,
+            "residual_scale": target.scale,
+            "clip": target.clip,
+        },
+    }
+
+
+def provenance(checkpoint, kind):
+    """What a description says of where a model comes from: the checkpoint's name and hash, and versions."""
+    import mindspore as ms
+
+    versions = {"mindspore": ms.__version__, "python": sys.version.split()[0]}
+    if kind == "onnx":
+        import onnx
+
+        from src.export.onnx_graph import OPSET
+
+        versions |= {"onnx": onnx.__version__, "opset": OPSET}
+    return {"checkpoint": {"name": Path(checkpoint).name, "sha256": file_hash(checkpoint)}, "versions": versions}
+
+
+def _in_16_bits(model):
+    import mindspore as ms
+
+    from src.models.bicubic import BicubicUpscale
+    from src.models.layers import SinusoidalEmbedding
+    from src.models.wrap import WideResults
+    from src.training.precision import mixed_precision
+
+    mixed_precision([model], "O3", "float16", in_float32=(SinusoidalEmbedding, BicubicUpscale))
+    for parameter in model.get_parameters():
+        parameter.set_dtype(ms.float16)
+    return WideResults(model)
+
+
+def fixed_size(config, size, batch=1):
+    """(batch, height, width) of LR for a graph of fixed sizes, checked.
+
+    Raises:
+        UserError: the network cannot take the size.
+    """
+    multiple, scale = build.size_multiple(config), config.data.scale
+    if any(side * scale % multiple or side * scale < 2 * multiple for side in size) or batch < 1:
+        raise UserError(
+            f"--size times {scale} must be multiples of {multiple}, at least {2 * multiple}, and --batch 1 or more, "
+            f"not {size[0]} x {size[1]} and {batch}"
+        )
+    return (batch, *size)
+
+
+def check_pictures(config, size=None):
+    """LR pictures to compare an exported model on: noise of several sizes, and a photograph of scikit-image's.
+
+    Args:
+        config: of the model.
+        size: (batch, height, width) of a graph of fixed size; None for free sizes.
+
+    Returns:
+        list of (name, lr (1, 3, h, w) float32).
+    """
+    import numpy as np
+    from skimage import data
+
+    from src.export.check import SIZES, random_pictures
+    from src.imaging.resize import imresize
+
+    height, width = size[1:] if size else (40, 56)
+    photograph = data.astronaut()
+    if max(height, width) <= 128:
+        photograph = imresize(photograph, 1 / 4)
+    crop = photograph[:height, -width:]
+    crop = np.pad(crop, ((0, height - crop.shape[0]), (0, width - crop.shape[1]), (0, 0)), "symmetric")
+    real = crop.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+    return random_pictures([(height, width)] if size else SIZES) + [("photograph", real)]

@@ -1,0 +1,81 @@
+"""Compare an exported model with its checkpoint, stage by stage."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from src.diffusion.samplers.noise import SeededNoise
+from src.inference.networks import as_numpy
+from src.inference.sampling import effective_options
+
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+SIZES = ((16, 16), (23, 37))  # random LR pictures; the second has sides that nothing divides
+STEPS = 4  # at most, in what is compared of whole samples
+
+
+class Deviation(NamedTuple):
+    """How far two models are apart.
+
+    Attributes:
+        stage: "condition", "base picture", "step t=…", or "picture".
+        picture: "random" or "real", and the LR size.
+        largest: the largest absolute difference, in units of the largest value where that is above 1.
+    """
+
+    stage: str
+    picture: str
+    largest: float
+
+
+def deviations(exported, original, pictures):
+    """Run both on the same LR pictures and noise.
+
+    Args:
+        exported, original: upscalers of one kind, see ``src.build.load_upscaler``.
+        pictures: list of (name, lr), lr (1, 3, h, w) float32 in [−1, 1].
+
+    Yields:
+        :class:`Deviation`.
+    """
+    for number, (name, lr) in enumerate(pictures):
+        name = f"{name}, {lr.shape[3]} x {lr.shape[2]}"
+        yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in _stages(exported, original, lr, number))
+
+
+def _stages(exported, original, lr, seed):
+    sampling = effective_options(exported.config)
+    if hasattr(exported, "predict"):
+        conditions = [upscaler.encode(lr) for upscaler in (exported, original)]
+        yield "condition", [as_numpy(condition.features(0)) for condition in conditions]
+        yield "base picture", [condition.lr_up for condition in conditions]
+        x_t = SeededNoise([seed])(0, conditions[0].lr_up.shape)
+        for t in sorted({0, len(original.schedule) // 2, len(original.schedule) - 1}):
+            step = np.full(1, t, np.int32)
+            pairs = zip((exported, original), conditions, strict=True)
+            yield f"step t={t}", [upscaler.predict(x_t, step, condition) for upscaler, condition in pairs]
+        sampling["steps"] = min(STEPS, sampling["steps"])
+    yield "picture", [upscaler.sample(lr, seed=seed, **sampling) for upscaler in (exported, original)]
+
+
+def _largest(one, two):
+    if one.shape != two.shape:
+        return float("inf")
+    difference = np.abs(one.astype(np.float64) - two).max()
+    return float(difference / max(1, np.abs(two).max())) if np.isfinite(difference) else float("inf")
+
+
+def random_pictures(sizes=SIZES):
+    """LR pictures of noise, list of (name, lr): over half the range, since no picture reduces to noise over all of it."""
+    return [
+        ("random", np.random.default_rng(number).uniform(-0.5, 0.5, (1, 3, *size)).astype(np.float32))
+        for number, size in enumerate(sizes)
+    ]
+
+
+def table(found):
+    """The largest deviation of each stage over all pictures, and where it was, as lines."""
+    lines = [f"{'stage':<14}{'largest deviation':>18}  at"]
+    for stage in dict.fromkeys(entry.stage for entry in found):
+        worst = max((entry for entry in found if entry.stage == stage), key=lambda entry: entry.largest)
+        lines.append(f"{stage:<14}{worst.largest:>18.1e}  {worst.picture}")
+    return "\n".join(lines)

@@ -1,0 +1,270 @@
+"""What each operator of MindIR is in ONNX (opset 15).
+
+Every function takes the translation under construction (:class:`src.export.onnx_graph.Translation`), the operator, and
+the values of its inputs, and returns its own value. A value is a :class:`Name` of an ONNX tensor, a :class:`Size`, a
+constant (NumPy array or number), or a tuple of values.
+"""
+
+import numpy as np
+from onnx import TensorProto
+
+from src.errors import UserError
+
+_END = 2**31 - 1  # beyond any axis
+
+
+class Name(str):
+    """A tensor in the ONNX graph."""
+
+
+class Size(Name):
+    """A size that is known only when the graph runs: an int64 tensor of one element."""
+
+
+class Shape(tuple):
+    """The shape of a tensor, whose sizes are looked up where they are needed: (name,)."""
+
+
+def _binary(kind):
+    return lambda t, operator, args: t.add(kind, args[0], args[1])
+
+
+def _unary(kind):
+    return lambda t, operator, args: t.add(kind, args[0])
+
+
+def _same(t, operator, args):
+    return args[0]
+
+
+def _nothing(t, operator, args):
+    return None
+
+
+def _shape(t, operator, args):
+    return Shape((args[0],))
+
+
+def _tuple_get_item(t, operator, args):
+    value, index = args
+    if isinstance(value, Shape):
+        shape = t.add("Shape", value[0])
+        return Size(t.add("Slice", shape, (index,), (index + 1,)))
+    return value[index]
+
+
+def _make_tuple(t, operator, args):
+    return tuple(args)
+
+
+def _scalar(kind, function):
+    """Arithmetic of sizes."""
+
+    def translated(t, operator, args):
+        if not any(isinstance(value, Name) for value in args):
+            return function(*args)
+        return Size(t.add(kind, *(value if isinstance(value, Name) else (value,) for value in args)))
+
+    return translated
+
+
+def _reshape(t, operator, args):
+    return t.add("Reshape", args[0], _sizes(t, args[1]))
+
+
+def _broadcast_to(t, operator, args):
+    return t.add("Expand", args[0], _sizes(t, args[1]))
+
+
+def _sizes(t, sizes):
+    """A shape as a tensor; a single size that is unknown is left to be found out, as −1, if nothing else is."""
+    if isinstance(sizes, Shape):
+        return t.add("Shape", sizes[0])
+    unknown = [isinstance(size, Name) for size in sizes]
+    if not any(unknown):
+        return tuple(sizes)
+    if sum(unknown) == 1 and -1 not in sizes:
+        return tuple(-1 if isinstance(size, Name) else size for size in sizes)
+    return t.add("Concat", *(size if isinstance(size, Name) else (size,) for size in sizes), axis=0)
+
+
+def _transpose(t, operator, args):
+    return t.add("Transpose", args[0], perm=list(args[1]))
+
+
+def _concat(t, operator, args):
+    return t.add("Concat", *args[0], axis=args[1])
+
+
+def _strided_slice(t, operator, args):
+    x, begin, end, strides, begin_mask, end_mask, ellipsis_mask, new_axis_mask, dropped_mask = args
+    if ellipsis_mask or new_axis_mask:
+        raise UserError("a slice with an ellipsis or a new axis has no translation to ONNX here: use --format mindir")
+    begin = [0 if begin_mask >> axis & 1 else first for axis, first in enumerate(begin)]
+    end = [_END if end_mask >> axis & 1 else last for axis, last in enumerate(end)]
+    cut = [axis for axis, bounds in enumerate(zip(begin, end, strict=True)) if bounds != (0, _END)]
+    bounds = [tuple(values[axis] for axis in cut) for values in (begin, end)]
+    x = t.add("Slice", x, *bounds, tuple(cut), tuple(strides[axis] for axis in cut))
+    dropped = tuple(axis for axis in range(len(begin)) if dropped_mask >> axis & 1)
+    return t.add("Squeeze", x, dropped) if dropped else x
+
+
+def _cast(t, operator, args):
+    """A cast; the only one to float32 is from whole numbers or truth values."""
+    kinds = {43: TensorProto.FLOAT, 34: TensorProto.INT32, 35: TensorProto.INT64, 30: TensorProto.BOOL}  # MindSpore's
+    kind = kinds[args[1]]
+    return t.from_whole_numbers(args[0]) if kind == TensorProto.FLOAT else t.add("Cast", args[0], to=kind)
+
+
+def _periodic(kind):
+    return lambda t, operator, args: t.narrowed(t.add(kind, args[0]))
+
+
+def _conv(t, operator, args):
+    a = operator.attributes
+    padding = _padding(a)
+    top, bottom, left, right = padding
+    return t.add(
+        "Conv", args[0], args[1], kernel_shape=list(a["kernel_size"]), strides=list(a["stride"][-2:]),
+        dilations=list(a["dilation"][-2:]), pads=[top, left, bottom, right], group=a["group"],
+    )  # fmt: skip
+
+
+def _conv_transpose(t, operator, args):
+    # The third input is the size of the result, which follows from the others.
+    a = operator.attributes
+    top, bottom, left, right = _padding(a)
+    return t.add(
+        "ConvTranspose", args[0], args[1], kernel_shape=list(a["kernel_size"]), strides=list(a["stride"][-2:]),
+        dilations=list(a["dilation"][-2:]), pads=[top, left, bottom, right], group=a["group"],
+    )  # fmt: skip
+
+
+def _padding(attributes):
+    """(top, bottom, left, right); "valid" is none."""
+    return (0, 0, 0, 0) if attributes["pad_mode"].lower() == "valid" else attributes["pad"]
+
+
+def _matmul(t, operator, args):
+    a, b, transpose_a, transpose_b = args
+    return t.add("Gemm", a, b, transA=int(transpose_a), transB=int(transpose_b))
+
+
+def _batch_matmul(t, operator, args):
+    a, b, transpose_a, transpose_b = args
+    last = [*range(operator.rank - 2), operator.rank - 1, operator.rank - 2]
+    a, b = (t.add("Transpose", x, perm=last) if swap else x for x, swap in ((a, transpose_a), (b, transpose_b)))
+    return t.add("MatMul", a, b)
+
+
+def _bias_add(t, operator, args):
+    """A bias, given to the convolution or product whose result it is added to, if nothing else takes that."""
+    node = t.node(args[0])
+    takes_bias = node is not None and node.op_type in ("Conv", "ConvTranspose", "Gemm") and len(node.input) == 2
+    if takes_bias and isinstance(args[1], np.ndarray) and t.used_once(operator.inputs[0]):
+        node.input.append(t.tensor(args[1]))
+        return args[0]
+    return t.add("Add", args[0], t.add("Reshape", args[1], (1, -1) + (1,) * (operator.rank - 2)))
+
+
+def _mirror_pad(t, operator, args):
+    pads = np.asarray(args[1])
+    mode = {"REFLECT": "reflect"}[operator.attributes["mode"]]
+    return t.add("Pad", args[0], tuple(map(int, [*pads[:, 0], *pads[:, 1]])), mode=mode)
+
+
+def _mish(t, operator, args):
+    return t.add("Mul", args[0], t.add("Tanh", t.add("Softplus", args[0])))
+
+
+def _select(t, operator, args):
+    """A choice; that between Mish and x itself, where MindSpore's Mish overflows, is ONNX's Mish alone."""
+    condition, chosen, other = (t.source(name) for name in operator.inputs)
+    guard = condition is not None and condition.kind == "Greater" and condition.inputs[0] == operator.inputs[1]
+    if guard and other is not None and other.kind == "Mish" and other.inputs[0] == operator.inputs[1]:
+        return args[2]
+    return t.add("Where", *args)
+
+
+def _maximum(t, operator, args):
+    """The larger of two; max(slope·x, x) is LeakyReLU (``nn.LeakyReLU`` for slopes below 1)."""
+    product, x = t.source(operator.inputs[0]), operator.inputs[1]
+    if product is not None and product.kind in ("Mul", "Muls") and x in product.inputs:
+        slope = t.constant(next((name for name in product.inputs if name != x), None))
+        if slope is not None and np.size(slope) == 1 and 0 <= float(slope) <= 1:
+            return t.add("LeakyRelu", args[1], alpha=float(slope))
+    return t.add("Max", *args)
+
+
+def _softmax(t, operator, args):
+    axis = operator.attributes.get("axis", args[1] if len(args) > 1 else -1)
+    return t.add("Softmax", args[0], axis=axis[0] if isinstance(axis, tuple) else axis)
+
+
+def _group_norm(t, operator, args):
+    """GroupNorm as an instance norm of groups; x (B, C, H, W), weight and bias (C,). Its statistics are left out."""
+    x, groups, weight, bias, eps = args
+    ones, zeros = (np.full(groups, value, np.float32) for value in (1, 0))
+    grouped = t.add("Reshape", x, (0, groups, -1))
+    normal = t.add("InstanceNormalization", grouped, ones, zeros, epsilon=float(eps))
+    normal = t.add("Reshape", normal, t.add("Shape", x))
+    weight, bias = (t.add("Reshape", value, (1, -1, 1, 1)) for value in (weight, bias))
+    return t.add("Add", t.add("Mul", normal, weight), bias), None, None
+
+
+def _clamp(t, operator, args):
+    return t.add("Clip", *args)
+
+
+def _gather(t, operator, args):
+    return t.add("Gather", args[0], args[1], axis=int(args[2]))
+
+
+def _reduce_mean(t, operator, args):
+    x, axes, keep = args[:3]
+    return t.add("ReduceMean", x, axes=[axes] if isinstance(axes, int) else list(axes), keepdims=int(keep))
+
+
+TABLE = {
+    "Load": _same,
+    "Depend": _same,
+    "UpdateState": _nothing,
+    "Shape": _shape,
+    "TupleGetItem": _tuple_get_item,
+    "MakeTuple": _make_tuple,
+    "ScalarAdd": _scalar("Add", lambda a, b: a + b),
+    "ScalarSub": _scalar("Sub", lambda a, b: a - b),
+    "ScalarMul": _scalar("Mul", lambda a, b: a * b),
+    "ScalarFloorDiv": _scalar("Div", lambda a, b: a // b),
+    "Reshape": _reshape,
+    "BroadcastTo": _broadcast_to,
+    "Transpose": _transpose,
+    "Concat": _concat,
+    "StridedSlice": _strided_slice,
+    "Cast": _cast,
+    "Add": _binary("Add"),
+    "Sub": _binary("Sub"),
+    "Mul": _binary("Mul"),
+    "Muls": _binary("Mul"),
+    "Maximum": _maximum,
+    "Div": _binary("Div"),
+    "Minimum": _binary("Min"),
+    "Greater": _binary("Greater"),
+    "Less": _binary("Less"),
+    "Select": _select,
+    "Sqrt": _unary("Sqrt"),
+    "Sin": _periodic("Sin"),
+    "Cos": _periodic("Cos"),
+    "Mish": _mish,
+    "MatMul": _matmul,
+    "BatchMatMul": _batch_matmul,
+    "Conv2D": _conv,
+    "Conv2DTranspose": _conv_transpose,
+    "BiasAdd": _bias_add,
+    "MirrorPad": _mirror_pad,
+    "Softmax": _softmax,
+    "GroupNorm": _group_norm,
+    "ClampScalar": _clamp,
+    "Gather": _gather,
+    "ReduceMean": _reduce_mean,
+}

@@ -1,0 +1,97 @@
+"""Cells as ONNX files: exported to MindIR, translated, and for the whole sampler put around a loop."""
+
+import tempfile
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from onnx import TensorProto, helper
+
+from src.export.mindir_reader import read_mindir
+from src.export.offline import INPUTS, OUTPUTS
+from src.export.onnx_graph import Translation, write_model
+
+FREE = ("batch", "height", "width")
+
+
+def write_onnx(path, role, cell, inputs, precision="float32"):
+    """Write a Cell as an ONNX model.
+
+    Args:
+        path: the file.
+        role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``offline.INPUTS``.
+        cell: the ``nn.Cell``; for the role "sampler" a ``src.export.sampler_graph.Sampler``.
+        inputs: its inputs as tensors; None in a shape is free.
+        precision: "float16" keeps weights and computes in 16 bits, with float32 inputs and outputs.
+
+    Raises:
+        UserError: an operator has no translation.
+    """
+    translation = Translation(precision)
+    with tempfile.TemporaryDirectory() as scratch:
+        if role == "sampler":
+            results = _sampler(translation, cell, inputs, Path(scratch))
+        else:
+            given = [_narrowed(translation, pair) for pair in zip(INPUTS[role], inputs, strict=True)]
+            results = translation.translate(_graph_of(cell, inputs, Path(scratch)), given)
+    translation.name_results([translation.widened(name) for name in results], OUTPUTS[role])
+    described = [
+        (name, _shape(tensor, name), _dtype(tensor)) for name, tensor in zip(INPUTS[role], inputs, strict=True)
+    ]
+    outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
+    write_model(path, translation.model(described, outputs))
+
+
+def _narrowed(translation, named):
+    name, tensor = named
+    return translation.narrowed(name) if _dtype(tensor) == "float32" else name
+
+
+def _shape(tensor, name):
+    """Sizes, and names for those that are free."""
+    names = FREE[:1] if len(tensor.shape) == 1 else (FREE[0], "channels", f"{name}_height", f"{name}_width")
+    return [names[axis] if size in (None, -1) else size for axis, size in enumerate(tensor.shape)]
+
+
+def _dtype(tensor):
+    return str(tensor.dtype).lower().removeprefix("mindspore.")
+
+
+def _graph_of(cell, inputs, folder):
+    path = folder / f"{type(cell).__name__}.mindir"
+    ms.export(cell, *inputs, file_name=str(path), file_format="MINDIR")
+    return read_mindir(path)
+
+
+def _sampler(translation, cell, inputs, folder):
+    """Translate a sampler's parts, the middle one as the body of a loop over k; return the names of its results."""
+    lr, noise = inputs
+    picture = ms.Tensor(shape=tuple(noise.shape[1:]), dtype=ms.float32)
+    condition = ms.Tensor(shape=_condition_shape(cell, lr, noise), dtype=ms.float32)
+    k = ms.Tensor(shape=(), dtype=ms.int32)
+    narrow = [translation.narrowed(name) for name in ("lr", "noise")]
+    x, condition_name, base, goal = translation.translate(_graph_of(cell.start, [lr, noise], folder), narrow)
+
+    body = Translation(parent=translation)
+    advance = _graph_of(cell.advance, [k, picture, picture, condition, lr, noise], folder)
+    k_name, keep, x_in, before_in = (body.fresh(label) for label in ("k", "keep", "x", "before"))
+    step = body.add("Cast", k_name, to=TensorProto.INT32)
+    carried = body.translate(advance, [step, x_in, before_in, condition_name, goal, narrow[1]])
+    kept = body.add("Identity", keep)
+    shape = list(picture.shape)
+    taken = [(k_name, TensorProto.INT64, []), (keep, TensorProto.BOOL, [])]
+    taken += [(name, translation.real, shape) for name in (x_in, before_in)]
+    given = [(kept, TensorProto.BOOL, [])] + [(name, translation.real, shape) for name in carried]
+    graph = helper.make_graph(
+        body.nodes, "step", *([helper.make_tensor_value_info(*entry) for entry in group] for group in (taken, given))
+    )
+    count, always = np.array(cell.count, np.int64), np.array(True)
+    x, _ = translation.add("Loop", count, always, x, x, outputs=2, body=graph)
+    x, base = (translation.widened(name) for name in (x, base))  # the last corrections are smaller than 16 bits resolve
+    return translation.translate(_graph_of(cell.finish, [picture, picture, lr], folder), [x, base, "lr"], exact=True)
+
+
+def _condition_shape(cell, lr, noise):
+    """The shape of the condition, by encoding zeros."""
+    start = cell.start(*(ms.Tensor(np.zeros(tensor.shape, np.float32)) for tensor in (lr, noise)))
+    return start[1].shape

@@ -1,0 +1,219 @@
+"""A whole sampler as one graph: LR and noise in, HR picture out, for programs that cannot loop over steps.
+
+Batch, height and width are fixed, and so are sampler, steps and temperature. The same arithmetic as
+:class:`src.inference.diffusion_upscaler.DiffusionUpscaler` does on the host, its numbers from the same functions.
+"""
+
+from typing import NamedTuple
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from src.diffusion.process import x0_coefficients
+from src.diffusion.samplers.registry import rows_of
+from src.imaging.back_projection import CLOSE_ENOUGH, PROGRESS, reduction_matrix
+
+ROUNDS = 8  # of making the finished picture agree with LR; photographs take one to four
+
+
+class Plan(NamedTuple):
+    """What is fixed in a graph.
+
+    Attributes:
+        steps: list of ``src.diffusion.schedule.Step``.
+        sampling: a filled ``src.inference.sampling.Sampling``.
+        prediction: what the network predicts, "noise" or "velocity".
+        target: a ``src.diffusion.target.ResidualTarget``.
+        size: (B, h, w) of LR.
+        scale: HR size / LR size.
+    """
+
+    steps: list
+    sampling: tuple
+    prediction: str
+    target: object
+    size: tuple[int, int, int]
+    scale: int
+
+    def rows(self):
+        """A :class:`src.diffusion.samplers.walk.Row` for each step."""
+        return rows_of(self.sampling.sampler, self.steps, self.sampling.eta)
+
+    @property
+    def draws(self):
+        """How many standard normal arrays (B, 3, H, W) the graph takes: x_T, and one for each step that adds noise."""
+        noisy = [k for k, row in enumerate(self.rows()) if row.deviation * self.sampling.temperature > 0]
+        return 2 + noisy[-1] if noisy else 1
+
+
+class Sampler(nn.Cell):
+    """The whole: lr (B, 3, h, w) in [−1, 1], noise (draws, B, 3, H, W) → (B, 3, H, W) in [−1, 1], float32.
+
+    Args:
+        model: an ``SRDiff``.
+        plan: a :class:`Plan`.
+    """
+
+    def __init__(self, model, plan):
+        super().__init__(auto_prefix=False)
+        self.start, self.advance, self.finish = Start(model, plan), Advance(model, plan), Finish(plan)
+        self.first = ms.Tensor(0, ms.int32)
+        self.count = len(plan.steps)
+
+    def construct(self, lr, noise):
+        x, condition, base, goal = self.start(lr, noise)
+        before, k = x, self.first
+        while k < self.count:
+            x, before = self.advance(k, x, before, condition, goal, noise)
+            k = k + 1
+        return self.finish(x, base, lr)
+
+
+class Start(nn.Cell):
+    """Before the steps: lr and noise → x_T, the condition, the base picture, and what x_0 is to be reduced to."""
+
+    def __init__(self, model, plan):
+        super().__init__(auto_prefix=False)
+        self.model, self.temperature = model, float(plan.sampling.temperature)
+        self.scale = plan.target.scale
+        self.consistent = plan.sampling.consistency
+        self.agreement = Agreement(plan) if self.consistent else nn.Identity()
+
+    def construct(self, lr, noise):
+        condition, base = self.model.encode(lr)
+        goal = (lr - self.agreement.reduce(base)) * self.scale if self.consistent else lr
+        return noise[0] * self.temperature, condition, base, goal
+
+
+class Advance(nn.Cell):
+    """Step k, a tensor int32 (): x_t and the step before's x_0 → x_{t_prev} and x_0."""
+
+    def __init__(self, model, plan):
+        super().__init__(auto_prefix=False)
+        self.model, self.clip, self.consistent = model, plan.target.clip, plan.sampling.consistency
+        self.agreement = Agreement(plan) if self.consistent else nn.Identity()
+        self.batch, self.draws, rows = plan.size[0], plan.draws, plan.rows()
+        of_xt, of_prediction = zip(*(x0_coefficients(plan.prediction, s.alpha_bar) for s in plan.steps), strict=True)
+        self.t = ms.Tensor([step.t for step in plan.steps], ms.int32)
+        self.of_xt, self.of_prediction = _table(of_xt), _table(of_prediction)
+        self.to_x0, self.to_xt, self.to_before = (_table([row[i] for row in rows]) for i in range(3))
+        self.deviation = _table([row.deviation * plan.sampling.temperature for row in rows])
+        self.second_order = any(row.of_before for row in rows)
+
+    def construct(self, k, x, before, condition, goal, noise):
+        t = ops.broadcast_to(ops.gather(self.t, k, 0).reshape(1), (self.batch,))
+        prediction = self.model(x, t, condition)
+        x_0 = ops.gather(self.of_xt, k, 0) * x + ops.gather(self.of_prediction, k, 0) * prediction
+        if self.clip:
+            x_0 = ops.clamp(x_0, -1.0, 1.0)
+        if self.consistent:
+            x_0 = self.agreement.project(x_0, goal)
+        x = ops.gather(self.to_x0, k, 0) * x_0 + ops.gather(self.to_xt, k, 0) * x
+        if self.second_order:
+            x = x + ops.gather(self.to_before, k, 0) * before
+        if self.draws > 1:  # where a step adds none, its deviation is 0
+            z = ops.gather(noise, ops.minimum(k + 1, self.draws - 1), 0)
+            x = x + ops.gather(self.deviation, k, 0) * z
+        return x, x_0
+
+
+class Finish(nn.Cell):
+    """After the steps: x_0, the base picture and lr → the picture."""
+
+    def __init__(self, plan):
+        super().__init__(auto_prefix=False)
+        self.to_picture, self.clip = 1 / plan.target.scale, plan.target.clip
+        self.consistent = plan.sampling.consistency
+        self.agreement = Agreement(plan) if self.consistent else nn.Identity()
+
+    def construct(self, x_0, base, lr):
+        if self.clip:
+            x_0 = ops.clamp(x_0, -1.0, 1.0)
+        picture = x_0 * self.to_picture + base
+        return self.agreement.fit(picture, lr) if self.consistent else picture
+
+
+class Agreement(nn.Cell):
+    """:class:`src.imaging.back_projection.BackProjection` for one size in a graph, as products with whole matrices.
+
+    ``fit`` makes at most :data:`ROUNDS` rounds, where the host makes up to forty.
+    """
+
+    def __init__(self, plan):
+        super().__init__(auto_prefix=False)
+        rows, columns = (reduction_matrix(side, plan.scale)[0].toarray() for side in plan.size[1:])
+        solve_rows, solve_columns = (np.linalg.inv(matrix @ matrix.T) for matrix in (rows, columns))
+        self.reduced, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
+        self.spread = Separable(rows.T, columns.T)
+        self.raised = Separable(rows.T @ solve_rows, columns.T @ solve_columns)
+        self.rows_reduced, self.columns_reduced = Separable(rows, None), Separable(None, columns)
+        batch, height, width = plan.size
+        self.no_multipliers = ms.Tensor(np.zeros((batch, 3, height, width)), ms.float32)
+        self.no_age = ms.Tensor(np.zeros((batch, 3, 1, 1)), ms.float32)
+
+    def reduce(self, x):
+        """(B, 3, H, W) → (B, 3, h, w)."""
+        return self.reduced(x)
+
+    def project(self, x, goal):
+        """The nearest picture to x that is reduced to ``goal``."""
+        return x + self.raised(goal - self.reduced(x))
+
+    def fit(self, picture, lr):
+        """The finished picture, agreeing within [−1, 1]; what is done to each channel stops when it is done there."""
+        picture = ops.clamp(picture, -1.0, 1.0)
+        multipliers = previous = best = self.no_multipliers
+        age, going = self.no_age, self.no_age + 1
+        least = going * 1e30
+        for _ in range(ROUNDS):
+            trial = multipliers + ops.maximum(age - 1, 0.0) / (age + 2) * (multipliers - previous)
+            missing = lr - self._reduced_in_range(picture, trial)
+            error = ops.sqrt(ops.mean(missing * missing, (2, 3), True))
+            better = going * _as_float(error < least)
+            unfinished = _as_float(error < PROGRESS * least) * _as_float(error > CLOSE_ENOUGH)
+            best, least = better * trial + (1 - better) * best, better * error + (1 - better) * least
+            going = going * unfinished
+            previous, multipliers = multipliers, trial + self.solved(missing)
+            uphill = ops.mean(missing * (multipliers - previous), (2, 3), True) > 0
+            age = (age + 1) * _as_float(uphill)
+        return ops.clamp(picture + self.spread(best), -1.0, 1.0)
+
+    def _reduced_in_range(self, picture, multipliers):
+        strip = ops.clamp(picture + self.spread(multipliers), -1.0, 1.0)
+        strip = ops.clamp(self.rows_reduced(strip), -1.0, 1.0)
+        return ops.clamp(self.columns_reduced(strip), -1.0, 1.0)
+
+
+class Separable(nn.Cell):
+    """left · x · rightᵀ for each channel of (B, C, n, m); None is the identity.
+
+    Args:
+        left, right: NumPy matrices (n', n) and (m', m).
+    """
+
+    def __init__(self, left, right):
+        super().__init__(auto_prefix=False)
+        self.has_left, self.has_right = left is not None, right is not None
+        self.left = ms.Tensor(np.ascontiguousarray(left.T), ms.float32) if self.has_left else 0
+        self.right = ms.Tensor(np.ascontiguousarray(right.T), ms.float32) if self.has_right else 0
+        self.product = ops.MatMul()
+
+    def construct(self, x):
+        if self.has_right:
+            x = self._last_axis(x, self.right)
+        if self.has_left:
+            x = self._last_axis(x.transpose(0, 1, 3, 2), self.left).transpose(0, 1, 3, 2)
+        return x
+
+    def _last_axis(self, x, matrix):
+        b, c, n, m = x.shape
+        return self.product(x.reshape(b * c * n, m), matrix).reshape(b, c, n, matrix.shape[1])
+
+
+def _as_float(condition):
+    return condition.astype(ms.float32)
+
+
+def _table(numbers):
+    return ms.Tensor(np.array(numbers), ms.float32)

@@ -1,0 +1,134 @@
+"""A graph that holds a whole sampler, over pictures of any size: windows of the one size that it takes."""
+
+import numpy as np
+
+from src.diffusion.samplers.noise import SeededNoise
+from src.errors import UserError
+from src.imaging.back_projection import BackProjection
+from src.inference.sampling import Sampling, sampling_of
+from src.inference.tile_choice import HALO
+from src.inference.tiling import Grid
+from src.inference.upscaler import Upscaler
+
+
+class FixedTiling:
+    """Cuts pictures into windows of one size; what :class:`src.inference.tile_choice.Tiling` is to free sizes.
+
+    Args:
+        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
+        size: (height, width) of the LR pictures that the graph takes.
+        options: a ``src.inference.tile_choice.TileOptions``, of which the halo counts.
+
+    Raises:
+        UserError: the options ask for another size.
+    """
+
+    def __init__(self, scale, size_multiple, size, options=None):
+        if options is not None and (options.tile is not None or options.max_memory is not None):
+            raise UserError(
+                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile and --max-memory out"
+            )
+        halo = None if options is None else options.halo
+        if halo == "exact":
+            raise UserError("no halo is exact for a whole sampler in one graph: export with --graph step")
+        self.scale, self.exact = scale, False
+        self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
+        self._size_multiple, self._sides = size_multiple, tuple(side * scale for side in size)
+
+    def grid(self, batch, height, width):
+        """The windows for a batch of LR pictures."""
+        return Grid(height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides)
+
+    def batch(self, wanted, height, width):
+        """How many LR pictures of a size to take together."""
+        return wanted
+
+    def describe(self, grid, batch):
+        """Say in words what a grid's windows are."""
+        height, width = grid.window_size
+        return f"{len(grid.windows)} tiles of {width} x {height} pixels"
+
+    def settings(self):
+        """What decides how pictures are cut, as a dict for reports."""
+        return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
+
+
+class SamplerUpscaler(Upscaler):
+    """Sampler, steps and temperature are the graph's own; only the seed is free.
+
+    Args:
+        graph: maps lr (B, 3, h, w) and noise (draws, B, 3, H, W) to a tuple of one picture (B, 3, H, W), NumPy.
+        config: as in :class:`Upscaler`; its ``eval`` says what the graph does.
+        tiling: a :class:`FixedTiling`.
+        batch: B.
+        draws: the first size of the noise.
+    """
+
+    def __init__(self, graph, config, tiling, batch, draws):
+        super().__init__(None, config, tiling)
+        self._graph, self._batch, self._draws = graph, batch, draws
+
+    def check(self, samples=1, **options):
+        """Refuse options that differ from what the graph does; see :class:`Upscaler`."""
+        if samples < 1:
+            raise UserError(f"the number of samples must be at least 1, not {samples}")
+        own = sampling_of(self.config)
+        given = Sampling(**options)
+        for name, value in given._asdict().items():
+            if value is not None and value != getattr(own, name):
+                raise UserError(
+                    f"{name} is {getattr(own, name)} in this graph of a whole sampler, not {value}: leave it out, or "
+                    "export with --graph step"
+                )
+
+    def passes(self, shape, **options):
+        """See :class:`Upscaler`."""
+        return len(self.tiling.grid(*shape).windows) * -(-shape[0] // self._batch)
+
+    def encode(self, lr):
+        """Nothing is computed beforehand: the LR pictures."""
+        return np.asarray(lr, np.float32)
+
+    def draw(self, condition, seed=0, progress=None, noise=None, callback=None, **options):
+        """Draw HR pictures.
+
+        Args:
+            condition: LR pictures (B, 3, h, w) float32 in [−1, 1].
+            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
+            progress: called after each run of the graph.
+            noise: ``noise(k, shape)`` gives the k-th draw; None takes a seeded source.
+            callback: called once, after the last step, as ``callback(k, None, picture, picture)``.
+            options: those of :class:`src.inference.sampling.Sampling`, see :meth:`check`.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy in about [−1, 1].
+        """
+        self.check(**options)
+        grid = self._grid(condition)
+        count = len(condition)
+        shape = (count, 3, *grid.size)
+        if noise is None:
+            noise = SeededNoise([seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed))
+        draws = [noise(k, shape) for k in range(self._draws)]
+        result = np.zeros(shape, np.float32)
+        for window in grid.windows:
+            lr, _ = grid.read(condition, window)
+            z = np.stack([grid.read(draw, window)[0] for draw in draws])
+            for first in range(0, count, self._batch):
+                values = self._run(lr[first : first + self._batch], z[:, first : first + self._batch])
+                grid.add(result[first : first + self._batch], values, window)
+                if progress is not None:
+                    progress()
+        if self.config.eval.consistency and not (grid.whole and grid.window_size == grid.size):
+            BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
+        if callback is not None:
+            callback(self.config.eval.steps - 1, None, result, result)
+        return result
+
+    def _run(self, lr, noise):
+        """The graph on up to its batch of pictures; a smaller one is filled with the last picture."""
+        missing = self._batch - len(lr)
+        if missing:
+            lr = np.concatenate([lr, lr[-1:].repeat(missing, 0)])
+            noise = np.concatenate([noise, noise[:, -1:].repeat(missing, 1)], axis=1)
+        return self._graph(lr, noise)[: self._batch - missing]

@@ -8,7 +8,7 @@ from src import build
 from src.config.loader import config_from_dict, config_to_dict
 from src.config.schema import EvalConfig
 from src.errors import UserError
-from src.export.offline import Artefact, ArtefactError, file_hash
+from src.export.offline import ADVICE, Artefact, ArtefactError, file_hash
 
 
 def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
@@ -26,13 +26,15 @@ def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
         about = artefact.description
         config = config_from_dict(artefact.config, f"the configuration of {path}")
         if config.data.scale != artefact.scale:
-            raise ArtefactError(f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}")
+            raise ArtefactError(
+                f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}: {ADVICE}"
+            )
         if artefact.cut == "sampler":
             return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
     except ArtefactError as error:
         raise UserError(str(error)) from error
     except KeyError as error:
-        raise UserError(f"{path} lacks {error} in its description: export it anew with export.py") from error
+        raise UserError(f"{path} lacks {error} in its description: {ADVICE}") from error
     return build.build_upscaler(config, _networks(artefact, config), tile_options, on_device=runtime == "mindspore")
 
 

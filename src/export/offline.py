@@ -168,7 +168,12 @@ def _import(name):
             # oneDNN 3.10 otherwise takes a slow reference kernel on machines with AVX-512
             os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
         os.environ.setdefault("GLOG_v", "3")
-    return __import__(name)
+        import mindspore as module
+    elif name == "mindspore_lite":
+        import mindspore_lite as module
+    else:
+        import onnxruntime as module
+    return module
 
 
 def as_numpy(value):

@@ -42,7 +42,7 @@ def arguments():
 
 
 def main():
-    """Convert, or find what an earlier call converted; print the model's path and the side of its tiles."""
+    """Convert, or find what an earlier call converted; print the model's path."""
     args = arguments()
     beside = description_path(args.model)
     about = read_description(args.model)
@@ -55,7 +55,6 @@ def main():
     else:
         convert(beside, about, origin, output)
     print(output / beside.stem)
-    print(max(height, width) * about["scale"] if height == width else 0)
 
 
 def checked_size(about, text):

@@ -15,8 +15,7 @@ Pillow and mindspore_lite, but not MindSpore. It has not been run on a device: d
     --output            a file, or a folder that keeps the names (default: results)
     --convert           first compile the graphs for LR pictures, or tiles, of this size, such as 128x128,
                         with converter_lite, into the folder X_HxW_MODE beside the model; a second call
-                        takes what is there. Pictures must be at least as large in both directions, and
-                        where H and W differ just as large
+                        takes what is there
     --precision-mode    of the conversion: enforce_fp16 (default), preferred_optimal, preferred_fp32,
                         enforce_fp32 or enforce_origin
 
@@ -64,12 +63,9 @@ for module in numpy PIL mindspore_lite; do
             "(https://www.mindspore.cn/lite/docs/en/master/use/downloads.html)"
 done
 
-tile=()
 if [[ -n "$size" ]]; then
-    converted=$("$python" "$project/scripts/convert_artefact.py" --model "$model" --size "$size" \
+    model=$("$python" "$project/scripts/convert_artefact.py" --model "$model" --size "$size" \
         ${mode:+--precision-mode "$mode"}) || exit
-    model=${converted%$'\n'*}
-    tile=(--tile "${converted##*$'\n'}")
 fi
 exec "$python" "$project/src/export/offline.py" --runtime mindspore_lite --device Ascend --model "$model" \
-    ${tile[@]+"${tile[@]}"} ${rest[@]+"${rest[@]}"}
+    ${rest[@]+"${rest[@]}"}

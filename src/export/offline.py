@@ -139,11 +139,9 @@ class Artefact:
 
     @property
     def fixed_size(self):
-        """(B, h, w) that a sampler graph takes; None where sizes are free."""
-        if self.cut != "sampler":
-            return None
-        batch, _, height, width = self._files["sampler"][2]
-        return batch, height, width
+        """(B, h, w) of LR that the graphs take; None where sizes are free."""
+        batch, _, height, width = next(iter(self._files.values()))[2]
+        return None if height is None else (batch, height, width)
 
 
 def _choose_runtime(suffix, wanted):
@@ -222,26 +220,35 @@ class _MindSporeGraph:
 
 
 class _LiteGraph:
+    """MindSpore Lite, whose Context takes all from one device; its precision_mode is the device's own."""
+
     def __init__(self, path, role, device, threads):
-        lite = _import("mindspore_lite")
-        context = lite.Context()
-        context.target = [(device or "CPU").lower()]
-        if not device or device == "CPU":
-            context.cpu.thread_num = threads or _cores()
-        self._model = lite.Model()
+        lite, self._path, self._device = _import("mindspore_lite"), path, device or "CPU"
         try:
+            context = lite.Context()
+            context.target = [self._device.lower()]
+            if self._device == "CPU":
+                context.cpu.thread_num = threads or _cores()
+            self._model = lite.Model()
             self._model.build_from_file(str(path), lite.ModelType.MINDIR, context)
-        except RuntimeError as error:
-            raise ArtefactError(f"mindspore_lite cannot load {path} for {context.target[0]}: {ADVICE}") from error
+        except (RuntimeError, ValueError) as error:
+            raise ArtefactError(f"mindspore_lite cannot load {path} for {self._device} ({error}): {ADVICE}") from error
 
     def __call__(self, *arrays):
-        inputs = self._model.get_inputs()
-        if [list(x.shape) for x in inputs] != [list(x.shape) for x in arrays]:
-            self._model.resize(inputs, [list(x.shape) for x in arrays])
+        try:
             inputs = self._model.get_inputs()
-        for given, array in zip(inputs, arrays):
-            given.set_data_from_numpy(np.ascontiguousarray(array))
-        return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
+            if [list(x.shape) for x in inputs] != [list(x.shape) for x in arrays]:
+                self._model.resize(inputs, [list(x.shape) for x in arrays])
+                inputs = self._model.get_inputs()
+            for given, array in zip(inputs, arrays):
+                given.set_data_from_numpy(np.ascontiguousarray(array))
+            return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
+        except RuntimeError as error:
+            shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
+            raise ArtefactError(
+                f"mindspore_lite cannot run {self._path} on {self._device} with inputs {shapes} ({error}): convert it "
+                "for one size (docs/deployment.md)"
+            ) from error
 
 
 def _cores():
@@ -449,7 +456,8 @@ def upscale(artefact, rgb, seed=0, tile=1024, **options):
     return np.clip(np.rint((result[0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def _windows(artefact, lr, tile, fixed=None):
+def _windows(artefact, lr, tile):
+    fixed = artefact.fixed_size and [side * artefact.scale for side in artefact.fixed_size[1:]]
     return Windows(*lr.shape[2:], artefact.scale, artefact.description["size_multiple"], tile, fixed)
 
 
@@ -471,7 +479,7 @@ def _upscale_whole(artefact, lr, seed, tile, settings):
 
 def _upscale_sampler(artefact, lr, seed, tile, settings):
     batch, height, width = artefact.fixed_size
-    windows = _windows(artefact, lr, 0, [height * artefact.scale, width * artefact.scale])
+    windows = _windows(artefact, lr, tile)
     result = np.zeros((1, 3, *windows.size), np.float32)
     noise = np.stack([normal(seed, k, result.shape) for k in range(artefact.description["noise_draws"])])
     for span in windows.spans:

@@ -207,6 +207,23 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert (status, out) == (2, "") and lines[0].startswith("error: ") and len(lines) == 1
 
 
+@pytest.mark.parametrize("kind", ["onnx", "mindir"])
+@pytest.mark.parametrize("size", [(16, 12), (5, 9), (30, 20)])
+def test_steps_of_one_size(folder, tmp_path, photo, kind, size):
+    """As a conversion for Ascend makes them."""
+    models.write(folder / "w.ckpt", tmp_path / f"m.{kind}", size=(16, 12))
+    picture, _ = models.picture(photo, *size)
+    up, artefact = load_upscaler(tmp_path / f"m.{kind}", "CPU"), Artefact(tmp_path / f"m.{kind}")
+    assert artefact.fixed_size == (1, 16, 12) and up.tiling.batch(4, *size) == 1
+    one, two = up.upscale([picture], seeds=[3])[0], upscale(artefact, picture, seed=3)
+    assert one.shape == two.shape == (4 * size[0], 4 * size[1], 3)
+    whole = Artefact(folder / "step")
+    if size == (16, 12):
+        assert max(apart(sr, upscale(whole, picture, seed=3))[0] for sr in (one, two)) <= 1
+    else:
+        assert np.mean(np.abs(one.astype(int) - two)) < 3
+
+
 def test_what_a_sampler_graph_has_fixed(loaded, photo):
     with pytest.raises(ArtefactError, match="steps: fixed in this graph of a whole sampler; export with --graph step"):
         upscale(loaded("sampler")[1], models.picture(photo, 8, 8)[0], steps=3)

@@ -227,7 +227,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
-    if path.is_dir() or path.suffix in (".mindir", ".onnx"):
+    if (path.is_dir() and path.suffix != ".ckpt") or path.suffix in (".mindir", ".onnx"):
         from src.build_artefact import artefact_upscaler
 
         return artefact_upscaler(path, device, tile_options, runtime)

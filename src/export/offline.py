@@ -252,7 +252,13 @@ class _LiteGraph:
 
 
 def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """How many cores this process may use; onnxruntime by itself takes all of the machine's, also in a container."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(count, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or "max": no limit
+        return count
 
 
 # Sampling, as in src/diffusion: every step is x' = a·x_0 + b·x + c·x_0' + d·z

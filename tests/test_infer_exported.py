@@ -26,9 +26,7 @@ def command(monkeypatch, capsys, tmp_path, photo):
     write_image(tmp_path / "a picture.png", photo[100:120, 190:204])
 
     def command(model, *arguments):
-        given = (
-            ["--model", model, "--input", "a picture.png", "--output", "out"] if model else ["--input", "a picture.png"]
-        )
+        given = [*(["--model", model] if model else []), "--input", "a picture.png", "--output", "out"]
         monkeypatch.setattr("sys.argv", ["infer.py", *map(str, [*given, *arguments])])
         infer.main()
         return [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.weights.schedule_tables import TABLES
 from src.weights.srdiff import RULES, from_srdiff, rename
-from src.weights.srdiff_schedule import TABLES
 from src.weights.torch_file import read_torch
 from tests.weights.checkpoints import encoder_tensors, srdiff_tensors
 

@@ -43,12 +43,13 @@ RULES = (
 )
 
 _OTHER_NETWORKS = (
-    (r"denoise_fn\.(noise_level_mlp|time_mlp)\.", "an SR3 or DDPM network"),
     (r"(model\.)?1\.sub\.\d+\.", "an ESRGAN generator with the names of 2018: rename its tensors first"),
     (r"body\.\d+\.rdb1\.", "a BasicSR or Real-ESRGAN generator"),
     (r"lin\d\.model\.", "LPIPS layers"),
     (r"(features\.)?0\.weight$", "a classification network"),
 )
+
+_KNOWN = "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network"
 
 _UNUSED = re.compile(r"ssim_loss\.")  # the window of a training loss
 
@@ -102,12 +103,12 @@ def _system(tensors):
     """Tell a whole SRDiff from an RRDB alone by names; refuse anything else, saying what it looks like."""
     for pattern, description in _OTHER_NETWORKS:
         if any(re.match(pattern, name) for name in tensors):
-            raise UserError(f"the file looks like {description}: expected an SRDiff or an RRDB pre-training")
+            raise UserError(f"the file looks like {description}: expected {_KNOWN}")
     if any(name.startswith("denoise_fn.") for name in tensors):
         return "srdiff"
     if any(name.removeprefix("rrdb.").startswith("conv_first.") for name in tensors):
         return "rrdb"
-    raise UserError(f"expected an SRDiff or an RRDB pre-training, got a file with {listed(tensors)}: name another")
+    raise UserError(f"expected {_KNOWN}, got a file with {listed(tensors)}: name another")
 
 
 def _encoder(tensors):

@@ -214,12 +214,6 @@ def test_scales_beyond_the_three_are_refused(count):
         from_srdiff(tensors)
 
 
-@pytest.mark.parametrize("model", ["sr3_8_32", "ddpm_8_32", "sr3_uncond_32"])
-def test_sr3_is_recognised(shared, model):
-    with pytest.raises(UserError, match="SR3 or DDPM"):
-        from_srdiff(read_torch(shared / f"golden/{model}/I100_E1_gen.pth"))
-
-
 @pytest.mark.parametrize(
     "name, message",
     [

@@ -110,7 +110,7 @@ def sr3(width, multipliers, blocks, attends):
     """
     # A pixel of level l stands for 4^l of the first: the skips that are kept, and some tensors of the finest levels.
     kept = sum((blocks + 1) * multiplier / 4**level for level, multiplier in enumerate(multipliers))
-    finest = 8 * max(multiplier / 4**level for level, multiplier in enumerate(multipliers))
+    finest = 12 * max(multiplier / 4**level for level, multiplier in enumerate(multipliers))
     attended = [level for level, attention in enumerate(attends) if attention] + [len(multipliers) - 1]
     cost = Cost(
         denoise=4 * width * (kept + finest),

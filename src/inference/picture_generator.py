@@ -4,6 +4,8 @@ from src.errors import UserError
 from src.inference.condition import NoCondition
 from src.inference.diffusion_upscaler import DiffusionUpscaler
 
+_REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
+
 
 class PictureGenerator(DiffusionUpscaler):
     """A :class:`DiffusionUpscaler` that knows no LR picture; its scale is 1.
@@ -14,7 +16,7 @@ class PictureGenerator(DiffusionUpscaler):
     def encode(self, lr=None, lr_up=None):
         """Refuse pictures; without any there is nothing to compute, and the condition is None."""
         if lr is not None or lr_up is not None:
-            raise UserError("this model makes pictures from nothing: give shape=(B, 3, H, W), and no LR pictures")
+            raise UserError(f"this model makes pictures from nothing and enlarges none: {_REMEDY}")
 
     def from_nothing(self, shape):
         """Return the :class:`src.inference.condition.NoCondition` for pictures of a shape (B, 3, H, W).
@@ -37,5 +39,5 @@ class PictureGenerator(DiffusionUpscaler):
             UserError: the condition is None, which tells no size.
         """
         if condition is None:
-            raise UserError("this model makes pictures from nothing: give shape=(B, 3, H, W)")
+            raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
         return super().draw(condition, *arguments, **options)

@@ -59,7 +59,7 @@ def build_target(config):
 
 
 def build_loss(config, model):
-    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, (hr, lr, t, noise) for srdiff."""
+    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, else (hr, lr, t, noise)."""
     if config.system == "rrdb":
         from src.losses.pixel import RegressionLoss
 
@@ -69,7 +69,7 @@ def build_loss(config, model):
     diffusion = config.diffusion
     return DiffusionLoss(
         model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
-        diffusion.loss_weight, config.encoder.frozen,
+        diffusion.loss_weight, config.encoder.frozen, build_sr3.is_continuous(config),
     )  # fmt: skip
 
 

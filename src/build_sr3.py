@@ -15,6 +15,21 @@ def build_model(config):
     return SR3(unet, BicubicUpscale(config.data.scale) if sr3.conditional else None)
 
 
+def is_continuous(config):
+    """Whether a configuration of any system draws real times in training, and tells the network √ᾱ."""
+    return config.system == "sr3" and config.sr3.noise_level == "continuous"
+
+
+def is_from_nothing(config):
+    """Whether the model of a configuration of any system makes pictures without looking at any."""
+    return config.system == "sr3" and not config.sr3.conditional
+
+
+def drops(config):
+    """Whether the network of a configuration of any system drops values while it is trained."""
+    return config.system == "sr3" and config.sr3.dropout > 0
+
+
 def size_multiple(config):
     """HR sizes must be multiples of this."""
     return 2 ** (len(config.sr3.multipliers) - 1)
@@ -57,7 +72,7 @@ def export_graphs(config, model, size):
     def pictures(factor):
         return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
 
-    told = ms.float32 if config.sr3.noise_level == "continuous" else ms.int32
+    told = ms.float32 if is_continuous(config) else ms.int32
     lr, enlarged, t = pictures(1), pictures(config.data.scale), ms.Tensor(shape=[size[0]], dtype=told)
     if not config.sr3.conditional:
         return {"step": (Forward(model), [enlarged, t])}

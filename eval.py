@@ -18,8 +18,8 @@ def arguments():
     from src.metrics.scores import PROTOCOLS
 
     p = parser(__doc__)
-    p.add_argument("--checkpoint", nargs="+", metavar="W", help="one or more models of one scale, or none for bicubic "
-                   "alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip
+    p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
+                   "for bicubic alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip
     p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint; "
                    "without --checkpoint: score bicubic alone")  # fmt: skip
     p.add_argument("--data", metavar="DIR", help="pictures: X1 + X4, HR + LR, or HR alone; else data.test or data.val")

@@ -17,8 +17,8 @@ def arguments():
     p.add_argument(
         "--format", choices=("mindir", "onnx", "air"), default="mindir", help="air: on an Ascend machine only"
     )
-    p.add_argument("--graph", choices=("step", "sampler"), default="step", help="step: the host loops, and chooses "
-                   "sampler, steps, seed and tiles; sampler: LR and noise in, picture out, all in one graph")  # fmt: skip
+    p.add_argument("--graph", choices=("step", "sampler"), default="step", help="step: the host loops, choosing "
+                   "sampler, steps, seed and tiles; sampler: LR and noise in, picture out, in one graph")  # fmt: skip
     p.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of weights and arithmetic")
     p.add_argument("--output", metavar="FILE", help="X.mindir, X.onnx or X.air, beside which X.encode.* and X.*.json "
                    "go; by default results/NAME/NAME.mindir")  # fmt: skip

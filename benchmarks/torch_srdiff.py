@@ -67,8 +67,10 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """The conditional noise predictor, without attention."""
 
-    def __init__(self, width, multipliers, condition_channels, factor, groups, picture_channels):
+    def __init__(self, width, multipliers, condition_channels, factor, groups, picture_channels, add_base=False):
         super().__init__()
+        if add_base:
+            self.lr_up_conv = ReflectConv(picture_channels, width)
         channels = [width * m for m in multipliers]
         self.condition_conv = (
             nn.Conv2d(condition_channels, width, 3, padding=1)
@@ -132,23 +134,53 @@ class RRDB(nn.Module):
         return self.dense3(self.dense2(self.dense1(x))) * 0.2 + x
 
 
-class Encoder(nn.Module):
-    """RRDBNet as far as SRDiff's condition needs it."""
+class PixelShuffleUpsampler(nn.Module):
+    """A correction of LR↑, made at LR resolution."""
 
-    def __init__(self, features, blocks, growth):
+    def __init__(self, features, scale):
         super().__init__()
+        self.hidden_conv = nn.Conv2d(features, 2 * features, 3, padding=1)
+        self.last_conv = nn.Conv2d(2 * features, 3 * scale * scale, 3, padding=1)
+        self.scale = scale
+
+    def forward(self, features, lr_up):
+        hidden = functional.leaky_relu(self.hidden_conv(features), 0.2)
+        return lr_up + functional.pixel_shuffle(self.last_conv(hidden), self.scale)
+
+
+class Encoder(nn.Module):
+    """RRDBNet: the condition of SRDiff, and with the upsampler "pixelshuffle" its own picture.
+
+    Args:
+        features, blocks, growth: sizes.
+        every: the condition has the features of every so many blocks.
+        scale: of the picture; 0 leaves it out.
+    """
+
+    def __init__(self, features, blocks, growth, every=3, scale=0):
+        super().__init__()
+        self.every = every
+        if scale:
+            self.upsampler = PixelShuffleUpsampler(features, scale)
         self.first_conv = nn.Conv2d(3, features, 3, padding=1)
         self.trunk = nn.ModuleList(RRDB(features, growth) for _ in range(blocks))
         self.trunk_conv = nn.Conv2d(features, features, 3, padding=1)
 
-    def forward(self, lr):
+    def outputs(self, lr):
+        """Every block's output and last the trunk's sum."""
         first = x = self.first_conv((lr + 1) * 0.5)
         found = []
         for block in self.trunk:
             x = block(x)
             found.append(x)
-        found.append(first + self.trunk_conv(x))
-        return torch.cat(found[2::3], 1)
+        return [*found, first + self.trunk_conv(x)]
+
+    def condition(self, outputs):
+        return torch.cat(outputs[self.every - 1 :: self.every], 1)
+
+    def picture(self, outputs, lr_up):
+        """The picture in [−1, 1] from LR↑ in [−1, 1]."""
+        return self.upsampler(outputs[-1], (lr_up + 1) * 0.5) * 2 - 1
 
 
 class SRDiff(nn.Module):
@@ -160,25 +192,48 @@ class SRDiff(nn.Module):
         growth = encoder.growth or encoder.features // 2
         r = self.space_to_depth = unet.space_to_depth
         self.encoder = Encoder(encoder.features, encoder.blocks, growth)
-        condition_channels = encoder.features * ((encoder.blocks + 1) // 3)
+        self.of_encoder, self.add_base = config.diffusion.residual_of == "encoder", unet.add_lr_up
+        scale = config.data.scale if encoder.upsampler == "pixelshuffle" else 0
+        self.encoder = Encoder(encoder.features, encoder.blocks, growth, unet.condition_every, scale)
+        condition_channels = encoder.features * ((encoder.blocks + 1) // unet.condition_every)
         self.unet = UNet(
-            unet.width, unet.multipliers, condition_channels, config.data.scale // r, unet.groups, 3 * r * r
+            unet.width,
+            unet.multipliers,
+            condition_channels,
+            config.data.scale // r,
+            unet.groups,
+            3 * r * r,
+            self.add_base,
         )
 
     def encode(self, lr):
         """What does not depend on x_t; the encoder is frozen."""
         with torch.no_grad():
-            features = self.encoder(lr)
+            features = self.encoder.condition(self.encoder.outputs(lr))
         return self.unet.condition_conv(features)
+
+    def encode_with_base(self, lr, lr_up):
+        """The condition and the base picture, from LR and LR↑ in [−1, 1]."""
+        outputs = self.encoder.outputs(lr)
+        base = self.encoder.picture(outputs, lr_up) if self.of_encoder else lr_up
+        condition = self.unet.condition_conv(self.encoder.condition(outputs))
+        if self.add_base:
+            condition = condition + self.unet.lr_up_conv(functional.pixel_unshuffle(base, self.space_to_depth))
+        return condition, base
 
     def forward(self, x_t, t, condition):
         x = functional.pixel_unshuffle(x_t, self.space_to_depth)
         return functional.pixel_shuffle(self.unet(x, t, condition), self.space_to_depth)
 
     def load(self, weights):
-        """Take this project's weights, {name: float32 array}; names that have no counterpart here are left out."""
-        renamed = {n.replace("gamma", "weight").replace("beta", "bias"): array for n, array in weights.items()}
-        self.load_state_dict({name: torch.tensor(renamed[name]) for name in self.state_dict()})
+        """See :func:`load`."""
+        load(self, weights)
+
+
+def load(model, weights):
+    """Give a model this project's weights, {name: float32 array}; names that have no counterpart here are left out."""
+    renamed = {n.replace("gamma", "weight").replace("beta", "bias"): array for n, array in weights.items()}
+    model.load_state_dict({name: torch.tensor(renamed[name]) for name in model.state_dict()})
 
 
 class TorchStep:

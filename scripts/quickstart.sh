@@ -95,10 +95,9 @@ picture=$data/patches/val/X4/image_0001.png
 run infer.py --checkpoint "$runs/srdiff/model.ckpt" --input "$picture" --output "$runs/upscaled" --compare \
     --device "$device"
 
-say "7/7 The same with the model exported to MindIR"
-run export.py --checkpoint "$runs/srdiff/model.ckpt" --output "$runs/export/srdiff.mindir" --check --device "$device"
-run infer.py --model "$runs/export/srdiff.mindir" --input "$picture" --output "$runs/upscaled_mindir" \
-    --device "$device"
+say "7/7 The same with the model exported to ONNX, which runs without MindSpore and without this project"
+run export.py --checkpoint "$runs/srdiff/model.ckpt" --format onnx --output "$runs/export/srdiff.onnx" --device "$device"
+run src/export/offline.py --model "$runs/export/srdiff.onnx" --input "$picture" --output "$runs/upscaled_onnx"
 
 say "Finished in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 cat "$runs/table.txt"

@@ -4,21 +4,22 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/run_export.sh [--checkpoint W] [--output FILE] [--format mindir|air]
-           [--device Ascend|GPU|CPU] [--check] [OPTION ...]
+Usage: bash scripts/run_export.sh [--checkpoint W] [--output FILE] [--format mindir|onnx|air]
+           [--graph step|sampler] [--device Ascend|GPU|CPU] [--no-check] [OPTION ...]
 
-Exports a checkpoint to MindIR, with free batch, height and width, or on an Ascend machine to AIR.
+Exports a checkpoint to MindIR or ONNX, with free batch, height and width, or on an Ascend machine to AIR.
 
     --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
-    --output        X.mindir; X.encode.mindir and X.json go beside it and belong to it
-                    (default: results/NAME.mindir)
-    --format        mindir (default), or air on an Ascend machine
+    --output        X.mindir; X.encode.mindir and X.mindir.json go beside it and belong to it
+                    (default: results/NAME/NAME.mindir)
+    --format        mindir (default), onnx, or air on an Ascend machine
+    --graph         step (default): once per picture and once per step; sampler: all steps in one graph
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
-    --check         compare the export with the checkpoint, fail if they differ by more than 1e-4
+    --no-check      leave out the comparison of the export with the checkpoint
 
 For example:
     bash scripts/run_export.sh --checkpoint runs/srdiff_lite_x4/model.ckpt \
-        --output export/srdiff.mindir --check --device CPU
+        --format onnx --output export/srdiff.onnx --device CPU
 
 Everything is passed on to export.py, whose --help lists all options. Paths are relative to the
 folder that you are in. The environment is the active virtual environment if mindspore is installed

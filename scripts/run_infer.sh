@@ -4,13 +4,13 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/run_infer.sh [--checkpoint W | --model M.mindir] --input FILE|DIR
+Usage: bash scripts/run_infer.sh [--checkpoint W | --model M.mindir|M.onnx] --input FILE|DIR
            [--output FILE|DIR] [--device Ascend|GPU|CPU] [--compare] [OPTION ...]
 
 Upscales a picture or a folder of pictures of any size and kind.
 
     --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
-    --model         a model written by export.py
+    --model         a model written by export.py, or its folder
     --input         a picture, or a folder of pictures
     --output        a file, or a folder that keeps the names (default: results)
     --device        where to run (default: the first of Ascend, GPU, CPU that works)

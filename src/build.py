@@ -121,14 +121,15 @@ def _demands(config, products):
                           upsampler=upsampler)  # fmt: skip
 
 
-def build_upscaler(config, networks, tile_options=None, on_device=True):
+def build_upscaler(config, networks, tile_options=None, tiling=None):
     """Return the upscaler of a configuration around its networks (``src.inference.networks``).
 
     Args:
-        config, networks, tile_options: as for :func:`load_upscaler`.
-        on_device: whether MindSpore runs the networks.
+        config: a ``Config``.
+        networks, tile_options: see :func:`load_upscaler`.
+        tiling: what cuts pictures; None for :func:`build_tiling`'s.
     """
-    tiling = build_tiling(config, tile_options, getattr(networks, "products", False), on_device)
+    tiling = tiling or build_tiling(config, tile_options, getattr(networks, "products", False))
     if config.system == "rrdb":
         from src.inference.upscaler import RegressionUpscaler
 
@@ -171,13 +172,13 @@ def export_graphs(config, model, size=(None, None, None)):
         return build_sr3.export_graphs(config, model, size)
     import mindspore as ms
 
-    from src.diffusion.denoiser import Encode
-    from src.models.wrap import Forward
+    from src.diffusion.denoiser import Denoise, Encode
+    from src.models.wrap import Enlarge
 
     batch, height, width = size
     lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
     if config.system == "rrdb":
-        return {"whole": (Forward(model), [lr])}
+        return {"whole": (Enlarge(model), [lr])}
 
     def at_hr(channels, divisor=1):
         sides = [side and side * config.data.scale // divisor for side in (height, width)]
@@ -185,7 +186,7 @@ def export_graphs(config, model, size=(None, None, None)):
 
     t = ms.Tensor(shape=[batch], dtype=ms.int32)
     step_inputs = [at_hr(3), t, at_hr(config.unet.width, config.unet.space_to_depth)]
-    return {"encode": (Encode(model), [lr]), "step": (Forward(model), step_inputs)}
+    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), step_inputs)}
 
 
 def load_model(path, ema=True):
@@ -242,7 +243,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
-    if path.is_dir() or path.suffix in (".mindir", ".onnx"):
+    if (path.is_dir() and path.suffix != ".ckpt") or path.suffix in (".mindir", ".onnx"):
         from src.build_artefact import artefact_upscaler
 
         return artefact_upscaler(path, device, tile_options, runtime)

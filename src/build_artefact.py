@@ -8,7 +8,7 @@ from src import build
 from src.config.loader import config_from_dict, config_to_dict
 from src.config.schema import EvalConfig
 from src.errors import UserError
-from src.export.offline import Artefact, ArtefactError, file_hash
+from src.export.offline import ADVICE, Artefact, ArtefactError, file_hash
 
 
 def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
@@ -26,14 +26,27 @@ def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
         about = artefact.description
         config = config_from_dict(artefact.config, f"the configuration of {path}")
         if config.data.scale != artefact.scale:
-            raise ArtefactError(f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}")
+            raise ArtefactError(
+                f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}: {ADVICE}"
+            )
         if artefact.cut == "sampler":
             return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
     except ArtefactError as error:
         raise UserError(str(error)) from error
     except KeyError as error:
-        raise UserError(f"{path} lacks {error} in its description: export it anew with export.py") from error
-    return build.build_upscaler(config, _networks(artefact, config), tile_options, on_device=runtime == "mindspore")
+        raise UserError(f"{path} lacks {error} in its description: {ADVICE}") from error
+    if artefact.fixed_size:
+        tiling = _fixed_tiling(artefact, config, tile_options)
+    else:
+        tiling = build.build_tiling(config, tile_options, memory_of_device=runtime == "mindspore")
+    return build.build_upscaler(config, _networks(artefact, config), tiling=tiling)
+
+
+def _fixed_tiling(artefact, config, options):
+    from src.inference.fixed_tiling import FixedTiling
+
+    batch, *size = artefact.fixed_size
+    return FixedTiling(artefact.scale, build.size_multiple(config), size, batch, options)
 
 
 def _is_mindir(path):
@@ -50,21 +63,31 @@ def _networks(artefact, config):
     from src.inference.networks import DiffusionNetworks, RegressionNetworks
 
     if artefact.cut == "whole":
-        return RegressionNetworks(artefact.graph("whole"))
-    return DiffusionNetworks(artefact.graph("encode"), artefact.graph("step"), uses_lr_up=config.unet.add_lr_up)
+        return RegressionNetworks(_graph(artefact, "whole"))
+    return DiffusionNetworks(_graph(artefact, "encode"), _graph(artefact, "step"), uses_lr_up=config.unet.add_lr_up)
+
+
+def _graph(artefact, role):
+    """A graph whose refusals are a user's errors."""
+
+    def graph(*arrays):
+        try:
+            return artefact.graph(role)(*arrays)
+        except ArtefactError as error:
+            raise UserError(str(error)) from error
+
+    return graph
 
 
 def _sampler_upscaler(artefact, config, tile_options, draws):
     from src.inference.networks import as_numpy
-    from src.inference.sampler_upscaler import FixedTiling, SamplerUpscaler
+    from src.inference.sampler_upscaler import SamplerUpscaler
 
-    batch, *size = artefact.fixed_size
-    tiling = FixedTiling(artefact.scale, build.size_multiple(config), size, tile_options)
-
-    def graph(lr, noise):
-        return as_numpy(artefact.graph("sampler")(lr, noise)[0])
-
-    return SamplerUpscaler(graph, config, tiling, batch, draws)
+    graph = _graph(artefact, "sampler")
+    tiling = _fixed_tiling(artefact, config, tile_options)
+    return SamplerUpscaler(
+        lambda lr, noise: as_numpy(graph(lr, noise)[0]), config, tiling, artefact.fixed_size[0], draws
+    )
 
 
 def with_sampling(config, sampling):

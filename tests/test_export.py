@@ -4,6 +4,7 @@ import pytest
 
 import export
 from src.errors import UserError
+from src.export.check import Deviation
 from src.runtime import select_device
 from tests import tiny
 
@@ -20,29 +21,60 @@ def command(monkeypatch):
     return command
 
 
-def test_it_exports_and_checks(tiny_checkpoints, tmp_path):
-    output = tmp_path / "an export é" / "m.mindir"
-    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", output, "--check", "--device", "CPU"]
+@pytest.mark.parametrize("kind", ["mindir", "onnx"])
+def test_it_exports_and_checks(kind, tiny_checkpoints, tmp_path):
+    output = tmp_path / "an export é" / f"m.{kind}"
+    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", output, "--format", kind, "--device", "CPU"]
     (tmp_path / "cwd").mkdir()
     status, out, lines = tiny.run("export.py", *arguments, cwd=tmp_path / "cwd")
     assert status == 0, lines
-    assert out.splitlines()[:3] == [str(output.with_name(name)) for name in ("m.encode.mindir", "m.mindir", "m.json")]
-    assert out.splitlines()[3].startswith("largest deviation from the checkpoint: ")
+    names = (f"m.encode.{kind}", f"m.{kind}", f"m.{kind}.json")
+    assert out.splitlines()[:3] == [str(output.with_name(name)) for name in names]
+    assert out.splitlines()[3].split() == ["stage", "largest", "deviation", "at"]
+    stages = [line.rsplit(maxsplit=1)[0][:14].strip() for line in out.splitlines()[4:]]
+    assert stages == ["condition", "base picture", "step t=0", "step t=2", "step t=3", "picture"]
     assert list((tmp_path / "cwd").iterdir()) == []
 
 
+def test_a_sampler_with_its_own_settings(command, tiny_checkpoints, tmp_path, capsys):
+    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", tmp_path / "m.onnx", "--format", "onnx"]
+    command(*arguments, "--graph", "sampler", "--size", 8, 12, "--batch", 2, "--sampler", "ddim", "--steps", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [str(tmp_path / "m.onnx"), str(tmp_path / "m.onnx.json")] and lines[3].startswith("picture ")
+
+
+def test_without_the_check(command, tiny_checkpoints, tmp_path, capsys):
+    command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir", "--no-check")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
-    ("form", "name", "message"),
+    ("arguments", "message"),
     [
-        ("air", "m.air", "--format air needs an Ascend machine .*: use --format mindir"),
-        ("mindir", "m.onnx", "must end in .mindir"),
-        ("mindir", "m", "must end in .mindir"),
+        (
+            ["--format", "air", "--output", "m.air"],
+            "--format air needs an Ascend machine .*: use --format mindir or onnx",
+        ),
+        (["--output", "m.onnx"], "must end in .mindir"),
+        (["--output", "m"], "must end in .mindir"),
+        (["--output", "m.mindir", "--size", 8, 8], "this export takes any size, leave them out"),
+        (["--output", "m.mindir", "--batch", 2], "this export takes any size, leave them out"),
+        (["--output", "m.mindir", "--graph", "sampler", "--size", 7, 8], "must be multiples of 8, at least 16"),
+        (["--output", "m.mindir", "--sampler", "euler"], "sampler must be one of"),
+        (["--output", "m.mindir", "--temperature", -1], "the temperature must be a number from 0 to 100"),
+        (["--output", "m.mindir", "--steps", 5], "the number of sampling steps must be from 1 to 4"),
     ],
 )
-def test_what_cannot_be_exported(command, tiny_checkpoints, tmp_path, form, name, message):
+def test_what_cannot_be_exported(command, tiny_checkpoints, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        command("--checkpoint", tiny_checkpoints["rrdb"], "--format", form, "--output", tmp_path / name)
+        command("--checkpoint", tiny_checkpoints["srdiff"], *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_rrdb_samples_nothing(command, tiny_checkpoints, tmp_path):
+    with pytest.raises(UserError, match="this model samples nothing: .* --consistency alone"):
+        command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir", "--steps", 2)
 
 
 def test_no_checkpoint(command, tmp_path):
@@ -51,6 +83,19 @@ def test_no_checkpoint(command, tmp_path):
 
 
 def test_a_check_that_fails(command, tiny_checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.export.exporter.largest_deviation", lambda *pair: [((1, 1), 2e-4)])
+    monkeypatch.setattr("src.export.check.deviations", lambda *_: [Deviation("picture", "random", 2e-4)])
     with pytest.raises(UserError, match="deviates by 2.0e-04, more than 0.0001: do not use it"):
-        command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir", "--check")
+        command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "arguments", "name"),
+    [
+        ("x/w.ckpt", ("mindir", "step", "float32"), "w/w.mindir"),
+        ("x/w.ckpt", ("onnx", "sampler", "float16"), "w/w.sampler.float16.onnx"),
+        ("runs/mine/model.ckpt", ("onnx", "step", "float32"), "mine/mine.onnx"),
+        ("runs/mine/best.ckpt", ("air", "step", "float32"), "mine/mine.air"),
+    ],
+)
+def test_where_it_goes_by_default(checkpoint, arguments, name, tmp_path):
+    assert export.default_output(tmp_path / checkpoint, *arguments) == f"results/{name}"

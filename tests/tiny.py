@@ -34,15 +34,25 @@ def config(system, pictures=None, *more):
     return made
 
 
-def save_untrained(path, made):
-    """Write a checkpoint of a configuration with random weights; return its path."""
+def save_untrained(path, made, gates=0.0):
+    """Write a checkpoint of a configuration with random weights; return its path.
+
+    Args:
+        path: the file.
+        made: the ``Config``.
+        gates: what attention's result is multiplied with, which training starts from 0.
+    """
     import mindspore as ms
 
     from src.build import build_model, config_json
     from src.training.checkpoints import save_model
 
     ms.set_seed(1)
-    save_model(path, {p.name: p for p in build_model(made).get_parameters()}, config_json(made), 0)
+    parameters = {p.name: p for p in build_model(made).get_parameters()}
+    for name, parameter in parameters.items():
+        if name.endswith(".gate"):
+            parameter.set_data(ms.Tensor([gates], ms.float32))
+    save_model(path, parameters, config_json(made), 0)
     return path
 
 

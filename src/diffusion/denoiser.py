@@ -95,6 +95,17 @@ class Encode(nn.Cell):
         return self.model.encode(lr)
 
 
+class Denoise(nn.Cell):
+    """``SRDiff``'s step as the entry of a graph of its own, whose inputs keep these names when it is exported."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, x_t, t, condition):
+        return self.model(x_t, t, condition)
+
+
 class Project(nn.Cell):
     """The condition for a given base picture (B, 3, H, W), used as it is instead of the network's own."""
 

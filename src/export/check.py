@@ -65,7 +65,7 @@ def _largest(one, two):
 
 
 def random_pictures(sizes=SIZES):
-    """LR pictures of noise, list of (name, lr): over half the range, since no picture reduces to noise over all of it."""
+    """LR pictures of noise, (name, lr): over half the range, since no picture reduces to noise over all of it."""
     return [
         ("random", np.random.default_rng(number).uniform(-0.5, 0.5, (1, 3, *size)).astype(np.float32))
         for number, size in enumerate(sizes)

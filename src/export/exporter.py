@@ -1,7 +1,7 @@
 """Write an exported model: its graphs, and beside them a description of all that a runner must know.
 
 ``X.onnx`` is the graph that runs once per step (SRDiff), the whole network (RRDB), or a whole sampler. Beside it stand
-``X.onnx.json`` and, with a step, ``X.encode.onnx``, which runs once per picture; likewise with ``.mindir`` and ``.air``.
+``X.onnx.json`` and, with a step, ``X.encode.onnx``, which runs once per picture; also with ``.mindir``, ``.air``.
 Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
 """
 

@@ -27,7 +27,7 @@ INPUTS = {"whole": ["lr"], "encode": ["lr"], "step": ["x_t", "t", "condition"], 
 OUTPUTS = {"whole": ["sr"], "encode": ["condition", "base"], "step": ["prediction"], "sampler": ["sr"]}
 HALO = 64  # output pixels in which tiles overlap on each side
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_ADVICE = "export it anew with export.py, and keep its files together"
+ADVICE = "export it anew with export.py, and keep its files together"
 
 
 class ArtefactError(Exception):
@@ -77,18 +77,18 @@ def read_description(path):
     beside = description_path(path)
     if not beside.is_file():
         missing = f"lacks its description {beside.name}" if Path(path).exists() else "does not exist"
-        raise ArtefactError(f"{path} {missing}: {_ADVICE}")
+        raise ArtefactError(f"{path} {missing}: {ADVICE}")
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ArtefactError(f"{beside} cannot be read as JSON: {_ADVICE}") from error
+        raise ArtefactError(f"{beside} cannot be read as JSON: {ADVICE}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise ArtefactError(f"{beside} does not describe a model of this project: {_ADVICE}")
+        raise ArtefactError(f"{beside} does not describe a model of this project: {ADVICE}")
     version = description.get("format_version")
     if version != FORMAT_VERSION:
-        raise ArtefactError(f"{beside} has format version {version}, this program reads {FORMAT_VERSION}: {_ADVICE}")
+        raise ArtefactError(f"{beside} has format version {version}, this program reads {FORMAT_VERSION}: {ADVICE}")
     if description.get("sha256") != description_hash(description):
-        raise ArtefactError(f"{beside} was changed after the export: {_ADVICE}")
+        raise ArtefactError(f"{beside} was changed after the export: {ADVICE}")
     return description
 
 
@@ -121,12 +121,12 @@ class Artefact:
             self._files = {role: files[role] for role in wanted}
             self.config = self.description["config"]
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ArtefactError(f"{self.path} is incomplete ({error}): {_ADVICE}") from error
+            raise ArtefactError(f"{self.path} is incomplete ({error}): {ADVICE}") from error
         for file, expected, _ in self._files.values():
             if not file.is_file():
-                raise ArtefactError(f"{file} is missing: {_ADVICE}")
+                raise ArtefactError(f"{file} is missing: {ADVICE}")
             if file_hash(file) != expected:
-                raise ArtefactError(f"{file} is damaged or from another export: {_ADVICE}")
+                raise ArtefactError(f"{file} is damaged or from another export: {ADVICE}")
         suffix = next(iter(self._files.values()))[0].suffix
         make = {"onnxruntime": _OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}[
             _choose_runtime(suffix, runtime)
@@ -139,11 +139,9 @@ class Artefact:
 
     @property
     def fixed_size(self):
-        """(B, h, w) that a sampler graph takes; None where sizes are free."""
-        if self.cut != "sampler":
-            return None
-        batch, _, height, width = self._files["sampler"][2]
-        return batch, height, width
+        """(B, h, w) of LR that the graphs take; None where sizes are free."""
+        batch, _, height, width = next(iter(self._files.values()))[2]
+        return None if height is None else (batch, height, width)
 
 
 def _choose_runtime(suffix, wanted):
@@ -168,7 +166,12 @@ def _import(name):
             # oneDNN 3.10 otherwise takes a slow reference kernel on machines with AVX-512
             os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
         os.environ.setdefault("GLOG_v", "3")
-    return __import__(name)
+        import mindspore as module
+    elif name == "mindspore_lite":
+        import mindspore_lite as module
+    else:
+        import onnxruntime as module
+    return module
 
 
 def as_numpy(value):
@@ -191,7 +194,7 @@ class _OnnxGraph:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, which are not exported
-            raise ArtefactError(f"onnxruntime {ort.__version__} cannot load {path}: {_ADVICE}") from error
+            raise ArtefactError(f"onnxruntime {ort.__version__} cannot load {path}: {ADVICE}") from error
         self._inputs, self._outputs = INPUTS[role], OUTPUTS[role]
 
     def __call__(self, *arrays):
@@ -208,7 +211,7 @@ class _MindSporeGraph:
         try:
             self._cell = ms.nn.GraphCell(ms.load(str(path)))
         except (RuntimeError, ValueError) as error:
-            raise ArtefactError(f"mindspore {ms.__version__} cannot load {path}: {_ADVICE}") from error
+            raise ArtefactError(f"mindspore {ms.__version__} cannot load {path}: {ADVICE}") from error
 
     def __call__(self, *arrays):
         tensor = self._ms.Tensor
@@ -217,30 +220,45 @@ class _MindSporeGraph:
 
 
 class _LiteGraph:
+    """MindSpore Lite, whose Context takes all from one device; its precision_mode is the device's own."""
+
     def __init__(self, path, role, device, threads):
-        lite = _import("mindspore_lite")
-        context = lite.Context()
-        context.target = [(device or "CPU").lower()]
-        if not device or device == "CPU":
-            context.cpu.thread_num = threads or _cores()
-        self._model = lite.Model()
+        lite, self._path, self._device = _import("mindspore_lite"), path, device or "CPU"
         try:
+            context = lite.Context()
+            context.target = [self._device.lower()]
+            if self._device == "CPU":
+                context.cpu.thread_num = threads or _cores()
+            self._model = lite.Model()
             self._model.build_from_file(str(path), lite.ModelType.MINDIR, context)
-        except RuntimeError as error:
-            raise ArtefactError(f"mindspore_lite cannot load {path} for {context.target[0]}: {_ADVICE}") from error
+        except (RuntimeError, ValueError) as error:
+            raise ArtefactError(f"mindspore_lite cannot load {path} for {self._device} ({error}): {ADVICE}") from error
 
     def __call__(self, *arrays):
-        inputs = self._model.get_inputs()
-        if [list(x.shape) for x in inputs] != [list(x.shape) for x in arrays]:
-            self._model.resize(inputs, [list(x.shape) for x in arrays])
+        try:
             inputs = self._model.get_inputs()
-        for given, array in zip(inputs, arrays):
-            given.set_data_from_numpy(np.ascontiguousarray(array))
-        return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
+            if [list(x.shape) for x in inputs] != [list(x.shape) for x in arrays]:
+                self._model.resize(inputs, [list(x.shape) for x in arrays])
+                inputs = self._model.get_inputs()
+            for given, array in zip(inputs, arrays):
+                given.set_data_from_numpy(np.ascontiguousarray(array))
+            return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
+        except RuntimeError as error:
+            shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
+            raise ArtefactError(
+                f"mindspore_lite cannot run {self._path} on {self._device} with inputs {shapes} ({error}): convert it "
+                "for one size (docs/deployment.md)"
+            ) from error
 
 
 def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """How many cores this process may use; onnxruntime by itself takes all of the machine's, also in a container."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(count, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or "max": no limit
+        return count
 
 
 # Sampling, as in src/diffusion: every step is x' = a·x_0 + b·x + c·x_0' + d·z
@@ -371,8 +389,6 @@ def spans(length, side, halo, unit):
     if side >= length:
         return [(0, 0, length)]
     step = (side - 2 * halo) // unit * unit
-    if step <= 0:
-        raise ArtefactError(f"tiles of {side} pixels are too small for their overlap of {halo}: take larger ones")
     count = 1 + math.ceil((length - side) / step)
     starts = [i * (length - side) // unit // (count - 1) * unit for i in range(count)]
     cuts = [(start + left + side) // 2 for left, start in zip(starts, starts[1:])]
@@ -440,17 +456,20 @@ def upscale(artefact, rgb, seed=0, tile=1024, **options):
     if given and artefact.cut == "sampler":
         raise ArtefactError(f"{', '.join(given)}: fixed in this graph of a whole sampler; export with --graph step")
     settings = {**artefact.description["sampling"], **given}
+    if settings.get("sampler") != "ddim" and "eta" not in given:
+        settings["eta"] = 0.0
     result = run(artefact, lr, seed, tile, settings)
     return np.clip(np.rint((result[0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def _windows(artefact, lr, tile, fixed=None):
+def _windows(artefact, lr, tile):
+    fixed = artefact.fixed_size and [side * artefact.scale for side in artefact.fixed_size[1:]]
     return Windows(*lr.shape[2:], artefact.scale, artefact.description["size_multiple"], tile, fixed)
 
 
 def _check_scale(artefact, lr, result):
     if tuple(result.shape[2:]) != tuple(n * artefact.scale for n in lr.shape[2:]):
-        raise ArtefactError(f"{artefact.path} says x{artefact.scale}, but its graph enlarges otherwise: {_ADVICE}")
+        raise ArtefactError(f"{artefact.path} says x{artefact.scale}, but its graph enlarges otherwise: {ADVICE}")
 
 
 def _upscale_whole(artefact, lr, seed, tile, settings):
@@ -466,7 +485,7 @@ def _upscale_whole(artefact, lr, seed, tile, settings):
 
 def _upscale_sampler(artefact, lr, seed, tile, settings):
     batch, height, width = artefact.fixed_size
-    windows = _windows(artefact, lr, 0, [height * artefact.scale, width * artefact.scale])
+    windows = _windows(artefact, lr, tile)
     result = np.zeros((1, 3, *windows.size), np.float32)
     noise = np.stack([normal(seed, k, result.shape) for k in range(artefact.description["noise_draws"])])
     for span in windows.spans:
@@ -482,7 +501,7 @@ def _upscale_steps(artefact, lr, seed, tile, settings):
     alphas, process = about["alphas_cumprod"], about["process"]
     count = settings["steps"] if settings["steps"] != len(settings["times"]) else None
     times = step_times(len(alphas), count, settings["times"])
-    rows = step_rows(settings["sampler"], alphas, times, settings["eta"] if settings["sampler"] == "ddim" else 0.0)
+    rows = step_rows(settings["sampler"], alphas, times, settings["eta"])
     windows = _windows(artefact, lr, tile)
     base, conditions = np.zeros((1, 3, *windows.size), np.float32), []
     for span in windows.spans:

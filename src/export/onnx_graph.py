@@ -1,7 +1,7 @@
 """From MindIR to ONNX, operator by operator: no network is written twice, and sizes that are free stay free.
 
 MindSpore's own exporter (2.10) fixes all sizes, stops at opset 11, and lacks operators that the networks need. ONNX is
-written here with opset 15, the newest that Ascend's ATC reads.
+written here with opset 15, which every Ascend ATC from CANN 7 on reads.
 """
 
 import collections

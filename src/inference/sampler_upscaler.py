@@ -6,51 +6,7 @@ from src.diffusion.samplers.noise import SeededNoise
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
 from src.inference.sampling import Sampling, sampling_of
-from src.inference.tile_choice import HALO
-from src.inference.tiling import Grid
 from src.inference.upscaler import Upscaler
-
-
-class FixedTiling:
-    """Cuts pictures into windows of one size; what :class:`src.inference.tile_choice.Tiling` is to free sizes.
-
-    Args:
-        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
-        size: (height, width) of the LR pictures that the graph takes.
-        options: a ``src.inference.tile_choice.TileOptions``, of which the halo counts.
-
-    Raises:
-        UserError: the options ask for another size.
-    """
-
-    def __init__(self, scale, size_multiple, size, options=None):
-        if options is not None and (options.tile is not None or options.max_memory is not None):
-            raise UserError(
-                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile and --max-memory out"
-            )
-        halo = None if options is None else options.halo
-        if halo == "exact":
-            raise UserError("no halo is exact for a whole sampler in one graph: export with --graph step")
-        self.scale, self.exact = scale, False
-        self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
-        self._size_multiple, self._sides = size_multiple, tuple(side * scale for side in size)
-
-    def grid(self, batch, height, width):
-        """The windows for a batch of LR pictures."""
-        return Grid(height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides)
-
-    def batch(self, wanted, height, width):
-        """How many LR pictures of a size to take together."""
-        return wanted
-
-    def describe(self, grid, batch):
-        """Say in words what a grid's windows are."""
-        height, width = grid.window_size
-        return f"{len(grid.windows)} tiles of {width} x {height} pixels"
-
-    def settings(self):
-        """What decides how pictures are cut, as a dict for reports."""
-        return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
 
 
 class SamplerUpscaler(Upscaler):
@@ -59,7 +15,7 @@ class SamplerUpscaler(Upscaler):
     Args:
         graph: maps lr (B, 3, h, w) and noise (draws, B, 3, H, W) to a tuple of one picture (B, 3, H, W), NumPy.
         config: as in :class:`Upscaler`; its ``eval`` says what the graph does.
-        tiling: a :class:`FixedTiling`.
+        tiling: a :class:`src.inference.fixed_tiling.FixedTiling`.
         batch: B.
         draws: the first size of the noise.
     """

@@ -5,8 +5,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 
-class Forward(nn.Cell):
-    """Calls a Cell and shares its parameters.
+class Enlarge(nn.Cell):
+    """Calls a network that maps lr to a picture, and shares its parameters.
 
     Input shapes fixed with ``set_inputs`` belong to the wrapper, so that the same network can be compiled for any
     size here and for one size in training.
@@ -16,8 +16,8 @@ class Forward(nn.Cell):
         super().__init__(auto_prefix=False)
         self.net = net
 
-    def construct(self, *inputs):
-        return self.net(*inputs)
+    def construct(self, lr):
+        return self.net(lr)
 
 
 class Graph:

@@ -10,38 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.build import export_graphs, load_model, load_upscaler
+from src.build import load_upscaler
 from src.config.loader import config_to_dict
 from src.errors import UserError
 from src.export import exporter
-from src.export.exporter import check_request, description_hash, export_mindir, largest_deviation
+from src.export.check import deviations, random_pictures
+from src.export.exporter import check_request
+from src.export.offline import file_hash
 from src.imaging.io import read_rgb, write_image
-from src.runtime import select_device
 from tests import tiny
+from tests.export import models
 
 SIZES = ((1, 1), (8, 8), (5, 19), (16, 12))
-MODELS = {
-    "rrdb nearest": ("rrdb", "encoder.upsampler=nearest"),
-    "rrdb pixelshuffle": ("rrdb", "encoder.upsampler=pixelshuffle"),
-    "srdiff paper": (
-        "srdiff", "unet.space_to_depth=1", "unet.attention=true", "unet.groups=4", "unet.add_lr_up=true",
-        "diffusion.prediction=noise",
-    ),
-    "srdiff folded": ("srdiff", "unet.space_to_depth=4", "unet.multipliers=[1,2,2]"),
-}  # fmt: skip
-
-
-def export(checkpoint, output):
-    select_device("CPU")
-    config, model = load_model(checkpoint)
-    return export_mindir(output, export_graphs(config, model), config_to_dict(config), checkpoint)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, tiny_checkpoints):
     """The tiny SRDiff's export, not to be changed."""
     folder = tmp_path_factory.mktemp("ein Export – é")
-    export(tiny_checkpoints["srdiff"], folder / "m.mindir")
+    models.write(tiny_checkpoints["srdiff"], folder / "m.mindir")
     return folder
 
 
@@ -53,24 +40,16 @@ def copied(exported, tmp_path):
     return tmp_path / "m.mindir"
 
 
-def rewrite(path, change, sign=True):
-    """Change a description; ``sign`` it as export.py would."""
-    description = json.loads(path.with_suffix(".json").read_text())
-    change(description)
-    if sign:
-        description["sha256"] = description_hash(description)
-    path.with_suffix(".json").write_text(json.dumps(description))
-
-
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", models.MODELS)
 def test_it_equals_the_checkpoint_over_sizes(name, tmp_path):
-    checkpoint = tiny.save_untrained(tmp_path / "w.ckpt", tiny.config(MODELS[name][0], None, *MODELS[name][1:]))
-    written = export(checkpoint, tmp_path / "m.mindir")
+    checkpoint = models.checkpoint(tmp_path / "w.ckpt", name)
+    written = models.write(checkpoint, tmp_path / "m.mindir")
     roles = ["m.mindir"] if name.startswith("rrdb") else ["m.encode.mindir", "m.mindir"]
-    assert [path.name for path in written] == [*roles, "m.json"]
-    found = largest_deviation(load_upscaler(written[-2], "CPU"), load_upscaler(checkpoint, "CPU"), SIZES)
-    assert [size for size, _ in found] == list(SIZES)
-    assert max(deviation for _, deviation in found) < 1e-4
+    assert [path.name for path in written] == [*roles, "m.mindir.json"]
+    pair = load_upscaler(tmp_path / "m.mindir", "CPU"), load_upscaler(checkpoint, "CPU")
+    found = list(deviations(*pair, random_pictures(SIZES)))
+    assert len({entry.picture for entry in found}) == len(SIZES)
+    assert max(entry.largest for entry in found) < 1e-4
 
 
 def test_a_batch_and_its_pictures(exported, tiny_checkpoints):
@@ -80,28 +59,55 @@ def test_a_batch_and_its_pictures(exported, tiny_checkpoints):
     np.testing.assert_allclose(one, two, atol=1e-4)
 
 
+def test_16_bits(tiny_checkpoints, exported, tmp_path):
+    for system in ("rrdb", "srdiff"):
+        models.write(tiny_checkpoints[system], tmp_path / f"{system}.mindir", precision="float16")
+        pair = load_upscaler(tmp_path / f"{system}.mindir", "CPU"), load_upscaler(tiny_checkpoints[system], "CPU")
+        found = [entry.largest for entry in deviations(*pair, random_pictures())]
+        assert 0 < max(found) < 2e-2
+    half, whole = (
+        (folder / name).stat().st_size for folder, name in ((tmp_path, "srdiff.mindir"), (exported, "m.mindir"))
+    )
+    assert half < 0.9 * whole  # half of the weights; the graph itself is as large
+
+
 def test_the_description(exported, tiny_checkpoints):
-    description = json.loads((exported / "m.json").read_text(encoding="utf-8"))
-    assert description["checkpoint"] == {"name": "srdiff.ckpt", "sha256": exporter.sha256(tiny_checkpoints["srdiff"])}
+    description = json.loads((exported / "m.mindir.json").read_text(encoding="utf-8"))
+    assert description["checkpoint"] == {"name": "srdiff.ckpt", "sha256": file_hash(tiny_checkpoints["srdiff"])}
     assert description["config"] == config_to_dict(tiny.config("srdiff"))
-    assert sorted(path.name for path in exported.iterdir()) == ["m.encode.mindir", "m.json", "m.mindir"]
+    facts = {"kind": "mindir", "cut": "step", "precision": "float32", "scale": 4, "size_multiple": 8}
+    assert facts.items() <= description.items() and description["value_range"] == [-1, 1]
+    assert description["sampling"]["times"] == [3, 0] and len(description["alphas_cumprod"]) == 4
+    step = description["graphs"]["step"]
+    assert [entry["name"] for entry in step["inputs"]] == ["x_t", "t", "condition"]
+    assert step["inputs"][0]["shape"] == [None, 3, None, None] and step["inputs"][1]["dtype"] == "int32"
+    assert sorted(path.name for path in exported.iterdir()) == ["m.encode.mindir", "m.mindir", "m.mindir.json"]
+
+
+def description_of(m):
+    return m.with_name("m.mindir.json")
 
 
 DAMAGES = {
-    "no json": (lambda m: m.with_suffix(".json").unlink(), "lacks its description m.json"),
-    "half a json": (lambda m: m.with_suffix(".json").write_text('{"format": '), "cannot be read as JSON"),
-    "binary json": (lambda m: m.with_suffix(".json").write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON"),
-    "a list": (lambda m: m.with_suffix(".json").write_text("[]"), "does not describe a model of this project"),
-    "another format": (lambda m: rewrite(m, lambda d: d.update(format="onnx")), "does not describe a model"),
-    "another version": (lambda m: rewrite(m, lambda d: d.update(format_version=99)), "format version 99, this program"),
-    "changed": (
-        lambda m: rewrite(m, lambda d: d["config"]["data"].update(scale=2), False),
-        "was changed after the exp",
+    "no json": (lambda m: description_of(m).unlink(), "lacks its description m.mindir.json"),
+    "half a json": (lambda m: description_of(m).write_text('{"format": '), "cannot be read as JSON"),
+    "binary json": (lambda m: description_of(m).write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON"),
+    "a list": (lambda m: description_of(m).write_text("[]"), "does not describe a model of this project"),
+    "another format": (lambda m: models.rewrite(m, lambda d: d.update(format="onnx")), "does not describe a model"),
+    "another version": (
+        lambda m: models.rewrite(m, lambda d: d.update(format_version=99)),
+        "format version 99, this program",
     ),
-    "no graphs": (lambda m: rewrite(m, lambda d: d.pop("graphs")), "m.json is incomplete"),
-    "one graph": (lambda m: rewrite(m, lambda d: d["graphs"].pop("step")), "m.json is incomplete"),
-    "graphs a list": (lambda m: rewrite(m, lambda d: d.update(graphs=[1])), "m.json is incomplete"),
-    "no settings": (lambda m: rewrite(m, lambda d: d.update(config={})), "m.json is incomplete"),
+    "changed": (
+        lambda m: models.rewrite(m, lambda d: d.update(scale=2), sign=False),
+        "was changed after the export",
+    ),
+    "another scale": (lambda m: models.rewrite(m, lambda d: d.update(scale=2)), "says x2, its configuration x4"),
+    "no graphs": (lambda m: models.rewrite(m, lambda d: d.pop("graphs")), "m.mindir.json is incomplete"),
+    "one graph": (lambda m: models.rewrite(m, lambda d: d["graphs"].pop("step")), "m.mindir.json is incomplete"),
+    "graphs a list": (lambda m: models.rewrite(m, lambda d: d.update(graphs=[1])), "m.mindir.json is incomplete"),
+    "another cut": (lambda m: models.rewrite(m, lambda d: d.update(cut="?")), "m.mindir.json is incomplete"),
+    "no settings": (lambda m: models.rewrite(m, lambda d: d.pop("config")), "m.mindir.json is incomplete"),
     "no step": (lambda m: m.write_bytes(b""), "m.mindir is damaged or from another export"),
     "half a step": (lambda m: m.write_bytes(m.read_bytes()[:1000]), "m.mindir is damaged or from another export"),
     "no encoder": (lambda m: m.with_name("m.encode.mindir").unlink(), "m.encode.mindir is missing"),
@@ -120,15 +126,15 @@ def test_a_damaged_export_is_refused_in_one_line(copied, damage):
 
 def test_a_file_that_mindspore_cannot_load(copied):
     copied.write_bytes(b"rubbish")
-    rewrite(copied, lambda d: d["graphs"]["step"].update(sha256=exporter.sha256(copied)))
+    models.rewrite(copied, lambda d: d["graphs"]["step"].update(sha256=file_hash(copied)))
     with pytest.raises(UserError, match="mindspore .* cannot load .*m.mindir"):
         load_upscaler(copied, "CPU")
 
 
 def test_a_moved_export_still_runs_and_a_renamed_one_says_what_is_missing(copied):
-    assert load_upscaler(copied, "CPU").scale == 4
+    assert load_upscaler(copied, "CPU").scale == load_upscaler(copied.parent, "CPU").scale == 4
     renamed = copied.rename(copied.with_name("other.mindir"))
-    with pytest.raises(UserError, match="other.mindir lacks its description other.json"):
+    with pytest.raises(UserError, match="other.mindir lacks its description other.mindir.json"):
         load_upscaler(renamed, "CPU")
 
 
@@ -142,28 +148,31 @@ def test_a_failing_export_leaves_the_older_one(copied, tiny_checkpoints, monkeyp
 
     monkeypatch.setattr(exporter.ms, "export", fail)
     with pytest.raises(ZeroDivisionError):
-        export(tiny_checkpoints["srdiff"], copied)
+        models.write(tiny_checkpoints["srdiff"], copied)
     assert {path.name: path.read_bytes() for path in copied.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "device", "message"),
+    ("name", "kind", "cut", "precision", "device", "message"),
     [
-        ("m.onnx", "mindir", "CPU", "must end in .mindir for --format mindir, not 'm.onnx'"),
-        ("m.mindir", "air", "Ascend", "must end in .air for --format air, not 'm.mindir'"),
-        ("m.air", "air", "CPU", "--format air needs an Ascend machine"),
-        ("m.air", "air", "GPU", "--format air needs an Ascend machine"),
+        ("m.onnx", "mindir", "step", "float32", "CPU", "must end in .mindir for --format mindir, not 'm.onnx'"),
+        ("m.mindir", "onnx", "step", "float32", "CPU", "must end in .onnx for --format onnx, not 'm.mindir'"),
+        ("m.mindir", "air", "step", "float32", "Ascend", "must end in .air for --format air, not 'm.mindir'"),
+        ("m.air", "air", "step", "float32", "CPU", "--format air needs an Ascend machine"),
+        ("m.air", "air", "step", "float32", "GPU", "--format air needs an Ascend machine"),
+        ("m.air", "air", "sampler", "float32", "Ascend", "--format air takes --graph step"),
+        ("m.air", "air", "step", "float16", "Ascend", "ATC chooses the precision"),
     ],
 )
-def test_what_cannot_be_exported_is_refused_before_the_work(name, kind, device, message):
+def test_what_cannot_be_exported_is_refused_before_the_work(name, kind, cut, precision, device, message):
     with pytest.raises(UserError, match=message):
-        check_request(name, kind, device)
+        check_request(name, kind, cut, precision, device)
 
 
 def test_a_folder_that_is_a_file(tmp_path, tiny_checkpoints):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write the exported model"):
-        export(tiny_checkpoints["rrdb"], tmp_path / "file" / "m.mindir")
+        models.write(tiny_checkpoints["rrdb"], tmp_path / "file" / "m.mindir")
 
 
 def test_it_runs_without_the_models_source(exported, tiny_checkpoints, tmp_path, photo):

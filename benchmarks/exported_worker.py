@@ -1,0 +1,116 @@
+"""The processes that ``exported.py`` measures: each upscales one picture whenever it is told to.
+
+Usage: python exported_worker.py {checkpoint,convolutions,mindir,onnx,torch} FOLDER MODEL BATCH SIZE THREADS SAMPLING
+Commands and answers are those of ``train_step_worker.py``. The picture is FOLDER/lr.npy, uint8; each
+process writes its first result to FOLDER. SAMPLING is JSON.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from train_step_worker import ROOT, serve
+
+sys.path.insert(0, str(ROOT))
+
+
+def main():
+    """Load the model, then do as told until stdin ends."""
+    kind, folder, model, _, _, threads, sampling = sys.argv[1:]
+    label, picture = kind.replace(" ", "_"), np.load(Path(folder, "lr.npy"))
+    options = json.loads(sampling)
+    result = Path(folder, f"{label}.npy")
+
+    def build():
+        upscaler = torch_upscaler(model, int(threads)) if kind == "torch" else loaded(kind, model)
+
+        def upscale():
+            (sr,) = upscaler.upscale([picture], seeds=[0], **options)
+            if not result.exists():
+                np.save(result, sr)
+            return {}
+
+        return upscale
+
+    serve(build, int(threads))
+
+
+def loaded(kind, model):
+    """This project's upscaler."""
+    from src.runtime import prepare
+
+    prepare()
+    from src.build import load_upscaler
+
+    os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"
+    return load_upscaler(model, "CPU", dedicated=kind == "checkpoint")
+
+
+def torch_upscaler(path, threads):
+    """The same upscaler around PyTorch's networks, eager, with the checkpoint's weights."""
+    from src.runtime import prepare
+
+    prepare()
+    import torch
+
+    from src.build import build_upscaler, load_model
+
+    torch.set_num_threads(threads)
+    config, model = load_model(path)
+    weights = {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
+    return build_upscaler(config, TorchNetworks(config, weights))
+
+
+class TorchNetworks:
+    """PyTorch's networks in the place of ``src.inference.networks``."""
+
+    def __init__(self, config, weights):
+        from torch_srdiff import Encoder, SRDiff, load
+
+        self._scale = config.data.scale
+        if config.system == "rrdb":
+            encoder = config.encoder
+            growth = encoder.growth or encoder.features // 2
+            self._net = Encoder(encoder.features, encoder.blocks, growth, scale=self._scale)
+            load(self._net, {name.removeprefix("encoder."): array for name, array in weights.items()})
+        else:
+            self._net = SRDiff(config)
+            load(self._net, weights)
+
+    def regress(self, lr):
+        """See ``RegressionNetworks``."""
+        import torch
+
+        with torch.inference_mode():
+            lr, lr_up = self._tensors(lr)
+            return self._net.picture(self._net.outputs(lr), lr_up).numpy()
+
+    def encode(self, lr, lr_up=None):
+        """See ``DiffusionNetworks``; LR↑ is always the network's own here."""
+        import torch
+
+        with torch.inference_mode():
+            condition, base = self._net.encode_with_base(*self._tensors(lr))
+            return condition, base.numpy()
+
+    def denoise(self, x_t, t, condition):
+        """See ``DiffusionNetworks``."""
+        import torch
+
+        with torch.inference_mode():
+            return self._net(torch.from_numpy(x_t), torch.from_numpy(t), condition).numpy()
+
+    def _tensors(self, lr):
+        """LR, and LR↑ by this project's MATLAB bicubic, which PyTorch has not."""
+        import torch
+
+        from src.imaging.resize import imresize
+
+        enlarged = [imresize(picture.transpose(1, 2, 0), self._scale).transpose(2, 0, 1) for picture in lr]
+        return torch.from_numpy(lr), torch.from_numpy(np.stack(enlarged).astype(np.float32))
+
+
+if __name__ == "__main__":
+    main()

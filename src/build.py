@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from src import build_sr3
+from src.build_demands import demands_of
 from src.config.loader import config_from_dict, config_to_dict
 from src.errors import UserError
 from src.runtime import select_device
@@ -98,27 +99,11 @@ def build_tiling(config, options=None, products=False, memory_of_device=True):
     options = options or TileOptions()
     limit = None if options.max_memory is None else options.max_memory * GIB
     total = device_memory() if memory_of_device else None
-    reach, cost = _demands(config, products)
+    reach, cost = demands_of(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
         return Tiling(*common, memory.host_budget(limit), used=memory.host_use())
     return Tiling(*common, memory.device_budget(total, limit), host=memory.host_budget())
-
-
-def _demands(config, products):
-    """Return how far a configuration's networks see and what they need, from their sizes."""
-    from src.inference import demands
-
-    if config.system == "sr3":
-        return build_sr3.demands(config)
-    encoder, scale = config.encoder, config.data.scale
-    sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
-    if config.system == "rrdb":
-        return demands.rrdb(*sizes, encoder.upsampler, products)
-    unet, upsampler = config.unet, encoder.upsampler if config.diffusion.residual_of == "encoder" else None
-    return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
-                          local=not (unet.attention or unet.groups), products=products, every=unet.condition_every,
-                          upsampler=upsampler)  # fmt: skip
 
 
 def build_upscaler(config, networks, tile_options=None, tiling=None):

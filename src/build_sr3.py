@@ -35,15 +35,6 @@ def size_multiple(config):
     return 2 ** (len(config.sr3.multipliers) - 1)
 
 
-def demands(config):
-    """How far the network sees and what it needs, see ``src.inference.demands.sr3``."""
-    from src.inference import demands
-
-    sr3 = config.sr3
-    attends = [sr3.image_size >> level in sr3.attention for level in range(len(sr3.multipliers))]
-    return demands.sr3(sr3.width, sr3.multipliers, sr3.blocks, attends)
-
-
 def build_upscaler(config, networks, tiling, schedule, target):
     """Return the upscaler, or of an unconditional model what draws pictures; arguments as of ``DiffusionUpscaler``."""
     from src.diffusion.noise_level import noise_level
@@ -66,8 +57,7 @@ def export_graphs(config, model, size):
     """Return role → (Cell, inputs), as ``src.build.export_graphs``; an unconditional model has no graph to encode."""
     import mindspore as ms
 
-    from src.diffusion.denoiser import Encode
-    from src.models.wrap import Forward
+    from src.diffusion.denoiser import Denoise, DenoiseFromNothing, Encode
 
     def pictures(factor):
         return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
@@ -75,5 +65,5 @@ def export_graphs(config, model, size):
     told = ms.float32 if is_continuous(config) else ms.int32
     lr, enlarged, t = pictures(1), pictures(config.data.scale), ms.Tensor(shape=[size[0]], dtype=told)
     if not config.sr3.conditional:
-        return {"step": (Forward(model), [enlarged, t])}
-    return {"encode": (Encode(model), [lr]), "step": (Forward(model), [enlarged, t, enlarged])}
+        return {"step": (DenoiseFromNothing(model), [enlarged, t])}
+    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), [enlarged, t, enlarged])}

@@ -273,7 +273,7 @@ def _load_initial(config):
         )
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     before, now = dataclasses.asdict(config_of(checkpoint).diffusion), dataclasses.asdict(config.diffusion)
-    for name in now if found == "srdiff" else ():
+    for name in () if found == "rrdb" else now:
         if now[name] != before[name]:
             logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, before[name], now[name])
     return checkpoint

@@ -96,7 +96,7 @@ class Encode(nn.Cell):
 
 
 class Denoise(nn.Cell):
-    """``SRDiff``'s step as the entry of a graph of its own, whose inputs keep these names when it is exported."""
+    """A model's step as the entry of a graph of its own, whose inputs keep these names when it is exported."""
 
     def __init__(self, model):
         super().__init__(auto_prefix=False)
@@ -104,6 +104,17 @@ class Denoise(nn.Cell):
 
     def construct(self, x_t, t, condition):
         return self.model(x_t, t, condition)
+
+
+class DenoiseFromNothing(nn.Cell):
+    """:class:`Denoise` of a model that takes no condition."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, x_t, t):
+        return self.model(x_t, t)
 
 
 class Project(nn.Cell):

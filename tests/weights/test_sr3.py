@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -108,6 +109,12 @@ def test_what_no_tensor_tells_is_said_unless_it_is_given(caplog):
 def test_groups_are_the_program_s_own_where_they_divide():
     assert from_sr3(sr3_tensors(width=64)).assumed["sr3"]["groups"] == 32
     assert from_sr3(sr3_tensors(width=48)).assumed["sr3"]["groups"] == 24
+
+
+def test_the_model_for_16_to_128_has_as_many_weights_as_the_port_says_of_its_own():
+    sizes = {"width": 64, "multipliers": [1, 2, 4, 8, 8], "blocks": 2, "attends": [False] * 3 + [True, False]}
+    shapes = [shape for _, shape in sr3_layout.layout(**(SIZES | sizes)).values()]
+    assert sum(math.prod(shape) for shape in shapes) == 97_807_491
 
 
 @pytest.mark.parametrize("kind", ["continuous", "discrete"])

@@ -17,7 +17,7 @@ def test_the_promised_experiments_are_there():
     models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
     assert {path.stem for path in EXPERIMENTS} >= {
         f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
-    } | {"sr3_16_128", "sr3_64_512"}
+    } | {"sr3_16_128", "sr3_64_512", "ddpm_16_128"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -32,7 +32,9 @@ def test_it_loads_and_is_consistent(path):
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     config = load_config(path)
     assert config.name == path.stem
-    assert config.system == path.stem.partition("_")[0]
+    family = path.stem.partition("_")[0]
+    assert config.system == {"ddpm": "sr3"}.get(family, family)
+    assert (family == "ddpm") == (config.sr3.noise_level == "discrete")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)

@@ -125,6 +125,8 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     Returns:
         role → (Cell, inputs); and the dict.
     """
+    if config.system == "sr3":
+        raise UserError("export.py takes models of the systems rrdb and srdiff, not sr3: run its checkpoint itself")
     if precision == "float16":
         model = _in_16_bits(model)
     about = describe(config)

@@ -37,6 +37,9 @@ class Nearest:
         self.calls = []
         self.tiling = Tiling(scale, scale, Reach(0), Cost(1))
 
+    def check(self, samples=1, **options):
+        """Takes every option."""
+
     def upscale(self, pictures, seeds=None, callback=None, **options):
         self.calls.append((seeds, options))
         if callback:

@@ -86,8 +86,9 @@ def test_no_checkpoint(command, tmp_path):
 
 def test_a_check_that_fails(command, tiny_checkpoints, tmp_path, monkeypatch):
     monkeypatch.setattr("src.export.check.deviations", lambda *_: [Deviation("picture", "random", 2e-4)])
-    with pytest.raises(UserError, match="deviates by 2.0e-04, more than 0.0001: do not use it"):
+    with pytest.raises(UserError, match="deviates by 2.0e-04, more than 0.0001: nothing was written"):
         command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from src.export.offline import FORMAT, FORMAT_VERSION, INPUTS, OUTPUTS, Artefact
 from src.export.offline import read_description as description_of
 
 ROOT = Path(__file__).resolve().parents[1]
-CONVERTER = """#!{python}
+CONVERTER = """#!/bin/sh
+"exec" "{python}" "$0" "$@"  # a shebang takes no path with a space
 import shutil, sys
 given = dict(argument.split("=", 1) for argument in sys.argv[1:])
 print("CONVERT RESULT SUCCESS:0")

@@ -14,7 +14,8 @@ SETTINGS = (
     "diffusion.steps=4", "diffusion.residual_scale=2", "eval.steps=2", "data.patch_size=32", "data.workers=1",
     "train.batch_size=2", "train.steps=4", "train.log_every=1", "train.save_every=2", "train.val_every=0",
     "train.lr_schedule=step", "train.lr_decay_every=3",
-    "eval.sampler=ddpm", "eval.temperature=1", "eval.consistency=false", "train.draws=1", "train.warmup_steps=0",
+    "eval.sampler=ddpm", "eval.spacing=uniform", "eval.temperature=1",
+    "eval.consistency=false", "train.draws=1", "train.warmup_steps=0",
     "unet.condition_every=3", "unet.add_lr_up=false", "diffusion.residual_of=bicubic",
 )  # fmt: skip
 

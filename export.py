@@ -54,28 +54,30 @@ def main():
     from src.export.check import TOLERANCE, deviations, table
     from src.export.exporter import check_request, export
 
-    check_request(args.output, args.format, args.graph, args.precision, device)
+    check = args.check and args.format != "air"
+    check_request(args.output, args.format, args.graph, args.precision, device, check)
     config, model = load_model(args.checkpoint, not args.no_ema)
     config = with_sampling(config, given_sampling(args))
     fixed = args.format == "air" or (args.graph == "sampler" and config.system != "rrdb")
-    if not fixed and (args.size or args.batch):
-        raise UserError(
-            "--size and --batch are for AIR and --graph sampler: this export takes any size, leave them out"
-        )
-    size = fixed_size(config, args.size or (128, 128), args.batch or 1) if fixed else None
-    graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision, args.format)
+    if not fixed and (args.size is not None or args.batch is not None):
+        raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
+    size = fixed_size(config, args.size or (128, 128), 1 if args.batch is None else args.batch) if fixed else None
+    graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision)
+    found = []
+
+    def compare(path):
+        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
+        found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(config, size)))
+        worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
+        if worst > tolerance:
+            print(table(found))
+            raise UserError(f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written")
+
     about |= provenance(args.checkpoint, args.format)
-    written = export(args.output, args.format, graphs, about, args.precision)
+    written = export(args.output, args.format, graphs, about, args.precision, compare if check else None)
     print("\n".join(str(path) for path in written))
-    if not args.check or args.format == "air":
-        return
-    exported = load_upscaler(args.output, args.device)
-    original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
-    found = list(deviations(exported, original, check_pictures(config, size)))
-    print(table(found))
-    worst = max(entry.largest for entry in found)
-    if worst > TOLERANCE[args.precision]:
-        raise UserError(f"the export deviates by {worst:.1e}, more than {TOLERANCE[args.precision]}: do not use it")
+    if found:
+        print(table(found))
 
 
 if __name__ == "__main__":

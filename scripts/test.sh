@@ -7,7 +7,8 @@ usage() {
 Usage: bash scripts/test.sh [-h] [PYTEST ARGUMENT ...]
 
 Runs ruff, shellcheck and pytest; the reasons of skipped tests are listed at the end.
-Arguments go to pytest, for example: bash scripts/test.sh tests/imaging -k resize
+Two processes share the tests, file by file. Arguments go to pytest, for example:
+bash scripts/test.sh tests/imaging -k resize -n 0    (-n 0: in this process)
 
 The environment is the active virtual environment if mindspore is installed in it, else .venv in
 the project's folder, which is made on the first run (Python 3.10 to 3.12; PYTHON=/path/to/python
@@ -28,4 +29,4 @@ set -x
 "$python" -m ruff check
 "$python" -m ruff format --check
 "${python%/*}/shellcheck" --external-sources scripts/*.sh .ci/run
-"$python" -m pytest -ra "$@"
+"$python" -m pytest -ra -n 2 --dist loadfile "$@"

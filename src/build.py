@@ -3,13 +3,17 @@
 import json
 from pathlib import Path
 
+from src import build_sr3
+from src.build_demands import demands_of
 from src.config.loader import config_from_dict, config_to_dict
 from src.errors import UserError
 from src.runtime import select_device
 
 
 def build_model(config):
-    """Return the network of a configuration's system: an RRDBNet (parameters ``encoder.*``), or an SRDiff."""
+    """Return the network of a configuration's system: an RRDBNet (parameters ``encoder.*``), an SRDiff or an SR3."""
+    if config.system == "sr3":
+        return build_sr3.build_model(config)
     encoder = _build_encoder(config)
     if config.system == "rrdb":
         encoder.update_parameters_name("encoder.")
@@ -41,19 +45,22 @@ def build_schedule(config):
 
     diffusion = config.diffusion
     return make_schedule(
-        diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end
-    )
+        diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end,
+        last_beta=0.999 if config.system == "srdiff" else None,
+    )  # fmt: skip
 
 
 def build_target(config):
     """Return what is diffused."""
-    from src.diffusion.target import ResidualTarget
+    from src.diffusion.target import ImageTarget, ResidualTarget
 
+    if config.system == "sr3":
+        return ImageTarget(config.diffusion.clip)
     return ResidualTarget(config.diffusion.residual_scale, config.diffusion.clip)
 
 
 def build_loss(config, model):
-    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, (hr, lr, t, noise) for srdiff."""
+    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, else (hr, lr, t, noise)."""
     if config.system == "rrdb":
         from src.losses.pixel import RegressionLoss
 
@@ -63,7 +70,7 @@ def build_loss(config, model):
     diffusion = config.diffusion
     return DiffusionLoss(
         model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
-        diffusion.loss_weight, config.encoder.frozen,
+        diffusion.loss_weight, config.encoder.frozen, build_sr3.is_continuous(config),
     )  # fmt: skip
 
 
@@ -71,6 +78,8 @@ def size_multiple(config):
     """HR sizes must be multiples of this for the network of a configuration."""
     if config.system == "rrdb":
         return config.data.scale
+    if config.system == "sr3":
+        return build_sr3.size_multiple(config)
     return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
 
 
@@ -90,25 +99,11 @@ def build_tiling(config, options=None, products=False, memory_of_device=True):
     options = options or TileOptions()
     limit = None if options.max_memory is None else options.max_memory * GIB
     total = device_memory() if memory_of_device else None
-    reach, cost = _demands(config, products)
+    reach, cost = demands_of(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
         return Tiling(*common, memory.host_budget(limit), used=memory.host_use())
     return Tiling(*common, memory.device_budget(total, limit), host=memory.host_budget())
-
-
-def _demands(config, products):
-    """Return how far a configuration's networks see and what they need, from their sizes."""
-    from src.inference import demands
-
-    encoder, scale = config.encoder, config.data.scale
-    sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
-    if config.system == "rrdb":
-        return demands.rrdb(*sizes, encoder.upsampler, products)
-    unet, upsampler = config.unet, encoder.upsampler if config.diffusion.residual_of == "encoder" else None
-    return demands.srdiff(*sizes, unet.width, len(unet.multipliers), unet.space_to_depth,
-                          local=not (unet.attention or unet.groups), products=products, every=unet.condition_every,
-                          upsampler=upsampler)  # fmt: skip
 
 
 def build_upscaler(config, networks, tile_options=None, tiling=None):
@@ -124,9 +119,11 @@ def build_upscaler(config, networks, tile_options=None, tiling=None):
         from src.inference.upscaler import RegressionUpscaler
 
         return RegressionUpscaler(networks, config, tiling)
+    schedule, target = build_schedule(config), build_target(config)
+    if config.system == "sr3":
+        return build_sr3.build_upscaler(config, networks, tiling, schedule, target)
     from src.inference.diffusion_upscaler import DiffusionUpscaler
 
-    schedule, target = build_schedule(config), build_target(config)
     return DiffusionUpscaler(networks, config, tiling, schedule, target, config.diffusion.prediction)
 
 
@@ -142,6 +139,8 @@ def networks_of(config, model):
         graphs[role] = Graph(cell)
     if config.system == "rrdb":
         return RegressionNetworks(graphs["whole"])
+    if config.system == "sr3":
+        return build_sr3.networks_of(graphs)
     project, lr = Project(model), inputs[0]
     project.set_inputs(lr, lr)  # LR and LR↑ alike are (B, 3, free, free)
     return DiffusionNetworks(graphs["encode"], graphs["step"], Graph(project), uses_lr_up=config.unet.add_lr_up)
@@ -154,6 +153,8 @@ def export_graphs(config, model, size=(None, None, None)):
         config, model: from :func:`load_model`.
         size: batch, height and width of the LR picture; None is free.
     """
+    if config.system == "sr3":
+        return build_sr3.export_graphs(config, model, size)
     import mindspore as ms
 
     from src.diffusion.denoiser import Denoise, Encode

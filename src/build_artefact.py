@@ -1,6 +1,7 @@
 """From a checkpoint to an exported model, and from an exported model to an upscaler."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -25,10 +26,7 @@ def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
         artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
         about = artefact.description
         config = config_from_dict(artefact.config, f"the configuration of {path}")
-        if config.data.scale != artefact.scale:
-            raise ArtefactError(
-                f"{artefact.path} says x{artefact.scale}, its configuration x{config.data.scale}: {ADVICE}"
-            )
+        _check_agreement(artefact, config)
         if artefact.cut == "sampler":
             return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
     except ArtefactError as error:
@@ -47,6 +45,15 @@ def _fixed_tiling(artefact, config, options):
 
     batch, *size = artefact.fixed_size
     return FixedTiling(artefact.scale, build.size_multiple(config), size, batch, options)
+
+
+def _check_agreement(artefact, config):
+    """The description repeats for offline.py what the configuration in it says."""
+    for name, value in describe(config).items():
+        if name != "cut" and artefact.description.get(name) != json.loads(json.dumps(value)):
+            raise ArtefactError(f"{artefact.path} contradicts its configuration in its field {name}: {ADVICE}")
+    if (artefact.cut == "whole") != (config.system == "rrdb"):
+        raise ArtefactError(f"{artefact.path} contradicts its configuration in its field cut: {ADVICE}")
 
 
 def _is_mindir(path):
@@ -97,16 +104,16 @@ def with_sampling(config, sampling):
         config: a ``Config``.
         sampling: option → value, see ``src.inference.sampling.Sampling``.
     """
-    from src.inference.sampling import sampling_of
+    from src.inference.sampling import Sampling, sampling_of
 
     if config.system == "rrdb" and set(sampling) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
-    config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **sampling))
-    sampling_of(config).function()
-    return config
+    options = Sampling(**sampling).filled(sampling_of(config))
+    options.function()
+    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **options._asdict()))
 
 
-def export_model(config, model, cut="step", size=(None, None, None), precision="float32", kind="mindir"):
+def export_model(config, model, cut="step", size=(None, None, None), precision="float32"):
     """Return a model's graphs for ``src.export.exporter.export``, and what their description says.
 
     Args:
@@ -114,12 +121,13 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
         cut: "step", or "sampler", for which the size must be given.
         size: batch, height and width of LR; None is free.
         precision: "float32" or "float16".
-        kind: "mindir", "onnx" or "air".
 
     Returns:
         role → (Cell, inputs); and the dict.
     """
-    if precision == "float16" and kind == "mindir":
+    if config.system == "sr3":
+        raise UserError("export.py takes models of the systems rrdb and srdiff, not sr3: run its checkpoint itself")
+    if precision == "float16":
         model = _in_16_bits(model)
     about = describe(config)
     if config.system == "rrdb":

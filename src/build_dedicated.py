@@ -16,6 +16,8 @@ def channel_last_networks_of(config, model):
 
     Returns None for a model that ``src.models.channel_last`` lacks something of.
     """
+    if config.system == "sr3":
+        return None
     picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
     scale = config.data.scale
     if config.system == "rrdb":
@@ -67,6 +69,8 @@ def trained_form(config, model):
     gathered rows would fill the memory.
     """
     data, train = config.data, config.train
+    if config.system == "sr3":
+        return None
     if ms.get_context("device_target") != "CPU" or train.val_lpips != "none":
         return None
     size = (train.batch_size, data.patch_size // data.scale, data.patch_size // data.scale)

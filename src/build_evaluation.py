@@ -106,6 +106,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=Tr
     for path in checkpoints:
         upscaler = build.load_upscaler(path, device=device, ema=ema, tile_options=tile_options)
         config = settings_for(upscaler.config, config_file, overrides)
+        upscaler.check(**effective_options(config))
         taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
         name = next(candidate for candidate in candidates if candidate not in taken)

@@ -8,6 +8,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+from src import build_sr3
 from src.build import build_loss, build_model, config_of, networks_of
 from src.build_validation import Validation
 from src.config.validate import check_encoder
@@ -38,6 +39,11 @@ class Training:
         from src.training.distributed import World
 
         data, train = config.data, config.train
+        if build_sr3.is_from_nothing(config):
+            raise UserError(
+                "sr3.conditional=false: train.py validates on pictures that it enlarges, and such a model enlarges "
+                "none; convert a trained one with convert.py"
+            )
         for name, path in (("data.train", data.train), ("data.val", data.val)):
             if not Path(path).exists():
                 raise UserError(
@@ -139,12 +145,12 @@ class Training:
     def _copy_for_validation(self, level):
         """Return the network that validation runs, and what moves its weights: the average, or None.
 
-        It is a copy where it holds the averages, or where the trained one computes in 16 bits.
+        It is a copy where it holds the averages, or where the trained one computes in 16 bits or drops values.
         """
         from src.training.ema import PREFIX, MovingAverage
 
         decay = self.config.train.ema_decay
-        if not decay and level == "O0":
+        if not decay and level == "O0" and not build_sr3.drops(self.config):
             return self.model, None
         copy = build_model(self.config)
         for parameter in copy.get_parameters():
@@ -179,8 +185,8 @@ class Training:
             self.patches, batch_size=config.train.batch_size,
             batches=(self.steps - progress.step) * config.train.accumulate,
             first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-            noise_steps=config.diffusion.steps if config.system == "srdiff" else None, draws=config.train.draws,
-            rank=self.world.rank, ranks=self.world.size,
+            noise_steps=None if config.system == "rrdb" else config.diffusion.steps, draws=config.train.draws,
+            continuous=build_sr3.is_continuous(config), rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
 
     def state(self):
@@ -267,7 +273,7 @@ def _load_initial(config):
         )
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     before, now = dataclasses.asdict(config_of(checkpoint).diffusion), dataclasses.asdict(config.diffusion)
-    for name in now if found == "srdiff" else ():
+    for name in () if found == "rrdb" else now:
         if now[name] != before[name]:
             logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, before[name], now[name])
     return checkpoint

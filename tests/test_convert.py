@@ -15,6 +15,7 @@ import pytest
 import convert
 from src.errors import UserError
 from tests.weights.checkpoints import encoder_tensors, srdiff_tensors
+from tests.weights.sr3_checkpoints import sr3_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +74,41 @@ def test_an_encoder_alone(run, torch_file, tmp_path):
     np.testing.assert_array_equal(checkpoint.arrays["encoder.trunk_conv.bias"], tensors["trunk_conv.bias"])
 
 
+@pytest.mark.parametrize("model", ["sr3_8_32", "ddpm_8_32", "sr3_uncond_32"])
+def test_sr3_as_it_is_and_with_settings(run, shared, tmp_path, model):
+    from src.training.checkpoints import load_checkpoint
+
+    given = [] if "uncond" in model else ["data.scale=4"]
+    source, target = shared / f"golden/{model}/I100_E1_gen.pth", tmp_path / "w.ckpt"
+    text = run("--input", source, "--output", target, "sr3.image_size=32", "eval.steps=10", "name=mine", *given)
+    for part in ("sr3 x", "width 16, multipliers [1, 2, 4], 1 blocks a level, GroupNorm 8", "attention at 8 of 32"):
+        assert part in text
+    assert ("discrete noise level" in text) == ("ddpm" in model) and "20 steps, linear schedule" in text
+    assert ("from nothing" in text) == ("uncond" in model)
+    checkpoint = load_checkpoint(target)
+    config = json.loads(checkpoint.config_json)
+    assert (config["name"], config["system"], config["eval"]["steps"]) == ("mine", "sr3", 10)
+    assert config["data"]["scale"] == (1 if "uncond" in model else 4)
+    assert len(checkpoint.arrays) == 164 and "not used   betas" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sr3.width=16", "sr3.width is 16 in the configuration, 8 in the checkpoint"),
+        ("sr3.attention=[128]", r"sr3.attention is \[128\] in the configuration, \[64\] in the checkpoint"),
+        ("diffusion.steps=5", "diffusion.steps is 5 in the configuration, 20 in the checkpoint"),
+        ("sr3.groups=3", "'sr3.groups' must divide"),
+        ("sr3.image_size=33", "'sr3.image_size' must be a multiple of 2"),
+    ],
+)
+def test_settings_that_contradict_an_sr3_are_refused(run, torch_file, tmp_path, override, message):
+    source = torch_file(sr3_tensors())
+    with pytest.raises(UserError, match=message):
+        run("--input", source, "--output", tmp_path / "w.ckpt", override)
+    assert not (tmp_path / "w.ckpt").exists()
+
+
 CONFIG = """
 name: mine
 data: {scale: 4}
@@ -124,8 +160,8 @@ def test_arguments_that_make_no_sense(run, torch_file, tmp_path):
         run("--input", source, "--output", source)
     with pytest.raises(UserError, match="must end in .ckpt"):
         run("--input", source, "--output", tmp_path / "w.pth")
-    with pytest.raises(UserError, match="--config"):
-        run("--input", source, "--output", tmp_path / "w.ckpt", "unet.groups=4")
+    with pytest.raises(UserError, match="unknown setting 'unet.grops'"):
+        run("--input", source, "--output", tmp_path / "w.ckpt", "unet.grops=4")
     assert source.read_bytes() == before and not (tmp_path / "w.ckpt").exists()
 
 
@@ -168,8 +204,6 @@ def bad_file(kind, folder, shared):
     elif kind == "malicious":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("model/data.pkl", pickle.dumps({"state_dict": Mkdir(folder / "trace")}, 2))
-    elif kind == "SR3":
-        path = shared / "golden/sr3_8_32/I100_E1_gen.pth"
     elif kind == "empty":
         path.touch()
     return path
@@ -180,7 +214,6 @@ def bad_file(kind, folder, shared):
     [
         ("truncated", "damaged or truncated"),
         ("malicious", "mkdir"),
-        ("SR3", "SR3 or DDPM"),
         ("empty", "is empty"),
         ("missing", "No such file"),
     ],

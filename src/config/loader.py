@@ -47,6 +47,15 @@ def with_overrides(config, overrides):
     return _build(Config, _overridden(_flatten(config_to_dict(config), "the configuration"), overrides))
 
 
+def overrides_to_dict(overrides):
+    """Return the nested dict of ``key=value`` overrides alone; see :func:`load_config`."""
+    nested = {}
+    for name, value in _overridden({}, overrides).items():
+        section, _, leaf = name.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[leaf] = _plain(value)
+    return nested
+
+
 def config_from_dict(settings, where="the configuration"):
     """Return the configuration of a nested dict such as :func:`config_to_dict` makes.
 
@@ -64,7 +73,7 @@ def config_to_dict(config):
     """Return the configuration as a nested dict that JSON and YAML can hold: tuples become lists."""
 
     def as_dict(pairs):
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs}
+        return {key: _plain(value) for key, value in pairs}
 
     return dataclasses.asdict(config, dict_factory=as_dict)
 
@@ -87,6 +96,11 @@ def setting_types(section=Config, prefix=""):
 
 _TYPES = setting_types()
 _SECTIONS = {name.split(".")[0] for name in _TYPES if "." in name}
+
+
+def _plain(value):
+    """A setting's value as JSON and YAML hold it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _overridden(flat, overrides):

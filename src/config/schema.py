@@ -11,7 +11,7 @@ class DataConfig:
     val: str = "data/df2k/val"  # the pictures that validation during training looks at
     test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
     val_pictures: int = 10  # validate on the first so many by name; 0 takes all
-    scale: int = 4  # 2, 4 or 8
+    scale: int = 4  # 2, 4 or 8; 1 where no LR picture is looked at (sr3.conditional=false)
     patch_size: int = 160  # HR pixels, the side of a training patch
     flip: bool = True  # random left-right mirroring
     rotate: bool = True  # random quarter turns
@@ -47,17 +47,33 @@ class UNetConfig:
 
 
 @dataclass(frozen=True)
+class SR3Config:
+    """SR3's U-Net (arXiv 2104.07636), and DDPM's."""
+
+    width: int = 64  # channels of the first level
+    multipliers: tuple[int, ...] = (1, 2, 4, 8, 8)  # channels of each level, times width
+    blocks: int = 2  # residual blocks of each level on the way down; one more on the way up
+    attention: tuple[int, ...] = (16,)  # self-attention in the levels of these resolutions, counted from image_size
+    image_size: int = 128  # HR pixels that the resolutions are counted from; pictures may have other sizes
+    groups: int = 32  # GroupNorm groups
+    dropout: float = 0.2  # while training
+    noise_level: str = "continuous"  # what the network is told: "continuous": √ᾱ (SR3); "discrete": the step (DDPM)
+    affine: bool = False  # the noise level scales and shifts the channels; false: it shifts them
+    conditional: bool = True  # LR↑ beside x_t; false: pictures from nothing
+
+
+@dataclass(frozen=True)
 class DiffusionConfig:
-    """The Gaussian diffusion of the residual, residual_scale·(HR − what it is the residual of)."""
+    """The Gaussian diffusion: of the residual, residual_scale·(HR − what it is the residual of), or of HR (sr3)."""
 
     steps: int = 100
     schedule: str = "cosine"  # "cosine" or "linear"
     cosine_offset: float = 0.008  # s of the cosine schedule
     beta_start: float = 1e-4  # linear schedule
-    beta_end: float = 0.02  # linear schedule
+    beta_end: float = 0.02  # linear schedule; of the residual, the last β is 0.999
     residual_of: str = "bicubic"  # "bicubic": HR − LR↑ (the paper); "encoder": HR − the encoder's own picture
     residual_scale: float = 2.0
-    clip: bool = True  # clip the residual to [−1, 1], in training and in sampling
+    clip: bool = True  # clip x_0 to [−1, 1], in training and in sampling
     lr_divisor: int = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
     prediction: str = "noise"  # what the network predicts: "noise" (ε) or "velocity" (v, arXiv 2202.00512)
     loss: str = "l1"  # "l1" or "l2"
@@ -121,11 +137,12 @@ class Config:
     """One experiment."""
 
     name: str = "srdiff_df2k_x4"
-    system: str = "srdiff"  # "rrdb" (stage 1, L1) or "srdiff" (stage 2, diffusion)
+    system: str = "srdiff"  # "rrdb" (stage 1, L1), "srdiff" (stage 2, diffusion) or "sr3" (SR3 and DDPM)
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
+    sr3: SR3Config = field(default_factory=SR3Config)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

@@ -3,13 +3,15 @@
 import math
 from operator import attrgetter
 
+from src.config.validate_sr3 import check_scale, check_sr3
 from src.errors import UserError
 
 _CHOICES = {
-    "system": ("rrdb", "srdiff"),
-    "data.scale": (2, 4, 8),
+    "system": ("rrdb", "srdiff", "sr3"),
+    "data.scale": (1, 2, 4, 8),
     "encoder.upsampler": ("nearest", "pixelshuffle"),
     "unet.space_to_depth": (1, 2, 4),
+    "sr3.noise_level": ("continuous", "discrete"),
     "diffusion.schedule": ("cosine", "linear"),
     "diffusion.lr_divisor": (255, 256),
     "diffusion.prediction": ("noise", "velocity"),
@@ -32,7 +34,8 @@ _RANGES = (
         lambda value: value >= 1,
         "data.patch_size data.workers data.prefetch encoder.features encoder.blocks diffusion.steps train.batch_size "
         "train.accumulate train.draws train.lr_decay_every train.loss_scale train.max_skipped train.log_every "
-        "train.save_every train.keep eval.steps unet.condition_every",
+        "train.save_every train.keep eval.steps unet.condition_every sr3.width sr3.blocks sr3.image_size "
+        "sr3.groups",
     ),
     (
         "at least 0",
@@ -47,7 +50,7 @@ _RANGES = (
         lambda value: 0 < value < 1,
         "diffusion.beta_start diffusion.beta_end train.beta1 train.beta2",
     ),
-    ("at least 0 and below 1", lambda value: 0 <= value < 1, "train.ema_decay"),
+    ("at least 0 and below 1", lambda value: 0 <= value < 1, "train.ema_decay sr3.dropout"),
     ("0 or above 1", lambda value: value == 0 or value > 1, "train.max_loss_ratio"),
     ("at least 0 and at most 1", lambda value: 0 <= value <= 1, "eval.eta"),
     ("above 0 and at most 1", lambda value: 0 < value <= 1, "train.lr_decay_factor"),
@@ -85,9 +88,14 @@ def check(config):
             value = attrgetter(name)(config)
             if not holds(value):
                 raise UserError(f"'{name}' must be {expected}, got {value!r}")
+    check_scale(config)
     _check_encoder_size(config)
     if config.system == "srdiff":
         _check_unet(config.unet)
+        _check_residual(config)
+    if config.system == "sr3":
+        check_sr3(config)
+    if config.system != "rrdb":
         _check_diffusion(config)
     _check_patch_size(config)
     _check_training(config)
@@ -166,6 +174,14 @@ def _check_diffusion(config):
             f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
             f"{diffusion.beta_end}"
         )
+    if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
+        raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
+    if config.eval.steps > diffusion.steps:
+        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
+
+
+def _check_residual(config):
+    diffusion = config.diffusion
     if diffusion.residual_of == "encoder" and not config.encoder.frozen:
         raise UserError(
             "'diffusion.residual_of' encoder needs encoder.frozen=true, since nothing keeps its picture; or set bicubic"
@@ -174,10 +190,6 @@ def _check_diffusion(config):
         raise UserError(
             f"'diffusion.lr_divisor' belongs to diffusion.residual_of=bicubic, got {diffusion.lr_divisor}; leave it out"
         )
-    if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
-        raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
-    if config.eval.steps > diffusion.steps:
-        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
     if config.data.scale % config.unet.space_to_depth:
         raise UserError(
             f"'data.scale' must be a multiple of 'unet.space_to_depth', got {config.data.scale} and "
@@ -199,6 +211,10 @@ def _check_patch_size(config):
         # Reflection padding takes the pixel beside the edge one: the last level needs two.
         smallest = -(-2 * divisor // unit) * unit
         reason = f"the scale ({config.data.scale}) and space_to_depth·2^(levels−1) ({divisor})"
+    elif config.system == "sr3":
+        divisor = 2 ** (len(config.sr3.multipliers) - 1)
+        unit = smallest = math.lcm(unit, divisor)
+        reason = f"the scale ({config.data.scale}) and 2^(levels−1) ({divisor})"
     patch_size = config.data.patch_size
     if patch_size % unit or patch_size < smallest:
         below = patch_size // unit * unit

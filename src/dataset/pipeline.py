@@ -16,8 +16,9 @@ from src.errors import UserError
 
 
 def training_batches(
-    patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, draws=1, rank=0, ranks=1
-):
+    patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, draws=1,
+    continuous=False, rank=0, ranks=1,
+):  # fmt: skip
     """Return a number of batches of one rank.
 
     Sample i of batch k has the global number first_sample + (k * ranks + rank) * batch_size + i and is a function of
@@ -33,14 +34,15 @@ def training_batches(
         prefetch: batches kept ready.
         noise_steps: T; None leaves out ``t`` and ``noise``.
         draws: D, pairs of t and noise for each sample.
+        continuous: t is real.
         rank: this process's number among ``ranks`` processes.
         ranks: how many processes share a step.
 
     Returns:
         A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
-        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 (B·D,) in [0, T), and noise, float32
-        (B·D, 3, P, P), those of one sample one after the other. Its iterators make one pass and raise a worker's
-        UserError as itself.
+        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 or, if continuous, float32 (B·D,) in [0, T),
+        and noise, float32 (B·D, 3, P, P), those of one sample one after the other. Its iterators make one pass and
+        raise a worker's UserError as itself.
 
     Raises:
         UserError: a number is out of range.
@@ -48,7 +50,7 @@ def training_batches(
     _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks)
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
-    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, draws, workers, prefetch))
+    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, draws, continuous, workers, prefetch))
 
 
 def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks):
@@ -66,9 +68,10 @@ def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ra
 class _Source:
     """An iterable of batches that threads prepare ahead and that come in order."""
 
-    def __init__(self, patches, first_samples, batch_size, noise_steps, draws, workers, prefetch):
+    def __init__(self, patches, first_samples, batch_size, noise_steps, draws, continuous, workers, prefetch):
         self.patches, self.first_samples, self.batch_size = patches, first_samples, batch_size
-        self.noise_steps, self.draws, self.workers, self.prefetch = noise_steps, draws, workers, prefetch
+        self.noise_steps, self.draws, self.continuous = noise_steps, draws, continuous
+        self.workers, self.prefetch = workers, prefetch
         self.columns = ["hr", "lr"] + (["t", "noise"] if noise_steps else [])
         self.error = None
 
@@ -81,7 +84,7 @@ class _Source:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
         try:
             for first in self.first_samples:
-                what = (self.patches, first, self.batch_size, self.noise_steps, self.draws)
+                what = (self.patches, first, self.batch_size, self.noise_steps, self.draws, self.continuous)
                 pending.append(pool.submit(make_batch, *what))
                 if len(pending) > self.prefetch:
                     yield pending.popleft().result()
@@ -96,7 +99,7 @@ class _Source:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_batch(patches, first, batch_size, noise_steps=None, draws=1):
+def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False):
     """Return the batch of the samples first, …, first + batch_size - 1 as a tuple of NumPy arrays.
 
     The arrays are the columns that :func:`training_batches` describes.
@@ -113,10 +116,10 @@ def make_batch(patches, first, batch_size, noise_steps=None, draws=1):
         column -= 1
     if not noise_steps:
         return hr, lr
-    t = np.empty((batch_size, draws), np.int32)
+    t = np.empty((batch_size, draws), np.float32 if continuous else np.int32)
     noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
     for i in range(batch_size):
-        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps, draws)
+        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps, draws, continuous)
     return hr, lr, t.reshape(-1), noise.reshape(-1, *hr.shape[1:])
 
 

@@ -27,8 +27,8 @@ def generator(seed, stream, index):
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def noise_at(seed, index, shape, steps, draws=1):
-    """Draw the time steps and the noise with which one training sample is diffused.
+def noise_at(seed, index, shape, steps, draws=1, continuous=False):
+    """Draw the times and the noise with which one training sample is diffused.
 
     Args:
         seed: int in [0, 2**64).
@@ -36,14 +36,19 @@ def noise_at(seed, index, shape, steps, draws=1):
         shape: shape of the noise, such as (3, H, W).
         steps: T, the number of diffusion steps.
         draws: how many of both.
+        continuous: whether times are real numbers.
 
     Returns:
-        t, int32 (draws,) in [0, T), each uniform, together evenly spaced (arXiv 2107.00630, appendix I.1); noise,
-        float32 (draws, *shape), standard normal.
+        t, int32 or, if continuous, float32 (draws,) in [0, T), each uniform, together evenly spaced (arXiv 2107.00630,
+        appendix I.1); noise, float32 (draws, *shape), standard normal.
     """
     random = generator(seed, DIFFUSION, index)
-    t = (random.integers(steps) + np.arange(draws) * steps // draws) % steps
-    return t.astype(np.int32), random.standard_normal((draws, *shape), dtype=np.float32)
+    if continuous:
+        t = (random.random() * steps + np.arange(draws) * (steps / draws)) % steps
+        t = np.minimum(t.astype(np.float32), np.nextafter(np.float32(steps), np.float32(0)))  # T after rounding
+    else:
+        t = ((random.integers(steps) + np.arange(draws) * steps // draws) % steps).astype(np.int32)
+    return t, random.standard_normal((draws, *shape), dtype=np.float32)
 
 
 def permutation_at(seed, epoch, length):

@@ -1,6 +1,6 @@
-"""SRDiff as two calls: ``encode`` once per picture, ``denoise`` once per step."""
+"""A model as two calls: ``encode`` once per picture, ``denoise`` once per step."""
 
-from mindspore import nn
+from mindspore import nn, ops
 
 
 class SRDiff(nn.Cell):
@@ -48,6 +48,42 @@ class SRDiff(nn.Cell):
         return self.unet(x_t, t, condition)
 
 
+class SR3(nn.Cell):
+    """SR3 or DDPM: the condition is the enlarged picture, or there is none.
+
+    Args:
+        unet: with ``construct(x_t, t, lr_up)``, as SR3UNet has.
+        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W); None for an unconditional network.
+    """
+
+    def __init__(self, unet, enlarge=None):
+        super().__init__()
+        self.unet = unet
+        self.enlarge = enlarge
+
+    def given(self, lr):
+        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice.
+
+        An unconditional model has no use for what it is given, and gives it back.
+        """
+        if self.enlarge is None:
+            return lr, lr
+        lr_up = ops.clamp(self.enlarge(lr), -1.0, 1.0)  # as in the picture files that others prepare
+        return lr_up, lr_up
+
+    def project(self, features, base):
+        """The condition, which is the base picture; as ``SRDiff.project``."""
+        return base
+
+    def encode(self, lr):
+        """As ``SRDiff.encode``: the condition for ``denoise`` and the base picture, both LR↑ (B, 3, H, W)."""
+        return self.given(lr)
+
+    def construct(self, x_t, t, condition=None):
+        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet."""
+        return self.unet(x_t, t, condition)
+
+
 class Encode(nn.Cell):
     """``SRDiff.encode`` as the entry of a graph of its own; shares the model's parameters."""
 
@@ -60,7 +96,7 @@ class Encode(nn.Cell):
 
 
 class Denoise(nn.Cell):
-    """``SRDiff``'s step as the entry of a graph of its own, whose inputs keep these names when it is exported."""
+    """A model's step as the entry of a graph of its own, whose inputs keep these names when it is exported."""
 
     def __init__(self, model):
         super().__init__(auto_prefix=False)
@@ -68,6 +104,17 @@ class Denoise(nn.Cell):
 
     def construct(self, x_t, t, condition):
         return self.model(x_t, t, condition)
+
+
+class DenoiseFromNothing(nn.Cell):
+    """:class:`Denoise` of a model that takes no condition."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, x_t, t):
+        return self.model(x_t, t)
 
 
 class Project(nn.Cell):

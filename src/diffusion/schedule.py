@@ -36,14 +36,19 @@ def cosine_betas(steps, offset=0.008):
     return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, 0.999)
 
 
-def linear_betas(steps, start=1e-4, end=0.02):
-    """The linear schedule (arXiv 2006.11239, section 4) with the last β at 0.999, as SRDiff's residual needs it.
+def linear_betas(steps, start=1e-4, end=0.02, last=None):
+    """The linear schedule (arXiv 2006.11239, section 4).
+
+    Args:
+        steps, start, end: their number, and the first and the last β.
+        last: the last β instead of ``end``, the others being as they are; SRDiff's residual needs 0.999 there.
 
     Returns:
         float64 (steps,).
     """
     betas = np.linspace(start, end, steps)
-    betas[-1] = 0.999
+    if last is not None:
+        betas[-1] = last
     return betas
 
 
@@ -178,8 +183,8 @@ def distinct_times(times, total):
     return [int(t) for t in kept]
 
 
-def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02):
-    """Return the :class:`Schedule` that these settings name.
+def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02, last_beta=0.999):
+    """Return the :class:`Schedule` that these settings name; ``last_beta`` is ``linear_betas``'s ``last``.
 
     Raises:
         UserError: the kind is unknown, or the betas leave no signal or no noise.
@@ -187,5 +192,5 @@ def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4
     if kind == "cosine":
         return Schedule(cosine_betas(steps, cosine_offset))
     if kind == "linear":
-        return Schedule(linear_betas(steps, beta_start, beta_end))
+        return Schedule(linear_betas(steps, beta_start, beta_end, last_beta))
     raise UserError(f"diffusion.schedule must be one of {', '.join(SCHEDULES)}, not '{kind}'")

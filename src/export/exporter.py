@@ -5,7 +5,10 @@
 Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
 """
 
+import contextlib
+import importlib.util
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,8 +24,8 @@ CUTS = ("step", "sampler")
 PRECISIONS = ("float32", "float16")
 
 
-def export(output, kind, graphs, about, precision="float32"):
-    """Write graphs and their description, all or nothing.
+def export(output, kind, graphs, about, precision="float32", check=None):
+    """Write graphs and their description. What stood there before is touched only when all is written and checked.
 
     Args:
         output: ``X.mindir``, ``X.onnx`` or ``X.air``.
@@ -30,7 +33,8 @@ def export(output, kind, graphs, about, precision="float32"):
         graphs: role ("whole"; "encode" and "step"; or "sampler") → (Cell, its inputs as tensors; None in a shape is
             free).
         about: what the description says beside the files, a dict.
-        precision: one of :data:`PRECISIONS`; of the Cells themselves for MindIR, whose writer does not change it.
+        precision: one of :data:`PRECISIONS`, that of the Cells, for the description.
+        check: called with the path of the model under a temporary name; raises where it must not be kept.
 
     Returns:
         list of the files written, the description last.
@@ -40,31 +44,57 @@ def export(output, kind, graphs, about, precision="float32"):
     """
     output = Path(output)
     description = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, "precision": precision} | about
-    with tempfile.TemporaryDirectory() as scratch:
-        written = {}
+    with _folder_beside(output) as folder:
+        staged, entries = folder / output.name, {}
         for role, (cell, inputs) in graphs.items():
-            written[role] = Path(scratch) / f"{role}.{kind}"
-            _write(written[role], kind, role, cell, inputs, precision)
-        description["graphs"] = {}
-        for role, source in written.items():  # an older export is touched only when all graphs are there
-            path = graph_path(output, role)
-            with replacing(path, "exported model") as temporary:
-                shutil.copyfile(source, temporary)
-            entry = {"file": path.name, "sha256": file_hash(path), "inputs": _described(role, graphs[role][1])}
-            description["graphs"][role] = entry | {"outputs": OUTPUTS[role]}
-    description["sha256"] = description_hash(description)
-    beside = output.with_name(output.name + ".json")
-    write_text(beside, json.dumps(description, indent=1), "description of the exported model")
-    return [graph_path(output, role) for role in graphs] + [beside]
+            with replacing(graph_path(staged, role), "exported model") as temporary:
+                _write(temporary, kind, role, cell, inputs)
+        for role, (_, inputs) in graphs.items():
+            path = graph_path(staged, role)
+            entries[role] = {"file": path.name, "sha256": file_hash(path), "inputs": _described(role, inputs),
+                             "outputs": OUTPUTS[role]}  # fmt: skip
+        description["graphs"] = entries
+        description["sha256"] = description_hash(description)
+        beside = staged.with_name(staged.name + ".json")
+        write_text(beside, json.dumps(description, indent=1), "description of the exported model")
+        if check is not None:
+            check(staged)
+        return [_moved(path, output) for path in [*(graph_path(staged, role) for role in graphs), beside]]
 
 
-def _write(path, kind, role, cell, inputs, precision):
+@contextlib.contextmanager
+def _folder_beside(output):
+    """A hidden folder beside the output, on the same disk."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".{output.stem[:32]}.", dir=output.parent)
+    except OSError as error:
+        raise UserError(f"cannot write the exported model {output}: {error.strerror}; name another --output") from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _moved(path, output):
+    target = output.with_name(path.name)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        raise UserError(f"cannot write the exported model {target}: {error.strerror}; name another --output") from error
+    return target
+
+
+def _write(path, kind, role, cell, inputs):
     if kind == "onnx":
         from src.export.onnx_writer import write_onnx  # late: only ONNX needs the package onnx
 
-        write_onnx(path, role, cell, inputs, precision)
-    else:
-        ms.export(cell, *inputs, file_name=str(path), file_format=kind.upper())
+        write_onnx(path, role, cell, inputs)
+        return
+    with tempfile.TemporaryDirectory() as scratch:  # MindSpore puts files of its own beside
+        exported = Path(scratch) / f"{role}.{kind}"
+        ms.export(cell, *inputs, file_name=str(exported), file_format=kind.upper())
+        shutil.copyfile(exported, path)
 
 
 def _described(role, inputs):
@@ -78,17 +108,18 @@ def _dtype(tensor):
     return str(tensor.dtype).rpartition(".")[2].lower()
 
 
-def check_request(output, kind, cut, precision, device):
+def check_request(output, kind, cut, precision, device, check=False):
     """Refuse what cannot be exported, before any work.
 
     Args:
         output: the file to write.
         kind, cut, precision: one of :data:`KINDS`, :data:`CUTS` and :data:`PRECISIONS`.
         device: the device that mindspore runs on.
+        check: whether the export will be run.
 
     Raises:
-        UserError: the suffix is not the kind's; it is AIR and this is no Ascend machine, the only kind that MindSpore
-            exports AIR on; or AIR is asked for what it does not do.
+        UserError: a package is missing; the output is a folder, or its suffix not the kind's; it is AIR and this is no
+            Ascend machine, the only kind that MindSpore exports AIR on; or AIR is asked for what it does not do.
     """
     if kind == "air" and device != "Ascend":
         raise UserError(
@@ -96,6 +127,15 @@ def check_request(output, kind, cut, precision, device):
         )
     if Path(output).suffix != f".{kind}":
         raise UserError(f"--output must end in .{kind} for --format {kind}, not '{Path(output).name}'")
+    if Path(output).is_dir():
+        raise UserError(f"--output {output} is a folder: name a file in it")
+    if kind == "onnx":
+        for package, needed, remedy in (
+            ("onnx", True, "use --format mindir"),
+            ("onnxruntime", check, "leave the comparison out with --no-check"),
+        ):
+            if needed and importlib.util.find_spec(package) is None:
+                raise UserError(f"--format onnx needs {package}: pip install {package}, or {remedy}")
     if kind == "air" and cut == "sampler":
         raise UserError("--format air takes --graph step: the loop of --graph sampler is for mindir and onnx")
     if kind == "air" and precision != "float32":

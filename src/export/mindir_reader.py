@@ -22,7 +22,8 @@ class Operator(NamedTuple):
         kind: its name in MindSpore, such as "Conv2D".
         inputs: names of values.
         output: the name of its value, a tensor or a tuple.
-        rank: dimensions of the value; None where it is no tensor.
+        rank: dimensions of the value, of a tuple of tensors those of its first; None where it is no tensor.
+        dtype: NumPy's of the same; None where it is no tensor.
         attributes: name → int, float, str, or tuple of these.
     """
 
@@ -30,6 +31,7 @@ class Operator(NamedTuple):
     inputs: tuple[str, ...]
     output: str
     rank: int | None
+    dtype: type | None
     attributes: dict[str, Any]
 
 
@@ -71,15 +73,14 @@ def read_mindir(path):
         else:
             primitive = kinds[node.op_type]
             attributes = {attribute.name: _value(attribute) for attribute in primitive.attribute}
-            operators.append(
-                Operator(primitive.op_type, tuple(node.input), node.output[0], _rank(node), attributes)
-            )  # fmt: skip
+            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], *_kind(node), attributes))
     return Graph([entry.name for entry in graph.input], graph.output[0].name, constants, operators)
 
 
-def _rank(node):
-    shapes = [attribute.tensors for attribute in node.attribute if attribute.name == "shape"]
-    return len(shapes[0][0].dims) if shapes and len(shapes[0]) == 1 else None
+def _kind(node):
+    """Rank and dtype of a node's result."""
+    shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
+    return (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
 
 
 def _array(tensor):

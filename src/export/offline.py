@@ -25,6 +25,7 @@ RUNTIMES = {".onnx": ("onnxruntime",), ".mindir": ("mindspore", "mindspore_lite"
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_sde", "sr3")
 INPUTS = {"whole": ["lr"], "encode": ["lr"], "step": ["x_t", "t", "condition"], "sampler": ["lr", "noise"]}
 OUTPUTS = {"whole": ["sr"], "encode": ["condition", "base"], "step": ["prediction"], "sampler": ["sr"]}
+ROLES = {"whole": ["whole"], "step": ["encode", "step"], "sampler": ["sampler"]}
 HALO = 64  # output pixels in which tiles overlap on each side
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 ADVICE = "export it anew with export.py, and keep its files together"
@@ -92,6 +93,64 @@ def read_description(path):
     return description
 
 
+def wrong_field(about):
+    """The name of the first field of a description that is missing or cannot be so, or None."""
+    sampling, graphs, process = (_dict(about.get(name)) for name in ("sampling", "graphs", "process"))
+    cut, alphas, times = about.get("cut"), about.get("alphas_cumprod"), sampling.get("times")
+    checks = {
+        "cut": cut in tuple(ROLES),
+        "scale": _whole(about.get("scale")),
+        "size_multiple": _whole(about.get("size_multiple")),
+        "config": isinstance(about.get("config"), dict),
+        "sampling.consistency": isinstance(sampling.get("consistency"), bool),
+        "noise_draws": cut != "sampler" or _whole(about.get("noise_draws")),
+    }
+    if cut == "step":
+        total = len(alphas) if isinstance(alphas, list) else 0
+        checks |= {
+            "alphas_cumprod": total > 0 and all(_number(level, 0, 1) and 0 < level < 1 for level in alphas),
+            "sampling.times": isinstance(times, list)
+            and len(times) > 0
+            and all(_whole(t, 0) and t < total for t in times),
+            "sampling.steps": isinstance(times, list) and sampling.get("steps") == len(times),
+            "sampling.sampler": sampling.get("sampler") in SAMPLERS,
+            "sampling.eta": _number(sampling.get("eta"), 0, 1),
+            "sampling.temperature": _number(sampling.get("temperature"), 0, 100),
+            "process.prediction": process.get("prediction") in ("noise", "velocity"),
+            "process.residual_scale": _number(process.get("residual_scale"), 1e-6, 1e6),
+            "process.clip": isinstance(process.get("clip"), bool),
+        }
+    for role in ROLES[cut] if checks["cut"] else ():
+        checks[f"graphs.{role}"] = _is_graph(_dict(graphs.get(role)), role)
+    return next((name for name, right in checks.items() if not right), None)
+
+
+def _dict(value):
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value, least=1):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value, least, most):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_graph(entry, role):
+    """Whether an entry names a file beside the description, its hash, and inputs with sizes all free or all fixed."""
+    file, inputs = entry.get("file"), entry.get("inputs")
+    if not (isinstance(file, str) and Path(file).name == file != "" and isinstance(entry.get("sha256"), str)):
+        return False
+    if not isinstance(inputs, list) or [_dict(given).get("name") for given in inputs] != INPUTS[role]:
+        return False
+    shape = inputs[0].get("shape")
+    if not isinstance(shape, list) or len(shape) != 4:
+        return False
+    free = [shape[axis] is None for axis in (0, 2, 3)]
+    return all(size is None or _whole(size) for size in shape) and (not any(free) or (all(free) and role != "sampler"))
+
+
 class Artefact:
     """An exported model, ready to run.
 
@@ -113,15 +172,13 @@ class Artefact:
     def __init__(self, path, runtime=None, device=None, threads=None):
         self.path = description_path(path)
         self.description = read_description(path)
-        try:
-            self.cut, self.scale = self.description["cut"], self.description["scale"]
-            files = {role: (self.path.with_name(entry["file"]), entry["sha256"], entry["inputs"][0]["shape"])
-                     for role, entry in self.description["graphs"].items()}  # fmt: skip
-            wanted = ["encode", "step"] if self.cut == "step" else [self.cut]
-            self._files = {role: files[role] for role in wanted}
-            self.config = self.description["config"]
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ArtefactError(f"{self.path} is incomplete ({error}): {ADVICE}") from error
+        wrong = wrong_field(self.description)
+        if wrong:
+            raise ArtefactError(f"{self.path} is incomplete or wrong in its field {wrong}: {ADVICE}")
+        self.cut, self.scale, self.config = (self.description[name] for name in ("cut", "scale", "config"))
+        graphs = self.description["graphs"]
+        self._files = {role: (self.path.with_name(graphs[role]["file"]), graphs[role]["sha256"],
+                              graphs[role]["inputs"][0]["shape"]) for role in ROLES[self.cut]}  # fmt: skip
         for file, expected, _ in self._files.values():
             if not file.is_file():
                 raise ArtefactError(f"{file} is missing: {ADVICE}")
@@ -195,19 +252,28 @@ class _OnnxGraph:
             self._session = ort.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, which are not exported
             raise ArtefactError(f"onnxruntime {ort.__version__} cannot load {path}: {ADVICE}") from error
-        self._inputs, self._outputs = INPUTS[role], OUTPUTS[role]
+        self._path, self._inputs, self._outputs = path, INPUTS[role], OUTPUTS[role]
 
     def __call__(self, *arrays):
         feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays)}
-        return tuple(self._session.run(self._outputs, feeds))
+        try:
+            return tuple(self._session.run(self._outputs, feeds))
+        except Exception as error:  # onnxruntime's own classes: no memory, another shape
+            raise _cannot_run("onnxruntime", self._path, arrays, error) from error
 
 
 class _MindSporeGraph:
     def __init__(self, path, role, device, threads):
         self._ms = ms = _import("mindspore")
-        if device:
-            ms.set_device(device)
-        ms.set_context(mode=ms.GRAPH_MODE)
+        self._path = path
+        try:
+            if device:
+                ms.set_device(device)
+            ms.set_context(mode=ms.GRAPH_MODE)
+        except (RuntimeError, ValueError) as error:
+            raise ArtefactError(
+                f"mindspore has no device {device} here: use --device CPU, or install its build"
+            ) from error
         try:
             self._cell = ms.nn.GraphCell(ms.load(str(path)))
         except (RuntimeError, ValueError) as error:
@@ -215,7 +281,10 @@ class _MindSporeGraph:
 
     def __call__(self, *arrays):
         tensor = self._ms.Tensor
-        results = self._cell(*(x if isinstance(x, tensor) else tensor(np.ascontiguousarray(x)) for x in arrays))
+        try:
+            results = self._cell(*(x if isinstance(x, tensor) else tensor(np.ascontiguousarray(x)) for x in arrays))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise _cannot_run("mindspore", self._path, arrays, error) from error
         return results if isinstance(results, tuple) else (results,)
 
 
@@ -244,11 +313,16 @@ class _LiteGraph:
                 given.set_data_from_numpy(np.ascontiguousarray(array))
             return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
         except RuntimeError as error:
-            shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
-            raise ArtefactError(
-                f"mindspore_lite cannot run {self._path} on {self._device} with inputs {shapes} ({error}): convert it "
-                "for one size (docs/deployment.md)"
-            ) from error
+            raise _cannot_run("mindspore_lite", self._path, arrays, error) from error
+
+
+def _cannot_run(runtime, path, arrays, error):
+    shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ArtefactError(
+        f"{runtime} cannot run {path} on inputs {shapes} ({reason}): take smaller tiles, or on Ascend convert it for "
+        "one size (docs/deployment.md)"
+    )
 
 
 def _cores():
@@ -437,14 +511,14 @@ class Windows:
 # Pictures
 
 
-def upscale(artefact, rgb, seed=0, tile=1024, **options):
+def upscale(artefact, rgb, seed=0, tile=None, **options):
     """Upscale one picture.
 
     Args:
         artefact: an :class:`Artefact`.
         rgb: uint8 (h, w, 3).
         seed: of the noise.
-        tile: the side of a tile in output pixels; 0 never cuts.
+        tile: the side of a tile in output pixels; 0 never cuts, None takes 1024.
         options: sampler, steps, eta, temperature, consistency; None takes the artefact's own.
 
     Returns:
@@ -455,10 +529,17 @@ def upscale(artefact, rgb, seed=0, tile=1024, **options):
     given = {name: value for name, value in options.items() if value is not None}
     if given and artefact.cut == "sampler":
         raise ArtefactError(f"{', '.join(given)}: fixed in this graph of a whole sampler; export with --graph step")
+    if set(given) - {"consistency"} and artefact.cut == "whole":
+        raise ArtefactError(f"this model samples nothing: leave {', '.join(given)} out")
+    if tile is not None and artefact.fixed_size:
+        raise ArtefactError("these graphs take one size only: leave --tile out")
+    tile = 1024 if tile is None else tile
     settings = {**artefact.description["sampling"], **given}
     if settings.get("sampler") != "ddim" and "eta" not in given:
         settings["eta"] = 0.0
     result = run(artefact, lr, seed, tile, settings)
+    if not np.isfinite(result).all():
+        raise ArtefactError(f"{artefact.path} gave numbers that are none (NaN, infinity): export it in float32")
     return np.clip(np.rint((result[0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
@@ -547,7 +628,8 @@ def read_picture(path):
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I;16") or image.mode == "I":
                 image = Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).astype(np.uint8))
-            alpha = np.asarray(image.convert("RGBA"))[..., 3] if image.has_transparency_data else None
+            transparent = "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info
+            alpha = np.asarray(image.convert("RGBA"))[..., 3] if transparent else None
             gray = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("RGB")), alpha, gray
     except Exception as error:  # Pillow answers damaged files with nearly every exception there is
@@ -597,7 +679,7 @@ def arguments():
     p.add_argument("--temperature", type=float, help="scales all noise, from 0 to 100")
     p.add_argument("--consistency", action=argparse.BooleanOptionalAction, help="the result, reduced, is the input")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--tile", type=int, default=1024, help="side of a tile in output pixels; 0 never cuts")
+    p.add_argument("--tile", type=int, help="side of a tile in output pixels, by default 1024; 0 never cuts")
     p.add_argument("--runtime", choices=sum(RUNTIMES.values(), ()), help="by default the first that is installed")
     p.add_argument("--device", choices=("Ascend", "GPU", "CPU"), help="by default the runtime's best")
     p.add_argument("--threads", type=int, help="on the CPU; by default all cores that the process may use")
@@ -609,8 +691,9 @@ def main():
     args = arguments()
     if args.temperature is not None and not 0 <= args.temperature <= 100:
         raise ArtefactError(f"the temperature must be a number from 0 to 100, not {args.temperature}")
-    if args.seed < 0 or args.tile < 0 or (args.threads or 1) < 1:
-        raise ArtefactError("--seed and --tile must be 0 or more, --threads 1 or more")
+    threads_fit = args.threads is None or 1 <= args.threads <= 1024
+    if not 0 <= args.seed < 2**64 or (args.tile or 0) < 0 or not threads_fit:
+        raise ArtefactError("--seed must be from 0 to 2^64 - 1, --tile 0 or more, --threads from 1 to 1024")
     work = jobs(args.input, args.output)
     artefact = Artefact(args.model, args.runtime, args.device, args.threads)
     options = {name: getattr(args, name) for name in ("sampler", "steps", "eta", "temperature", "consistency")}

@@ -23,33 +23,28 @@ class Translation:
     """ONNX nodes and weights under construction.
 
     Args:
-        precision: "float32", or "float16" for weights and arithmetic in 16 bits. What is computed from whole numbers,
-            such as t, stays in 32 bits up to its sines and cosines.
-        parent: the translation whose graph holds this one, the body of a loop; precision and weights are its.
+        parent: the translation whose graph holds this one, the body of a loop, and its weights.
 
     Attributes:
         nodes: list of ``NodeProto``.
         initializers: name → ``TensorProto``.
-        real: ONNX's number of the type of results.
     """
 
-    def __init__(self, precision="float32", parent=None):
+    def __init__(self, parent=None):
         self.nodes = []
         self.initializers = parent.initializers if parent else {}
-        self.real = parent.real if parent else {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}[precision]
         self._names = parent._names if parent else collections.Counter()
-        self._weights = parent._weights if parent else {}  # (id of an array, dtype) → (its name, the array)
+        self._weights = parent._weights if parent else {}  # id of an array → (its name, the array)
         self._made = {}  # output → node
-        self._wide, self._exact = set(), self.real == TensorProto.FLOAT
+        self._real = np.float32
         self._labels, self._sources, self._uses, self._constants = {}, {}, {}, {}
 
-    def translate(self, graph, inputs, exact=False):
+    def translate(self, graph, inputs):
         """Add a graph.
 
         Args:
             graph: a :class:`src.export.mindir_reader.Graph`.
             inputs: names of the ONNX values that its inputs are.
-            exact: compute in 32 bits, whatever the precision; so must the inputs be.
 
         Returns:
             list of the names of its results.
@@ -57,7 +52,6 @@ class Translation:
         Raises:
             UserError: an operator has no translation.
         """
-        self._exact = exact or self.real == TensorProto.FLOAT
         self._sources = {operator.output: operator for operator in graph.operators}
         self._uses = collections.Counter(name for operator in graph.operators for name in operator.inputs)
         self._constants = graph.constants
@@ -67,6 +61,7 @@ class Translation:
             function = onnx_operators.TABLE.get(operator.kind)
             if function is None:
                 raise UserError(f"the operator {operator.kind} has no translation to ONNX here: use --format mindir")
+            self._real = np.float16 if operator.dtype == np.float16 else np.float32
             values[operator.output] = function(self, operator, [values[name] for name in operator.inputs])
         result = values[graph.output]
         return [self.tensor(value) for value in (result if isinstance(result, tuple) else (result,))]
@@ -83,51 +78,37 @@ class Translation:
             the :class:`Name` of its result, or a list of several.
         """
         names = [self.fresh(kind) for _ in range(outputs)]
-        wide = any(isinstance(value, Name) and value in self._wide for value in inputs)
-        node = helper.make_node(
-            kind, [self.tensor(value, wide) for value in inputs], names, name=names[0], **attributes
-        )
+        node = helper.make_node(kind, [self.tensor(value) for value in inputs], names, name=names[0], **attributes)
         self.nodes.append(node)
         self._made |= dict.fromkeys(names, node)
-        self._wide |= set(names) if wide else set()
         return names[0] if outputs == 1 else names
-
-    def from_whole_numbers(self, value):
-        """A cast to float32, which stays so in what is computed from it, until :meth:`narrowed`."""
-        name = self.add("Cast", value, to=TensorProto.FLOAT)
-        self._wide |= set() if self._exact else {name}
-        return name
-
-    def narrowed(self, name):
-        """A float32 value in the precision of results."""
-        self._wide.discard(name)
-        return Name(name) if self._exact else self.add("Cast", Name(name), to=self.real)
-
-    def widened(self, name):
-        """A result as float32."""
-        return name if self._exact else self.add("Cast", name, to=TensorProto.FLOAT)
 
     def fresh(self, label):
         """A name that nothing has yet."""
         self._names[label] += 1
         return Name(f"{label}_{self._names[label]}")
 
-    def tensor(self, value, wide=False):
-        """The name of a value: as it is, or of a constant (array, number, or tuple of numbers) made a weight."""
+    def tensor(self, value):
+        """The name of a value: as it is, or of a constant made a weight.
+
+        Of constants arrays keep their dtype, numbers take that of the operator being translated, and tuples are sizes.
+        """
         if isinstance(value, Name):
             return value
         if isinstance(value, tuple):
             value = np.array(value, np.int64)
         if isinstance(value, bool | int | float):
-            value = np.array(value, np.float32)
-        narrow = value.dtype == np.float32 and not (wide or self._exact)
-        key = id(value), narrow
-        if key not in self._weights:
+            value = np.array(value, self._real)
+        if id(value) not in self._weights:
             name = self.fresh(self._labels.get(id(value), "constant").rpartition(":")[2])
-            array = np.ascontiguousarray(value.astype(np.float16) if narrow else value).reshape(value.shape)
-            self.initializers[name] = numpy_helper.from_array(array, name)
-            self._weights[key] = name, value  # the array stays alive, and its id its own
-        return self._weights[key][0]
+            self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+            self._weights[id(value)] = name, value  # the array stays alive, and its id its own
+        return self._weights[id(value)][0]
+
+    @property
+    def in_16_bits(self):
+        """Whether the operator being translated gives float16."""
+        return self._real == np.float16
 
     def name_results(self, results, names):
         """Give results the names that they are to have outside."""

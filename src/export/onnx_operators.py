@@ -109,15 +109,18 @@ def _strided_slice(t, operator, args):
     return t.add("Squeeze", x, dropped) if dropped else x
 
 
+# MindSpore's numbers of types
+_CAST = {
+    30: TensorProto.BOOL,
+    34: TensorProto.INT32,
+    35: TensorProto.INT64,
+    42: TensorProto.FLOAT16,
+    43: TensorProto.FLOAT,
+}
+
+
 def _cast(t, operator, args):
-    """A cast; the only one to float32 is from whole numbers or truth values."""
-    kinds = {43: TensorProto.FLOAT, 34: TensorProto.INT32, 35: TensorProto.INT64, 30: TensorProto.BOOL}  # MindSpore's
-    kind = kinds[args[1]]
-    return t.from_whole_numbers(args[0]) if kind == TensorProto.FLOAT else t.add("Cast", args[0], to=kind)
-
-
-def _periodic(kind):
-    return lambda t, operator, args: t.narrowed(t.add(kind, args[0]))
+    return t.add("Cast", args[0], to=_CAST[args[1]])
 
 
 def _conv(t, operator, args):
@@ -179,7 +182,7 @@ def _mish(t, operator, args):
     onnxruntime's Softplus alone takes as long as all convolutions of the U-Net. Beyond the limit n/(n + 2) is 1 to the
     precision, and n would leave 16 bits' range.
     """
-    limit = 5.5 if t.real == TensorProto.FLOAT16 else 20.0
+    limit = 5.5 if t.in_16_bits else 20.0
     e = t.add("Exp", t.add("Min", args[0], limit))
     n = t.add("Mul", e, t.add("Add", e, 2.0))
     return t.add("Mul", args[0], t.add("Div", n, t.add("Add", n, 2.0)))
@@ -212,7 +215,7 @@ def _softmax(t, operator, args):
 def _group_norm(t, operator, args):
     """GroupNorm as an instance norm of groups; x (B, C, H, W), weight and bias (C,). Its statistics are left out."""
     x, groups, weight, bias, eps = args
-    ones, zeros = (np.full(groups, value, np.float32) for value in (1, 0))
+    ones, zeros = (np.full(groups, value, weight.dtype) for value in (1, 0))
     grouped = t.add("Reshape", x, (0, groups, -1))
     normal = t.add("InstanceNormalization", grouped, ones, zeros, epsilon=float(eps))
     normal = t.add("Reshape", normal, t.add("Shape", x))
@@ -261,8 +264,8 @@ TABLE = {
     "Less": _binary("Less"),
     "Select": _select,
     "Sqrt": _unary("Sqrt"),
-    "Sin": _periodic("Sin"),
-    "Cos": _periodic("Cos"),
+    "Sin": _unary("Sin"),
+    "Cos": _unary("Cos"),
     "Mish": _mish,
     "MatMul": _matmul,
     "BatchMatMul": _batch_matmul,

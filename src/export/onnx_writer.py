@@ -14,37 +14,30 @@ from src.export.onnx_graph import Translation, write_model
 FREE = ("batch", "height", "width")
 
 
-def write_onnx(path, role, cell, inputs, precision="float32"):
+def write_onnx(path, role, cell, inputs):
     """Write a Cell as an ONNX model.
 
     Args:
         path: the file.
         role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``offline.INPUTS``.
-        cell: the ``nn.Cell``; for the role "sampler" a ``src.export.sampler_graph.Sampler``.
+        cell: the ``nn.Cell``, of float32 results; for the role "sampler" a ``src.export.sampler_graph.Sampler``.
         inputs: its inputs as tensors; None in a shape is free.
-        precision: "float16" keeps weights and computes in 16 bits, with float32 inputs and outputs.
 
     Raises:
         UserError: an operator has no translation.
     """
-    translation = Translation(precision)
+    translation = Translation()
     with tempfile.TemporaryDirectory() as scratch:
         if role == "sampler":
             results = _sampler(translation, cell, inputs, Path(scratch))
         else:
-            given = [_narrowed(translation, pair) for pair in zip(INPUTS[role], inputs, strict=True)]
-            results = translation.translate(_graph_of(cell, inputs, Path(scratch)), given)
-    translation.name_results([translation.widened(name) for name in results], OUTPUTS[role])
+            results = translation.translate(_graph_of(cell, inputs, Path(scratch)), INPUTS[role])
+    translation.name_results(results, OUTPUTS[role])
     described = [
         (name, _shape(tensor, name), _dtype(tensor)) for name, tensor in zip(INPUTS[role], inputs, strict=True)
     ]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
     write_model(path, translation.model(described, outputs))
-
-
-def _narrowed(translation, named):
-    name, tensor = named
-    return translation.narrowed(name) if _dtype(tensor) == "float32" else name
 
 
 def _shape(tensor, name):
@@ -69,26 +62,24 @@ def _sampler(translation, cell, inputs, folder):
     picture = ms.Tensor(shape=tuple(noise.shape[1:]), dtype=ms.float32)
     condition = ms.Tensor(shape=_condition_shape(cell, lr, noise), dtype=ms.float32)
     k = ms.Tensor(shape=(), dtype=ms.int32)
-    narrow = [translation.narrowed(name) for name in ("lr", "noise")]
-    x, condition_name, base, goal = translation.translate(_graph_of(cell.start, [lr, noise], folder), narrow)
+    x, condition_name, base, goal = translation.translate(_graph_of(cell.start, [lr, noise], folder), ["lr", "noise"])
 
     body = Translation(parent=translation)
     advance = _graph_of(cell.advance, [k, picture, picture, condition, lr, noise], folder)
     k_name, keep, x_in, before_in = (body.fresh(label) for label in ("k", "keep", "x", "before"))
     step = body.add("Cast", k_name, to=TensorProto.INT32)
-    carried = body.translate(advance, [step, x_in, before_in, condition_name, goal, narrow[1]])
+    carried = body.translate(advance, [step, x_in, before_in, condition_name, goal, "noise"])
     kept = body.add("Identity", keep)
     shape = list(picture.shape)
     taken = [(k_name, TensorProto.INT64, []), (keep, TensorProto.BOOL, [])]
-    taken += [(name, translation.real, shape) for name in (x_in, before_in)]
-    given = [(kept, TensorProto.BOOL, [])] + [(name, translation.real, shape) for name in carried]
+    taken += [(name, TensorProto.FLOAT, shape) for name in (x_in, before_in)]
+    given = [(kept, TensorProto.BOOL, [])] + [(name, TensorProto.FLOAT, shape) for name in carried]
     graph = helper.make_graph(
         body.nodes, "step", *([helper.make_tensor_value_info(*entry) for entry in group] for group in (taken, given))
     )
     count, always = np.array(cell.count, np.int64), np.array(True)
     x, _ = translation.add("Loop", count, always, x, x, outputs=2, body=graph)
-    x, base = (translation.widened(name) for name in (x, base))  # the last corrections are smaller than 16 bits resolve
-    return translation.translate(_graph_of(cell.finish, [picture, picture, lr], folder), [x, base, "lr"], exact=True)
+    return translation.translate(_graph_of(cell.finish, [picture, picture, lr], folder), [x, base, "lr"])
 
 
 def _condition_shape(cell, lr, noise):

@@ -41,6 +41,7 @@ class ChannelLastNetworks:
     """
 
     products = True  # no convolutions: what the memory is estimated by
+    lr_up_suffices = False  # LR itself is needed beside a given LR↑
 
     def __init__(self, encode, denoise, encode_tables, denoise_tables, uses_lr_up=False):
         self._uses_lr_up = uses_lr_up

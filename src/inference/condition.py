@@ -12,7 +12,7 @@ class Condition:
     Args:
         networks: a ``DiffusionNetworks``.
         grid: the :class:`src.inference.tiling.Grid` of these pictures.
-        lr: (B, 3, h, w) float32 in [−1, 1].
+        lr: (B, 3, h, w) float32 in [−1, 1]; None where a given ``lr_up`` suffices the networks.
         lr_up: (B, 3, H, W) float32 to use as the base picture instead of the network's own, or None.
         margin: LR pixels around a window that the encoder sees too.
         budget: bytes of features to keep, as far as the picture has more than one window.
@@ -38,6 +38,11 @@ class Condition:
                 grid.add(self.lr_up, own, window)
             self._keep(number, features)
 
+    @property
+    def shape(self):
+        """(B, 3, H, W) of what is sampled."""
+        return self.lr_up.shape
+
     def features(self, number):
         """The network's own condition for the window of that number."""
         if number in self._kept:
@@ -52,15 +57,38 @@ class Condition:
 
     def _encode(self, window):
         """Features and LR↑ of a window without its margin: NumPy, or of the only window as the network gave them."""
-        grid, scale = self.grid, self.grid.scale
-        lr, (top, left) = grid.read(self.lr, window, self._margin)
-        given = None
+        grid, scale, lr, given = self.grid, self.grid.scale, None, None
+        if self.lr is not None:
+            lr, corner = grid.read(self.lr, window, self._margin)
         if self._given is not None:
-            given, _ = grid.read(self._given, window, self._margin * scale)
+            given, corner = grid.read(self._given, window, self._margin * scale)
+            corner = [n // scale for n in corner]  # the same as in LR
         features, lr_up = self._networks.encode(lr, given)
         if grid.whole:
             return features, lr_up
-        size = [side // scale for side in grid.window_size]
-        features = self._networks.cut(features, lr.shape[2:], (top, left), size)
-        rows, columns = (slice(n * scale, (n + m) * scale) for n, m in zip((top, left), size, strict=True))
+        seen, size = ([side // scale for side in sides] for sides in (lr_up.shape[2:], grid.window_size))
+        features = self._networks.cut(features, seen, corner, size)
+        rows, columns = (slice(n * scale, (n + m) * scale) for n, m in zip(corner, size, strict=True))
         return features, lr_up[:, :, rows, columns]
+
+
+class NoCondition:
+    """What :class:`Condition` is to a model that makes pictures from nothing.
+
+    Args:
+        grid: the :class:`src.inference.tiling.Grid` of these pictures.
+        shape: (B, 3, H, W).
+
+    Attributes:
+        grid, shape: as above.
+        lr, lr_up: None.
+    """
+
+    lr = lr_up = None
+
+    def __init__(self, grid, shape):
+        self.grid, self.shape = grid, tuple(shape)
+
+    def features(self, number):
+        """None, for every window."""
+        return None

@@ -89,6 +89,38 @@ def srdiff(
     return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks, scale, upsampler), local), cost
 
 
+def sr3_radius(levels, blocks):
+    """Radius of SR3's U-Net without attention and normalisation, HR pixels.
+
+    Each block has two 3×3 convolutions: ``blocks`` of them in a level on the way down, one more on the way up, two in
+    the middle. One convolution halves a level, reading the finer level, and one follows each doubling; a doubled pixel
+    comes from one coarse pixel. Two more begin and end it all.
+    """
+    inside = sum(2 * (2 * blocks + 1) * 2**level for level in range(levels)) + 4 * 2 ** (levels - 1)
+    halvings = doublings = sum(2**level for level in range(levels - 1))
+    return inside + halvings + doublings + 2 ** (levels - 1) + 2
+
+
+def sr3(width, multipliers, blocks, attends):
+    """Return the :class:`Reach` and :class:`Cost` of SR3's U-Net, whose normalisation sees the whole picture.
+
+    Args:
+        width, multipliers, blocks: the network's sizes.
+        attends: for each level whether it has attention.
+    """
+    # A pixel of level l stands for 4^l of the first: the skips that are kept, and some tensors of the finest levels.
+    kept = sum((blocks + 1) * multiplier / 4**level for level, multiplier in enumerate(multipliers))
+    finest = 12 * max(multiplier / 4**level for level, multiplier in enumerate(multipliers))
+    attended = [level for level, attention in enumerate(attends) if attention] + [len(multipliers) - 1]
+    cost = Cost(
+        denoise=4 * width * (kept + finest),
+        pairs=2 * 4 / 16 ** min(attended),  # every pixel's weight for every other, before and after the softmax
+        features=12,  # LR↑
+        pictures=5,  # as SRDiff's
+    )
+    return Reach(sr3_radius(len(multipliers), blocks), _BICUBIC, local=False), cost
+
+
 def _gathered_bytes(channels):
     """Bytes per pixel of nine neighbours, gathered and on the way."""
     return 2 * 9 * 4 * channels

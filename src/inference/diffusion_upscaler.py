@@ -1,7 +1,8 @@
-"""Encode once, then denoise step by step: SRDiff."""
+"""Encode once, then denoise step by step: SRDiff, SR3 and DDPM."""
 
 import numpy as np
 
+from src.diffusion.noise_level import StepNumber
 from src.diffusion.process import noise_from_velocity, x0_coefficients
 from src.diffusion.samplers.arithmetic import weighted_sum
 from src.diffusion.samplers.noise import SeededNoise
@@ -20,13 +21,15 @@ class DiffusionUpscaler(Upscaler):
             for the features, which stay where the network runs.
         config, tiling: as in :class:`Upscaler`.
         schedule: a ``Schedule``.
-        target: a ``ResidualTarget``.
+        target: a ``ResidualTarget`` or an ``ImageTarget``.
         prediction: what the network predicts, "noise" or "velocity".
+        noise_level: what it is told, see :mod:`src.diffusion.noise_level`; None takes the step t.
     """
 
-    def __init__(self, networks, config, tiling, schedule, target, prediction):
+    def __init__(self, networks, config, tiling, schedule, target, prediction, noise_level=None):
         super().__init__(networks, config, tiling)
         self.schedule = schedule
+        self.noise_level = noise_level or StepNumber(schedule)
         self.target = target
         self.prediction = prediction
 
@@ -50,35 +53,51 @@ class DiffusionUpscaler(Upscaler):
         """Compute all that does not depend on x_t.
 
         Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size.
+            lr: (B, 3, h, w) float32 in [−1, 1], any size; None where ``lr_up`` is given and the model needs no more.
             lr_up: (B, 3, H, W) float32 in [−1, 1], used as given instead of the network's own.
 
         Returns:
             :class:`src.inference.condition.Condition`.
         """
-        lr = np.asarray(lr, np.float32)
-        grid = self._grid(lr)
         if lr_up is not None:
             lr_up = np.asarray(lr_up, np.float32)
+        if lr is not None:
+            lr = np.asarray(lr, np.float32)
+            grid = self._grid(lr)
             expected = (lr.shape[0], 3, *grid.size)
-            if lr_up.shape != expected:
+            if lr_up is not None and lr_up.shape != expected:
                 raise UserError(f"lr_up must have the shape {expected}, not {lr_up.shape}")
-        budget = self.tiling.features_budget(grid, lr.shape[0])
+        else:
+            grid = self._grid_of_enlarged(lr_up)
+        budget = self.tiling.features_budget(grid, len(lr_up if lr is None else lr))
         return Condition(self.networks, grid, lr, lr_up, self.tiling.margin, budget)
+
+    def _grid_of_enlarged(self, lr_up):
+        if lr_up is None or not self.networks.lr_up_suffices:
+            raise UserError("this model enlarges pictures: give them as lr, an array (B, 3, h, w)")
+        if lr_up.ndim != 4 or lr_up.shape[1] != 3 or 0 in lr_up.shape or any(n % self.scale for n in lr_up.shape[2:]):
+            raise UserError(
+                f"lr_up must be an array (B, 3, H, W), H and W multiples of {self.scale}, not {lr_up.shape}"
+            )
+        return self.tiling.grid(lr_up.shape[0], *(side // self.scale for side in lr_up.shape[2:]))
+
+    def from_nothing(self, shape):
+        """What :meth:`encode` returns, of a model that needs no picture; this one does, see ``PictureGenerator``."""
+        raise UserError(f"this model enlarges pictures: give them as lr, and no shape {tuple(shape)}")
 
     def predict(self, x_t, t, condition, progress=None):
         """The network's raw prediction (ε or v).
 
         Args:
             x_t: (B, 3, H, W) float32.
-            t: (B,) int32.
+            t: (B,), what the network is told of the noise: int32 the step, or float32 √ᾱ.
             condition: from :meth:`encode`.
             progress: called after each window.
 
         Returns:
             (B, 3, H, W) float32 NumPy.
         """
-        grid, t = condition.grid, np.asarray(t, np.int32)
+        grid, t = condition.grid, self.noise_level.checked(t)
         x_t = np.asarray(x_t, np.float32)
         result = None if grid.whole else np.zeros_like(x_t)
         for number, window in enumerate(grid.windows):
@@ -96,34 +115,32 @@ class DiffusionUpscaler(Upscaler):
 
         Args:
             x_t: (B, 3, H, W) float32.
-            t: (B,) int32 in [0, T).
+            t: (B,) int32 in [0, T), or float32 √ᾱ in (0, 1), as the network was trained.
             condition: from :meth:`encode`.
 
         Returns:
             (B, 3, H, W) float32 NumPy.
         """
-        t = np.asarray(t)
         prediction = self.predict(x_t, t, condition)
         if self.prediction == "noise":
             return prediction
-        signal = self.schedule.signal_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
-        noise_rate = self.schedule.noise_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
-        return noise_from_velocity(np.asarray(x_t, np.float32), prediction, signal, noise_rate)
+        rates = (rate.astype(np.float32).reshape(-1, 1, 1, 1) for rate in self.noise_level.rates(np.asarray(t)))
+        return noise_from_velocity(np.asarray(x_t, np.float32), prediction, *rates)
 
     def denoise(self, x_t, step, condition, progress=None):
         """The x_0 that the network sees in x_t, clipped to [−1, 1] if the target is; a sampler's ``denoise``."""
-        prediction = self.predict(x_t, np.full(x_t.shape[0], step.t), condition, progress)
+        prediction = self.predict(x_t, np.full(x_t.shape[0], self.noise_level.of(step)), condition, progress)
         of_xt, of_prediction = x0_coefficients(self.prediction, step.alpha_bar)
         out = None if condition.grid.whole else prediction  # a whole picture's prediction is the network's own array
         x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)], out=out)
         return np.clip(x_0, -1, 1, out=x_0) if self.target.clip else x_0
 
-    def sample(self, lr, seed=0, progress=None, lr_up=None, **options):
+    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
         """Encode and draw.
 
         Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size.
-            lr_up: as in :meth:`encode`.
+            lr, lr_up: as in :meth:`encode`.
+            shape: (B, 3, H, W), instead of both for a model that makes pictures from nothing.
             seed, progress, options: as in :meth:`draw`.
 
         Returns:
@@ -133,7 +150,11 @@ class DiffusionUpscaler(Upscaler):
             UserError: an option is unknown or out of range.
         """
         self.check(**{name: options[name] for name in Sampling._fields if name in options})
-        return self.draw(self.encode(lr, lr_up), seed, progress, **options)
+        if shape is None:
+            return self.draw(self.encode(lr, lr_up), seed, progress, **options)
+        if lr is not None or lr_up is not None:
+            raise UserError("the shape of the result is that of lr: leave one of them out")
+        return self.draw(self.from_nothing(shape), seed, progress, **options)
 
     def draw(self, condition, seed=0, progress=None, noise=None, callback=None, **options):
         """Draw HR pictures.
@@ -153,18 +174,17 @@ class DiffusionUpscaler(Upscaler):
             UserError: an option is unknown or out of range.
         """
         sampling = Sampling(**options).filled(sampling_of(self.config))
-        lr_up = condition.lr_up
         if noise is None:
-            noise = SeededNoise(_seeds(seed, lr_up.shape[0]))
-        agree = Agreement(condition, self.scale, self.target.scale) if sampling.consistency else None
+            noise = SeededNoise(_seeds(seed, condition.shape[0]))
+        agree = Agreement(condition, self.scale, self.target) if sampling.consistency else None
 
         def denoise(x_t, step):
             x_0 = self.denoise(x_t, step, condition, progress)
             return agree.residual(x_0) if agree else x_0
 
         path = self._path(sampling)
-        x_0 = sampling.function()(denoise, lr_up.shape, path, noise, sampling.temperature, callback)
-        picture = self.target.to_picture(x_0, lr_up)
+        x_0 = sampling.function()(denoise, condition.shape, path, noise, sampling.temperature, callback)
+        picture = self.target.to_picture(x_0, condition.lr_up)
         return agree.picture(picture) if agree else picture
 
 
@@ -174,14 +194,19 @@ class Agreement:
     Args:
         condition: of the pictures.
         scale: HR size / LR size.
-        residual_scale: x_0 is so many times the picture minus LR↑.
+        target: a ``ResidualTarget`` or an ``ImageTarget``.
+
+    Raises:
+        UserError: there are no LR pictures.
     """
 
-    def __init__(self, condition, scale, residual_scale):
+    def __init__(self, condition, scale, target):
+        if condition.lr is None:
+            raise UserError("consistency is with LR pictures, and there are none: give lr, or leave it off")
         self._projection = BackProjection(*condition.lr.shape[2:], scale)
         self._lr = condition.lr
-        # x_0 agrees where its reduction is that of residual_scale · (picture − LR↑), and reducing is linear
-        self._goal = residual_scale * (condition.lr - self._projection.reduce(condition.lr_up))
+        # x_0 agrees where its reduction is that of the picture's x_0, which is affine, and reducing is linear
+        self._goal = target.unclipped(condition.lr, self._projection.reduce(condition.lr_up))
 
     def residual(self, x_0):
         """The nearest x_0 that agrees, in place."""

@@ -29,15 +29,17 @@ class RegressionNetworks:
 
 
 class DiffusionNetworks:
-    """SRDiff: one graph to encode, one to denoise.
+    """One graph to encode, one to denoise: SRDiff, and with :class:`EnlargedNetworks` SR3.
 
     Args:
-        encode: maps lr (B, 3, h, w) to the condition and LR↑ (B, 3, H, W).
-        denoise: maps x_t (B, 3, H, W), t (B,) int32 and the condition to the prediction (B, 3, H, W).
+        encode: maps lr (B, 3, h, w) to the condition and LR↑ (B, 3, H, W); None where there is no condition.
+        denoise: maps x_t (B, 3, H, W), t (B,) and the condition, if there is one, to the prediction (B, 3, H, W).
         project: maps lr and a given LR↑ to the condition; None where the condition needs LR↑ and only the
             network's own can be had.
         uses_lr_up: whether the condition depends on LR↑.
     """
+
+    lr_up_suffices = False  # whether a given LR↑ makes LR itself unnecessary
 
     def __init__(self, encode, denoise, project=None, uses_lr_up=False):
         self._encode = encode
@@ -47,7 +49,7 @@ class DiffusionNetworks:
 
     def cells(self):
         """The Cells that every picture runs, in the order of use."""
-        return [self._encode.cell, self._denoise.cell]
+        return [graph.cell for graph in (self._encode, self._denoise) if graph is not None]
 
     def encode(self, lr, lr_up=None):
         """Return the condition as the graph gave it, and LR↑ as float32 NumPy: the given one, or the network's own."""
@@ -72,8 +74,18 @@ class DiffusionNetworks:
         return np.ascontiguousarray(array[:, :, rows, columns])
 
     def denoise(self, x_t, t, condition):
-        """The network's prediction for x_t, float32 NumPy (B, 3, H, W)."""
-        return as_numpy(self._denoise(x_t, t, condition)[0])
+        """The network's prediction for x_t, float32 NumPy (B, 3, H, W); the condition is None where there is none."""
+        return as_numpy(self._denoise(x_t, t, *([] if condition is None else [condition]))[0])
+
+
+class EnlargedNetworks(DiffusionNetworks):
+    """SR3 and DDPM: the condition is LR↑ itself."""
+
+    lr_up_suffices = True
+
+    def encode(self, lr, lr_up=None):
+        """As in :class:`DiffusionNetworks`; lr may be None where LR↑ is given."""
+        return super().encode(lr) if lr_up is None else (lr_up, lr_up)
 
 
 def as_numpy(value):

@@ -53,7 +53,7 @@ class SamplerUpscaler(Upscaler):
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
             progress: called after each run of the graph.
             noise: ``noise(k, shape)`` gives the k-th draw; None takes a seeded source.
-            callback: called once, after the last step, as ``callback(k, None, picture, picture)``.
+            callback: called after the last step, for each of them, as ``callback(k, None, picture, picture)``.
             options: those of :class:`src.inference.sampling.Sampling`, see :meth:`check`.
 
         Returns:
@@ -78,7 +78,8 @@ class SamplerUpscaler(Upscaler):
         if self.config.eval.consistency and not (grid.whole and grid.window_size == grid.size):
             BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
         if callback is not None:
-            callback(self.config.eval.steps - 1, None, result, result)
+            for k in range(self.config.eval.steps):
+                callback(k, None, result, result)
         return result
 
     def _run(self, lr, noise):

@@ -65,12 +65,14 @@ class Cost(NamedTuple):
         encode: of encoding, per LR pixel of a window with its margin.
         features: of the condition that is kept, per HR pixel.
         pictures: HR pictures in float32 that live at once.
+        pairs: of a pass, per pair of HR pixels of one picture's window, which attention compares.
     """
 
     denoise: float
     encode: float = 0
     features: float = 0
     pictures: int = 2
+    pairs: float = 0
 
 
 class Tiling:
@@ -134,7 +136,8 @@ class Tiling:
         """Bytes that a batch needs beyond what the program holds already, its features not kept."""
         pixels = math.prod(grid.window_size) * batch
         rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
-        window = max(pixels * self._cost.denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
+        denoise = pixels * (self._cost.denoise + self._cost.pairs * math.prod(grid.window_size))
+        window = max(denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
         kept = pixels * self._cost.features
         return window + kept + (self._pictures(grid, batch) if self._host is None else 0)
 

@@ -1,28 +1,33 @@
-"""The denoising loss (arXiv 2104.14951, eq. 6 and algorithm 1)."""
+"""The denoising loss (arXiv 2104.14951, eq. 6 and algorithm 1; arXiv 2104.07636, eq. 6 and algorithm 1)."""
 
 import mindspore as ms
 from mindspore import nn, ops
 
 from src.diffusion.process import PREDICTIONS, q_sample, velocity
 from src.errors import UserError
+from src.losses.levels import ContinuousLevels, StepLevels
 from src.losses.pixel import PixelLoss
 from src.losses.weights import error_scale
 
 
 class DiffusionLoss(nn.Cell):
-    """Noise HR's residual to step t and measure how well the network names the noise (or the velocity).
+    """Noise HR's residual, or HR, to a level and measure how well the network names the noise (or the velocity).
 
     Args:
-        model: an ``SRDiff``.
+        model: an ``SRDiff`` or an ``SR3``.
         schedule: a ``Schedule``.
-        target: a ``ResidualTarget``.
+        target: a ``ResidualTarget`` or an ``ImageTarget``.
         prediction: what the network predicts, "noise" or "velocity".
         loss: "l1" or "l2".
         weight: how much each t counts, see :func:`src.losses.weights.error_scale`.
         frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
+        continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
     """
 
-    def __init__(self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True):
+    def __init__(
+        self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True,
+        continuous=False,
+    ):  # fmt: skip
         super().__init__(auto_prefix=False)
         if prediction not in PREDICTIONS:
             raise UserError(f"diffusion.prediction must be one of {', '.join(PREDICTIONS)}, not '{prediction}'")
@@ -31,9 +36,12 @@ class DiffusionLoss(nn.Cell):
         self.predicts_velocity = prediction == "velocity"
         self.frozen_encoder = frozen_encoder
         self.pixel_loss = PixelLoss(loss)
-        self.signal_rate = ms.Tensor(schedule.signal_rate, ms.float32)
-        self.noise_rate = ms.Tensor(schedule.noise_rate, ms.float32)
+        self.levels = ContinuousLevels(schedule) if continuous else StepLevels(schedule)
         self.uniform = weight == "uniform"
+        if continuous and not self.uniform:
+            raise UserError(
+                f"diffusion.loss_weight={weight} is a function of the step: take uniform, or discrete steps"
+            )
         self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
 
     def construct(self, hr, lr, t, noise):
@@ -42,7 +50,7 @@ class DiffusionLoss(nn.Cell):
         Args:
             hr: (B, 3, H, W) float32 in [−1, 1].
             lr: (B, 3, h, w) float32 in [−1, 1].
-            t: (B·D,) int32 in [0, T), D for each picture, one after the other.
+            t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
             noise: (B·D, 3, H, W) float32, standard normal.
         """
         features, base = self.model.given(lr)
@@ -52,11 +60,10 @@ class DiffusionLoss(nn.Cell):
         condition = _repeated(self.model.project(features, base), draws)
         x_0 = _repeated(self.target.to_x0(hr, base), draws)
 
-        signal = self.signal_rate[t].reshape(-1, 1, 1, 1)
-        noise_rate = self.noise_rate[t].reshape(-1, 1, 1, 1)
+        signal, noise_rate, told = self.levels(t)
         x_t = q_sample(x_0, noise, signal, noise_rate)
         goal = velocity(x_0, noise, signal, noise_rate) if self.predicts_velocity else noise
-        prediction = self.model(x_t, t, condition)
+        prediction = self.model(x_t, told, condition)
         if self.uniform:
             return self.pixel_loss(prediction, goal)
         scale = self.error_scale[t].reshape(-1, 1, 1, 1)

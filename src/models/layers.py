@@ -75,18 +75,22 @@ class ReflectConv3x3(nn.Cell):
 
 
 class SinusoidalEmbedding(nn.Cell):
-    """Sinusoidal embedding of the time step ("Attention Is All You Need", section 3.5, as SRDiff lays it out).
+    """Sinusoidal embedding of the time step or of a noise level ("Attention Is All You Need", section 3.5).
 
-    Frequencies are 10000^(−i / (channels/2 − 1)); all sines come first, then all cosines.
-    Input (B,) any real dtype; output (B, channels) float32.
+    All sines come first, then all cosines. Input (B,) any real dtype; output (B, channels) float32.
+
+    Args:
+        channels: of the embedding.
+        to_the_end: whether the frequencies go from 1 down to 1/10000, as in SRDiff, or end one before it (SR3, DDPM):
+            10000^(−i / (channels/2 − 1)), or 10000^(−i / (channels/2)).
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels, to_the_end=True):
         super().__init__()
         if channels < 4 or channels % 2:
-            raise UserError(f"unet.width must be an even number of at least 4, not {channels}: try 32 or 64")
+            raise UserError(f"the U-Net's width must be an even number of at least 4, not {channels}: try 32 or 64")
         half = channels // 2
-        frequencies = np.exp(np.arange(half) * (-math.log(10000.0) / (half - 1)))
+        frequencies = np.exp(np.arange(half) * (-math.log(10000.0) / (half - to_the_end)))
         self.frequencies = ms.Tensor(frequencies[None, :], ms.float32)
 
     def construct(self, t):

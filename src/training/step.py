@@ -155,7 +155,8 @@ class TrainStep:
         if passes > 1:
             self.accumulate = Accumulate(loss, update)
             self.finish = UpdateFromSums(self.accumulate, update)
-        for cell in (self.whole,) if passes == 1 else (self.accumulate, self.finish):
+        # the loss by itself: whoever holds its gradient only does not hand the mode on to its dropout
+        for cell in (loss, self.whole) if passes == 1 else (loss, self.accumulate, self.finish):
             cell.set_train()
 
     def __call__(self, batches):

@@ -9,7 +9,8 @@ def combine(found, assumed, given=None):
     Args:
         found: nested dict of what the checkpoint fixes.
         assumed: nested dict of what it does not tell.
-        given: nested dict of a configuration; it replaces what is assumed and must agree with what is found.
+        given: nested dict of a configuration, or of some settings; they replace what is assumed and must agree with
+            what is found.
 
     Returns:
         nested dict; what none of the three gives is left out.
@@ -17,26 +18,27 @@ def combine(found, assumed, given=None):
     Raises:
         UserError: the configuration contradicts the checkpoint; the message has both values of every setting.
     """
-    if given is None:
-        return _merge(assumed, found)
-    conflicts = [
-        f"{name} is {_value(given, name)} in the configuration, {value} in the checkpoint"
-        for name, value in _flat(found).items()
-        if _value(given, name) != value
-    ]
+    given = given or {}
+    conflicts = []
+    for name, value in _flat(found).items():
+        known, named = _named(given, name, found)
+        if known and named != value:
+            conflicts.append(f"{name} is {named} in the configuration, {value} in the checkpoint")
     if conflicts:
-        raise UserError(f"{'; '.join(conflicts)}: correct the configuration, or leave out --config")
-    return _merge(given, found)
+        raise UserError(f"{'; '.join(conflicts)}: correct the configuration, or leave it out")
+    return _merge(_merge(assumed, given), found)
 
 
-def _value(given, name):
-    """Return a given setting by its full name."""
+def _named(given, name, found):
+    """Return whether a setting, by its full name, is among those given, and its value."""
     value = given
     for part in name.split("."):
+        if part not in value:
+            return False, None
         value = value[part]
     if name == "encoder.growth" and value == 0:
-        return given["encoder"]["features"] // 2
-    return value
+        value = given["encoder"].get("features", found["encoder"]["features"]) // 2
+    return True, value
 
 
 def _flat(settings, prefix=""):

@@ -2,13 +2,11 @@
 
 import logging
 import re
-from typing import NamedTuple
-
-import numpy as np
 
 from src.errors import UserError
 from src.weights import srdiff_layout as layout
-from src.weights.srdiff_schedule import TABLES, schedule_settings
+from src.weights.conversion import Conversion, check_shapes, finite_float32, listed
+from src.weights.schedule_tables import TABLES, schedule_settings
 from src.weights.state_dict import find_state_dict, fold_weight_norm
 
 _LOG = logging.getLogger(__name__)
@@ -45,32 +43,15 @@ RULES = (
 )
 
 _OTHER_NETWORKS = (
-    (r"denoise_fn\.(noise_level_mlp|time_mlp)\.", "an SR3 or DDPM network"),
     (r"(model\.)?1\.sub\.\d+\.", "an ESRGAN generator with the names of 2018: rename its tensors first"),
     (r"body\.\d+\.rdb1\.", "a BasicSR or Real-ESRGAN generator"),
     (r"lin\d\.model\.", "LPIPS layers"),
     (r"(features\.)?0\.weight$", "a classification network"),
 )
 
+_KNOWN = "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network"
+
 _UNUSED = re.compile(r"ssim_loss\.")  # the window of a training loss
-
-
-class Conversion(NamedTuple):
-    """A converted checkpoint.
-
-    Attributes:
-        found: nested dict of the settings that the tensors, or the program that wrote them, fix.
-        assumed: nested dict of settings that the file does not tell, with that program's defaults.
-        arrays: {our parameter name: float32 array}.
-        unused: their names of what was recognised and is not needed.
-        step: optimiser steps done; 0 where the file does not say.
-    """
-
-    found: dict
-    assumed: dict
-    arrays: dict
-    unused: list
-    step: int
 
 
 def from_srdiff(obj, groups=0):
@@ -101,8 +82,8 @@ def from_srdiff(obj, groups=0):
         assumed["diffusion"] = {"residual_scale": 2.0, "clip": True, "loss": "l1"}
         assumed["eval"] = {"steps": min(100, found["diffusion"]["steps"])}
     known_unused = [n for n in tensors if _UNUSED.match(n) or (system == "srdiff" and n in TABLES)]
-    _check({name: value for name, value in tensors.items() if name not in known_unused}, shapes)
-    arrays = {rename(name): _finite_float32(name, tensors[name]) for name in shapes}
+    check_shapes({name: value for name, value in tensors.items() if name not in known_unused}, shapes)
+    arrays = {rename(name): finite_float32(name, tensors[name]) for name in shapes}
     return Conversion({"system": system, **found}, assumed, arrays, unused + known_unused, _step(obj))
 
 
@@ -122,12 +103,12 @@ def _system(tensors):
     """Tell a whole SRDiff from an RRDB alone by names; refuse anything else, saying what it looks like."""
     for pattern, description in _OTHER_NETWORKS:
         if any(re.match(pattern, name) for name in tensors):
-            raise UserError(f"the file looks like {description}: expected an SRDiff or an RRDB pre-training")
+            raise UserError(f"the file looks like {description}: expected {_KNOWN}")
     if any(name.startswith("denoise_fn.") for name in tensors):
         return "srdiff"
     if any(name.removeprefix("rrdb.").startswith("conv_first.") for name in tensors):
         return "rrdb"
-    raise UserError(f"expected an SRDiff or an RRDB pre-training, got a file with {_listed(tensors)}: name another")
+    raise UserError(f"expected {_KNOWN}, got a file with {listed(tensors)}: name another")
 
 
 def _encoder(tensors):
@@ -151,34 +132,3 @@ def _unet(tensors, encoder_found, groups):
     settings |= {"groups": groups if sizes["normalised"] else 0, "space_to_depth": 1}
     condition_channels = encoder["features"] * ((encoder["blocks"] + 1) // 3)
     return {"unet": settings}, layout.unet_shapes(**sizes, condition_channels=condition_channels)
-
-
-def _check(tensors, shapes):
-    """Refuse missing tensors, unknown ones and wrong shapes."""
-    missing = [name for name in shapes if name not in tensors]
-    unknown = [name for name in tensors if name not in shapes]
-    if missing:
-        also = f"; and unknown: {_listed(unknown)}" if unknown else ""
-        raise UserError(f"tensors are missing: {_listed(missing)}{also}; the file is not whole or is another network")
-    if unknown:
-        raise UserError(f"tensors are unknown: {_listed(unknown)}; this is a variant that has no counterpart here")
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            raise UserError(f"'{name}' has the shape {tensors[name].shape}, but the other tensors make it {shape}")
-
-
-def _finite_float32(name, array):
-    if array.dtype.kind != "f":
-        raise UserError(f"'{name}' is {array.dtype}: expected floating-point weights, not quantised ones")
-    with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise UserError(f"'{name}' holds NaN or infinity: the training had diverged, take an earlier checkpoint")
-    return array
-
-
-def _listed(names, shown=5):
-    """Join names for a message; they come from a file that is not trusted."""
-    names = [ascii(str(name))[1:-1][:80] for name in names]
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

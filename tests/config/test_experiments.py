@@ -17,7 +17,7 @@ def test_the_promised_experiments_are_there():
     models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
     assert {path.stem for path in EXPERIMENTS} >= {
         f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
-    }
+    } | {"sr3_16_128", "sr3_64_512", "ddpm_16_128"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -32,7 +32,9 @@ def test_it_loads_and_is_consistent(path):
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     config = load_config(path)
     assert config.name == path.stem
-    assert config.system == path.stem.partition("_")[0]
+    family = path.stem.partition("_")[0]
+    assert config.system == {"ddpm": "sr3"}.get(family, family)
+    assert (family == "ddpm") == (config.sr3.noise_level == "discrete")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)
@@ -80,3 +82,19 @@ def test_the_published_mindspore_sizes(system):
     assert (train.batch_size, train.steps, train.epochs) == (64, 0, 60)
     assert (train.lr, train.lr_schedule, train.lr_min) == (1.6e-4, "cosine", 1e-5)
     assert system == "rrdb" or config.unet.multipliers == (1, 2, 4, 8)
+
+
+@pytest.mark.parametrize(("size", "levels", "dropout"), [(128, 5, 0.2), (512, 7, 0.0)])
+def test_sr3_s_numbers(size, levels, dropout):
+    config = load_config(CONFIGS / f"sr3_{size // 8}_{size}.yaml")
+    train, diffusion = config.train, config.diffusion
+    assert (config.data.scale, config.data.patch_size, config.sr3.image_size) == (8, size, size)
+    assert (len(config.sr3.multipliers), config.sr3.blocks, config.sr3.dropout) == (levels, 2, dropout)
+    assert (diffusion.steps, diffusion.schedule, diffusion.beta_start, diffusion.beta_end) == (
+        2000,
+        "linear",
+        1e-6,
+        0.01,
+    )
+    assert (train.batch_size * train.accumulate, train.steps, train.warmup_steps) == (256, 1_000_000, 10_000)
+    assert (train.lr, train.lr_schedule, config.eval.steps) == (1e-4, "constant", 2000)

@@ -43,6 +43,10 @@ def test_the_defaults_are_consistent():
         {"diffusion.steps": 20, "eval.steps": 20},
         {"name": "名前 2.0"},
         {"unet.multipliers": [2], "data.patch_size": 4},
+        {"system": "sr3", "data.scale": 8},
+        {"system": "sr3", "sr3.multipliers": [1], "sr3.attention": [128], "data.patch_size": 4},
+        {"system": "sr3", "sr3.conditional": False, "data.scale": 1, "data.patch_size": 16},
+        {"system": "sr3", "sr3.noise_level": "discrete", "diffusion.loss_weight": "min_snr"},
     ],
 )
 def test_consistent_settings_pass(settings):
@@ -56,7 +60,7 @@ def test_every_named_choice_is_listed():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("system", "sr3"),
+        ("system", "sr4"),
         ("data.scale", 3),
         ("encoder.upsampler", "bilinear"),
         ("unet.space_to_depth", 3),
@@ -98,6 +102,11 @@ def test_every_named_choice_is_listed():
         ("train.keep", 0),
         ("eval.temperature", -0.5),
         ("eval.steps", 0),
+        ("sr3.blocks", 0),
+        ("sr3.image_size", 0),
+        ("sr3.groups", 0),
+        ("sr3.dropout", 1.0),
+        ("sr3.noise_level", "gamma"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(name, value):
@@ -166,10 +175,34 @@ def test_groups_that_do_not_divide_a_level_are_refused():
         ({"train__steps": 0}, "both 0; set one"),
         ({"train__epochs": 1}, "set one to 0"),
         ({"train__lr_schedule": "cosine", "train__lr_min": 2e-4}, "'train.lr_min' must be below 'train.lr' (0.0002)"),
+        ({"data__scale": 1}, "'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1"),
     ],
 )
 def test_a_contradiction_is_refused_with_its_remedy(settings, problem):
     assert problem in refusal(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"sr3__width": 2, "sr3__groups": 1}, "'sr3.width' must be even and at least 4, got 2"),
+        ({"sr3__multipliers": []}, "'sr3.multipliers' must be one or more numbers from 1 up"),
+        ({"sr3__width": 36, "sr3__groups": 8}, "got 8 groups for [36, 72, 144, 288, 288] channels; 4 would do"),
+        ({"sr3__image_size": 100}, "'sr3.image_size' must be a multiple of 2^(levels−1) (16), got 100"),
+        ({"sr3__attention": [16, 12]}, "must be among the resolutions of the levels, 128, 64, 32, 16, 8, got [16, 12]"),
+        ({"sr3__conditional": False}, "'data.scale' must be 1 where 'sr3.conditional' is false, got 4"),
+        ({"data__scale": 1}, "'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1"),
+        ({"data__patch_size": 100}, "a multiple of 16 (of the scale (4) and 2^(levels−1) (16)), at least 16, got 100"),
+        ({"diffusion__residual_scale": 1.0}, "'diffusion.residual_scale' belongs to system=srdiff"),
+        ({"diffusion__lr_divisor": 256}, "'diffusion.lr_divisor' belongs to system=srdiff"),
+        ({"diffusion__residual_of": "encoder"}, "'diffusion.residual_of' belongs to system=srdiff"),
+        ({"diffusion__loss_weight": "min_snr"}, "must be uniform where 'sr3.noise_level' is continuous, got min_snr"),
+        ({"diffusion__beta_start": 0.03}, "'diffusion.beta_start' must be at most 'diffusion.beta_end'"),
+        ({"eval__steps": 101}, "'eval.steps' must be at most 'diffusion.steps' (100), got 101"),
+    ],
+)
+def test_contradictions_of_sr3(settings, problem):
+    assert problem in refusal(system="sr3", **settings)
 
 
 def test_an_encoder_equal_to_its_checkpoint_passes():

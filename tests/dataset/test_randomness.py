@@ -51,3 +51,14 @@ def test_several_draws_of_a_sample_are_spread_over_time_and_each_is_uniform():
 def test_permutation_holds_every_picture_once():
     assert sorted(permutation_at(0, 2, 50).tolist()) == list(range(50))
     assert permutation_at(0, 2, 50).tolist() != permutation_at(0, 3, 50).tolist()
+
+
+def test_continuous_times_are_uniform_reals_and_the_noise_is_of_the_usual_law():
+    draws = [noise_at(1, index, (2, 2), 10, draws=2, continuous=True) for index in range(2000)]
+    times = np.stack([t for t, _ in draws])
+    assert times.dtype == np.float32 and times.shape == (2000, 2) and (times >= 0).all() and (times < 10).all()
+    assert np.allclose((times[:, 1] - times[:, 0]) % 10, 5, atol=1e-5)
+    assert abs(times[:, 0].mean() - 5) < 0.2 and len(np.unique(times)) > 3900
+    assert np.bincount(times[:, 0].astype(int), minlength=10).min() > 140  # of 200 expected
+    noise = np.stack([noise for _, noise in draws])
+    assert noise.shape == (2000, 2, 2, 2) and abs(noise.std() - 1) < 0.03

@@ -16,11 +16,17 @@ def test_cosine_schedule_is_a_schedule():
     assert Schedule(betas).alphas_cumprod[-1] < 1e-6  # x_T is noise
 
 
-def test_linear_schedule_ends_in_noise():
-    betas = linear_betas(50, 1e-4, 0.02)
+def test_linear_schedule_of_the_residual_ends_in_noise():
+    betas = linear_betas(50, 1e-4, 0.02, last=0.999)
     assert betas[0] == 1e-4
     assert betas[-1] == 0.999
     assert np.allclose(np.diff(betas[:-1]), np.diff(betas[:-1])[0])
+
+
+def test_linear_schedule_of_pictures_ends_where_it_is_told():
+    betas = make_schedule("linear", 2000, beta_start=1e-6, beta_end=1e-2, last_beta=None).betas
+    assert betas.shape == (2000,) and betas[0] == 1e-6 and betas[-1] == 1e-2
+    assert np.allclose(np.diff(betas), np.diff(betas)[0])
 
 
 def test_unknown_schedule_is_refused():

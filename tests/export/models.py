@@ -32,15 +32,15 @@ def checkpoint(path, name):
     return tiny.save_untrained(path, tiny.config(system, None, *settings), gates=0.7)
 
 
-def write(checkpoint, output, cut="step", size=None, precision="float32", batch=1, **sampling):
+def write(checkpoint, output, cut="step", size=None, precision="float32", batch=1, check=None, **sampling):
     """Export as export.py does; return the written files."""
     select_device("CPU")
     kind = output.suffix[1:]
     config, model = load_model(checkpoint)
     config = with_sampling(config, sampling)
     size = fixed_size(config, size, batch) if size else (None,) * 3
-    graphs, about = export_model(config, model, cut, size, precision, kind)
-    return export(output, kind, graphs, about | provenance(checkpoint, kind), precision)
+    graphs, about = export_model(config, model, cut, size, precision)
+    return export(output, kind, graphs, about | provenance(checkpoint, kind), precision, check)
 
 
 def rewrite(path, change, sign=True):

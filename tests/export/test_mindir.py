@@ -102,7 +102,10 @@ DAMAGES = {
         lambda m: models.rewrite(m, lambda d: d.update(scale=2), sign=False),
         "was changed after the export",
     ),
-    "another scale": (lambda m: models.rewrite(m, lambda d: d.update(scale=2)), "says x2, its configuration x4"),
+    "another scale": (
+        lambda m: models.rewrite(m, lambda d: d.update(scale=2)),
+        "contradicts its configuration in its field scale",
+    ),
     "no graphs": (lambda m: models.rewrite(m, lambda d: d.pop("graphs")), "m.mindir.json is incomplete"),
     "one graph": (lambda m: models.rewrite(m, lambda d: d["graphs"].pop("step")), "m.mindir.json is incomplete"),
     "graphs a list": (lambda m: models.rewrite(m, lambda d: d.update(graphs=[1])), "m.mindir.json is incomplete"),
@@ -122,6 +125,26 @@ def test_a_damaged_export_is_refused_in_one_line(copied, damage):
     with pytest.raises(UserError, match=f"{message}.*export it anew with export.py") as caught:
         load_upscaler(copied, "CPU")
     assert "\n" not in str(caught.value)
+
+
+def test_a_check_that_fails_leaves_the_older_export(copied, tiny_checkpoints):
+    before = {path.name: path.read_bytes() for path in copied.parent.iterdir()}
+    seen = []
+
+    def check(path):
+        seen.append(load_upscaler(path, "CPU").scale)
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"):
+        models.write(tiny_checkpoints["rrdb"], copied, check=check)
+    assert seen == [4] and {path.name: path.read_bytes() for path in copied.parent.iterdir()} == before
+
+
+def test_a_device_that_this_mindspore_has_not(copied):
+    from src.export.offline import Artefact, ArtefactError
+
+    with pytest.raises(ArtefactError, match="mindspore has no device Ascend here: use --device CPU"):
+        Artefact(copied, "mindspore", "Ascend")
 
 
 def test_a_file_that_mindspore_cannot_load(copied):

@@ -183,7 +183,9 @@ def test_turned_and_16_bit_pictures(tmp_path, photo):
         (["--input", "broken.png"], "cannot read broken.png as a picture"),
         (["--steps", "0"], "the number of sampling steps must be from 1 to 4 for this model, not 0"),
         (["--temperature", "nan"], "the temperature must be a number from 0 to 100, not nan"),
-        (["--seed", "-1"], "--seed and --tile must be 0 or more"),
+        (["--seed", "-1"], "--seed must be from 0 to 2^64 - 1"),
+        (["--seed", "9" * 42], "--seed must be from 0 to 2^64 - 1"),
+        (["--threads", "0"], "--threads from 1 to 1024"),
         (["--sampler", "ddpm", "--eta", "0.5"], "eta is an option of ddim, from 0 to 1, not 0.5 of ddpm"),
         (["--runtime", "mindspore"], "the runtime for .onnx must be onnxruntime, not 'mindspore'"),
         (["--output", "a.png/x.png"], "cannot write a.png/x.png"),
@@ -224,7 +226,80 @@ def test_steps_of_one_size(folder, tmp_path, photo, kind, size):
         assert np.mean(np.abs(one.astype(int) - two)) < 3
 
 
+NONSENSE = (None, 0, -1, 1.5, True, "x", "../x", [], [1], {}, {"x": 1}, [None, 3, 4], float("nan"))
+FIELDS = [
+    "cut",
+    "scale",
+    "size_multiple",
+    "sampling",
+    "sampling.steps",
+    "sampling.eta",
+    "sampling.temperature",
+    "sampling.times",
+    "sampling.sampler",
+    "sampling.consistency",
+    "alphas_cumprod",
+    "process",
+    "process.prediction",
+    "process.residual_scale",
+    "process.clip",
+    "config",
+    "graphs",
+    "graphs.step",
+    "graphs.step.file",
+    "graphs.step.sha256",
+    "graphs.step.inputs",
+    "graphs.step.inputs.0.shape",
+    "noise_draws",
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("name", ["step", "sampler"])
+def test_nonsense_in_a_description_is_one_line(folder, tmp_path, photo, name, field):
+    """Signed as if it were right; some of it makes no difference, and then the picture is as before."""
+    shutil.copytree(folder / name, tmp_path / "copy")
+    field = field.replace("graphs.step", f"graphs.{name}")
+    picture, _ = models.picture(photo, 8, 8)
+    for value in NONSENSE:
+        shutil.copy(folder / name / "m.onnx.json", tmp_path / "copy")
+
+        def change(about, value=value):
+            *parents, last = (int(key) if key.isdecimal() else key for key in field.split("."))
+            for key in parents:
+                about = about[key]
+            about[last] = value
+
+        models.rewrite(tmp_path / "copy", change)
+        for run in (lambda: upscale(Artefact(tmp_path / "copy"), picture), lambda: load_upscaler(tmp_path / "copy")):
+            try:
+                run()
+            except (ArtefactError, UserError) as error:
+                assert "\n" not in str(error) and ":" in str(error)
+
+
+def test_what_an_rrdb_has_not(loaded, photo):
+    with pytest.raises(ArtefactError, match="this model samples nothing: leave steps out"):
+        upscale(loaded("whole")[1], models.picture(photo, 8, 8)[0], steps=3)
+
+
+def test_numbers_that_are_none_are_no_picture(loaded, photo, monkeypatch):
+    _, artefact = loaded("whole")
+    monkeypatch.setitem(
+        artefact._graphs, "whole", lambda lr: (np.full((1, 3, *lr.repeat(4, 2).repeat(4, 3).shape[2:]), np.nan),)
+    )
+    with pytest.raises(ArtefactError, match="gave numbers that are none"):
+        upscale(artefact, models.picture(photo, 8, 8)[0], consistency=False)
+
+
+def test_a_run_that_fails_is_one_line(loaded):
+    with pytest.raises(ArtefactError, match="onnxruntime cannot run .*m.onnx on inputs .1, 5, 8, 8. .*: take smaller"):
+        loaded("whole")[1].graph("whole")(np.zeros((1, 5, 8, 8), np.float32))
+
+
 def test_what_a_sampler_graph_has_fixed(loaded, photo):
+    with pytest.raises(ArtefactError, match="these graphs take one size only: leave --tile out"):
+        upscale(loaded("sampler")[1], models.picture(photo, 8, 8)[0], tile=64)
     with pytest.raises(ArtefactError, match="steps: fixed in this graph of a whole sampler; export with --graph step"):
         upscale(loaded("sampler")[1], models.picture(photo, 8, 8)[0], steps=3)
 

@@ -3,10 +3,13 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn
 
-from src.inference.demands import condition_radius, rrdb_radius, unet_radius
+from src.inference.demands import condition_radius, rrdb_radius, sr3, sr3_radius, unet_radius
+from src.inference.tile_choice import Tiling
 from src.models.conditional_unet import ConditionalUNet
 from src.models.rrdb import RRDBNet
+from src.models.sr3_unet import SR3UNet
 
 RNG = np.random.default_rng(0)
 
@@ -67,3 +70,28 @@ def test_condition():
 
     found = reach(condition, (2 * radius + 8, 4), factor=4)
     assert 0.75 * radius < found <= radius
+
+
+@pytest.mark.parametrize(("levels", "blocks"), [(1, 1), (2, 1), (3, 2)])
+def test_sr3(levels, blocks):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = SR3UNet(4, (1,) * levels, blocks, (), groups=1, conditional=False, dropout=0.0)
+    for _, cell in net.cells_and_names():
+        if hasattr(cell, "norm"):  # it sees everything, and so does the attention in the middle
+            cell.norm = nn.Identity()
+    net.mid_block1.attention = nn.Identity()
+    radius, side = sr3_radius(levels, blocks), 2 ** (levels - 1)
+    size = ((2 * radius // side + 4) * side, 2 * side)
+    level = ms.Tensor([0.5], ms.float32)
+    found = reach(lambda x: net(ms.Tensor(x), level).asnumpy(), size, side)
+    assert 0.75 * radius - side < found <= radius
+
+
+def test_attention_s_memory_grows_with_the_square():
+    reach_and_cost = sr3(64, (1, 2, 4, 8, 8), 2, [False, False, False, True, False])
+    tiling, pixels = Tiling(8, 16, *reach_and_cost), 512**2
+    once, twice = (tiling.memory(tiling.grid(1, side, 64), 1) for side in (64, 128))
+    four_times = tiling.memory(tiling.grid(1, 256, 64), 1)
+    matrices = 2 * 4 * (pixels / 4**3) ** 2  # two, of float32, at the fourth level
+    # a constant, and what grows with the pixels, cancel
+    assert four_times - 3 * twice + 2 * once == pytest.approx(matrices * (16 - 3 * 4 + 2))

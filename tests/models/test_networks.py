@@ -110,7 +110,7 @@ def test_embedding_is_sines_then_cosines():
         (lambda: RRDBNet(upsampler="bilinear"), "nearest, pixelshuffle"),
         (lambda: ConditionalUNet(8, (1, 2), 8, scale=2, space_to_depth=4), "must divide the scale 2"),
         (lambda: ConditionalUNet(8, (1, 3), 8, groups=5), "unet.groups"),
-        (lambda: ConditionalUNet(3, (1, 2), 8), "unet.width"),
+        (lambda: ConditionalUNet(3, (1, 2), 8), "width must be an even number"),
     ],
 )
 def test_impossible_sizes_are_refused(make, message):

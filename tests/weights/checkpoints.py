@@ -4,7 +4,7 @@ import numpy as np
 
 from src.diffusion.schedule import cosine_betas
 from src.weights import srdiff_layout as layout
-from src.weights.srdiff_schedule import TABLES
+from src.weights.schedule_tables import TABLES
 
 ENCODER = {"features": 8, "growth": 4, "blocks": 2}
 UNET = {"width": 8, "multipliers": [1, 2], "normalised": False, "attention": False, "add_lr_up": False}

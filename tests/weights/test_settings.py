@@ -26,13 +26,20 @@ def test_without_a_configuration():
 
 def test_a_configuration_replaces_what_is_assumed():
     combined = combine(FOUND, ASSUMED, given())
-    assert combined == given(growth=4)
+    assert combined == given(growth=4) | {"diffusion": {"loss": "l2", "clip": True}}
 
 
 def test_contradictions_have_both_values():
     with pytest.raises(UserError, match="encoder.features is 16 in the configuration, 8 in the checkpoint") as caught:
         combine(FOUND, ASSUMED, given(features=16))
     assert "encoder.growth is 8" in str(caught.value)
+
+
+def test_some_settings_are_as_good_as_a_configuration():
+    combined = combine(FOUND, ASSUMED, {"diffusion": {"loss": "l2"}, "encoder": {"growth": 0}})
+    assert combined == FOUND | {"name": "x", "diffusion": {"loss": "l2", "clip": True}}
+    with pytest.raises(UserError, match="encoder.growth is 5 in the configuration, 4 in the checkpoint"):
+        combine(FOUND, ASSUMED, {"encoder": {"growth": 5}})
 
 
 def test_inputs_are_left_alone():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.weights.schedule_tables import TABLES
 from src.weights.srdiff import RULES, from_srdiff, rename
-from src.weights.srdiff_schedule import TABLES
 from src.weights.torch_file import read_torch
 from tests.weights.checkpoints import encoder_tensors, srdiff_tensors
 
@@ -212,12 +212,6 @@ def test_scales_beyond_the_three_are_refused(count):
     tensors |= {f"rrdb.upconv{i + 1}.weight": np.ones((8, 8, 3, 3)) for i in range(count)}
     with pytest.raises(UserError, match=f"got {count}"):
         from_srdiff(tensors)
-
-
-@pytest.mark.parametrize("model", ["sr3_8_32", "ddpm_8_32", "sr3_uncond_32"])
-def test_sr3_is_recognised(shared, model):
-    with pytest.raises(UserError, match="SR3 or DDPM"):
-        from_srdiff(read_torch(shared / f"golden/{model}/I100_E1_gen.pth"))
 
 
 @pytest.mark.parametrize(

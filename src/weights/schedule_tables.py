@@ -1,4 +1,4 @@
-"""The noise schedule that a PyTorch SRDiff checkpoint carries, told from its tables."""
+"""The noise schedule that a PyTorch SRDiff or SR3 checkpoint carries, told from its tables."""
 
 import logging
 
@@ -7,7 +7,10 @@ import numpy as np
 from src.errors import UserError
 
 _LOG = logging.getLogger(__name__)
-_DEFAULT = {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}  # that program's own
+
+# What those programs' own configurations name.
+SRDIFF = {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}
+SR3 = {"steps": 2000, "schedule": "linear", "beta_start": 1e-6, "beta_end": 1e-2}
 
 # Every table of the checkpoint, from β, ᾱ_t and ᾱ_{t−1} (arXiv 2006.11239, eqs. 2, 4, 7), float64.
 _TABLES = {
@@ -27,11 +30,13 @@ _TABLES = {
 TABLES = frozenset(_TABLES)
 
 
-def schedule_settings(tensors):
+def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
     """Tell the schedule from a checkpoint's tables and check each of them against it.
 
     Args:
         tensors: {name: array}; of the names in :data:`TABLES`, all, some or none are there, each float32 (T,).
+        default: the settings, as returned, of a checkpoint without the table of β.
+        last_beta: the last β of that program's linear schedule, whatever its slope; None: it has no such thing.
 
     Returns:
         dict(steps, schedule, cosine_offset) or dict(steps, schedule, beta_start, beta_end).
@@ -40,10 +45,13 @@ def schedule_settings(tensors):
         UserError: the tables are neither of the two schedules, or contradict each other.
     """
     if "betas" in tensors:
-        settings, betas = _recognise(tensors["betas"])
+        settings, betas = _recognise(tensors["betas"], last_beta)
     else:
-        _LOG.info("the checkpoint has no table 'betas': taking its program's default, 100 steps of the cosine schedule")
-        settings, betas = _DEFAULT, _cosine(_DEFAULT["steps"], _DEFAULT["cosine_offset"])
+        settings, betas = default, _betas(last_beta, **default)
+        _LOG.info(
+            "the checkpoint has no table 'betas': taking its program's default, %d steps of the %s schedule",
+            settings["steps"], settings["schedule"],
+        )  # fmt: skip
     alpha_bar = np.cumprod(1 - betas)
     previous = np.append(1.0, alpha_bar[:-1])
     for name, table in _TABLES.items():
@@ -55,25 +63,36 @@ def schedule_settings(tensors):
     return settings
 
 
-def _recognise(table):
+def _recognise(table, last_beta):
     """Return the settings and float64 β of the schedule whose β agree with ``table``."""
     if table.ndim != 1 or len(table) < 3:
         raise UserError(
             f"the table 'betas' has the shape {table.shape}: expected one value for each of 3 steps or more"
         )
     steps = len(table)
-    offset = _cosine_offset(steps, float(table[0]))
-    betas = _cosine(steps, offset)
+    settings = {"steps": steps, "schedule": "cosine", "cosine_offset": _cosine_offset(steps, float(table[0]))}
+    betas = _betas(last_beta, **settings)
     if _agree(table, betas):
-        return {"steps": steps, "schedule": "cosine", "cosine_offset": offset}, betas
-    # The last β is 0.999 whatever the slope: extrapolate from the one before it.
-    start, last_but_one = float(table[0]), float(table[-2])
-    start, end = _tidy(start), _tidy(start + (last_but_one - start) * (steps - 1) / (steps - 2))
-    betas = np.linspace(start, end, steps)
-    betas[-1] = 0.999
+        return settings, betas
+    start, end = float(table[0]), float(table[-1])
+    if last_beta is not None:  # extrapolate from the one before it
+        end = start + (float(table[-2]) - start) * (steps - 1) / (steps - 2)
+    settings = {"steps": steps, "schedule": "linear", "beta_start": _tidy(start), "beta_end": _tidy(end)}
+    betas = _betas(last_beta, **settings)
     if _agree(table, betas):
-        return {"steps": steps, "schedule": "linear", "beta_start": start, "beta_end": end}, betas
-    raise UserError("the table 'betas' is neither a cosine schedule nor a linear one that ends in 0.999: not supported")
+        return settings, betas
+    ending = "" if last_beta is None else f" that ends in {last_beta}"
+    raise UserError(f"the table 'betas' is neither a cosine schedule nor a linear one{ending}: not supported")
+
+
+def _betas(last_beta, steps, schedule, cosine_offset=None, beta_start=None, beta_end=None):
+    """Return float64 β (T,) of a schedule's settings."""
+    if schedule == "cosine":
+        return _cosine(steps, cosine_offset)
+    betas = np.linspace(beta_start, beta_end, steps)
+    if last_beta is not None:
+        betas[-1] = last_beta
+    return betas
 
 
 def _cosine(steps, offset):

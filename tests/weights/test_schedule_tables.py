@@ -7,7 +7,7 @@ import pytest
 
 from src.diffusion.schedule import cosine_betas, linear_betas, make_schedule
 from src.errors import UserError
-from src.weights.srdiff_schedule import TABLES, schedule_settings
+from src.weights.schedule_tables import SR3, TABLES, schedule_settings
 from tests.weights.checkpoints import schedule_tables
 
 
@@ -21,8 +21,17 @@ def test_cosine(steps, offset):
 @pytest.mark.parametrize("steps", [3, 20, 100, 1000])
 @pytest.mark.parametrize("ends", [(1e-4, 0.02), (1e-4, 0.05), (1e-6, 0.3)])
 def test_linear(steps, ends):
-    settings = schedule_settings(schedule_tables(linear_betas(steps, *ends)))
+    settings = schedule_settings(schedule_tables(linear_betas(steps, *ends, last=0.999)))
     assert settings == {"steps": steps, "schedule": "linear", "beta_start": ends[0], "beta_end": ends[1]}
+
+
+@pytest.mark.parametrize("ends", [(1e-6, 1e-2), (1e-4, 0.2)])
+def test_linear_to_its_end(ends):
+    tables = schedule_tables(linear_betas(2000 if ends[1] < 0.1 else 20, *ends))
+    settings = schedule_settings(tables, SR3, last_beta=None)
+    assert settings == {"steps": len(tables["betas"]), "schedule": "linear", "beta_start": ends[0], "beta_end": ends[1]}
+    with pytest.raises(UserError, match="linear one that ends in 0.999"):
+        schedule_settings(tables)
 
 
 def test_the_settings_make_the_golden_tables_again(shared):
@@ -37,7 +46,9 @@ def test_the_settings_make_the_golden_tables_again(shared):
 def test_without_tables_the_default_is_logged(caplog):
     with caplog.at_level(logging.INFO):
         assert schedule_settings({}) == {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}
-    assert "no table 'betas'" in caplog.text
+        assert schedule_settings({}, SR3, last_beta=None) == SR3
+    assert "no table 'betas': taking its program's default, 100 steps of the cosine schedule" in caplog.text
+    assert "2000 steps of the linear schedule" in caplog.text
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -1,0 +1,69 @@
+"""From a configuration to the objects of SR3 and DDPM: what ``src.build`` asks for the system sr3."""
+
+
+def build_model(config):
+    """Return the :class:`src.diffusion.denoiser.SR3` of a configuration, parameters ``unet.*``."""
+    from src.diffusion.denoiser import SR3
+    from src.models.bicubic import BicubicUpscale
+    from src.models.sr3_unet import SR3UNet
+
+    sr3 = config.sr3
+    unet = SR3UNet(
+        sr3.width, sr3.multipliers, sr3.blocks, sr3.attention, sr3.image_size, sr3.groups, sr3.dropout,
+        sr3.noise_level, sr3.affine, sr3.conditional,
+    )  # fmt: skip
+    return SR3(unet, BicubicUpscale(config.data.scale) if sr3.conditional else None)
+
+
+def is_continuous(config):
+    """Whether a configuration of any system draws real times in training, and tells the network √ᾱ."""
+    return config.system == "sr3" and config.sr3.noise_level == "continuous"
+
+
+def is_from_nothing(config):
+    """Whether the model of a configuration of any system makes pictures without looking at any."""
+    return config.system == "sr3" and not config.sr3.conditional
+
+
+def drops(config):
+    """Whether the network of a configuration of any system drops values while it is trained."""
+    return config.system == "sr3" and config.sr3.dropout > 0
+
+
+def size_multiple(config):
+    """HR sizes must be multiples of this."""
+    return 2 ** (len(config.sr3.multipliers) - 1)
+
+
+def build_upscaler(config, networks, tiling, schedule, target):
+    """Return the upscaler, or of an unconditional model what draws pictures; arguments as of ``DiffusionUpscaler``."""
+    from src.diffusion.noise_level import noise_level
+    from src.inference.diffusion_upscaler import DiffusionUpscaler
+    from src.inference.picture_generator import PictureGenerator
+
+    kind = DiffusionUpscaler if config.sr3.conditional else PictureGenerator
+    told = noise_level(config.sr3.noise_level, schedule)
+    return kind(networks, config, tiling, schedule, target, config.diffusion.prediction, told)
+
+
+def networks_of(graphs):
+    """Wrap the graphs of :func:`export_graphs`, callable by role."""
+    from src.inference.networks import EnlargedNetworks
+
+    return EnlargedNetworks(graphs.get("encode"), graphs["step"])
+
+
+def export_graphs(config, model, size):
+    """Return role → (Cell, inputs), as ``src.build.export_graphs``; an unconditional model has no graph to encode."""
+    import mindspore as ms
+
+    from src.diffusion.denoiser import Denoise, DenoiseFromNothing, Encode
+
+    def pictures(factor):
+        return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
+
+    told = ms.float32 if is_continuous(config) else ms.int32
+    lr, enlarged, t = pictures(1), pictures(config.data.scale), ms.Tensor(shape=[size[0]], dtype=told)
+    if not config.sr3.conditional:
+        return {"step": (DenoiseFromNothing(model), [enlarged, t])}
+    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), [enlarged, t, enlarged])}

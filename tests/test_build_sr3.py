@@ -1,0 +1,52 @@
+"""SR3 and DDPM from a configuration or a checkpoint to objects."""
+
+import numpy as np
+import pytest
+
+from src.build import build_model, build_schedule, build_target, build_tiling, load_upscaler, size_multiple
+from src.build_artefact import export_model
+from src.diffusion.target import ImageTarget
+from src.errors import UserError
+from src.training.checkpoints import load_checkpoint
+from tests import tiny_sr3
+
+
+def test_every_setting_of_the_network_reaches_it():
+    config = tiny_sr3.config(
+        "sr3.width=12", "sr3.multipliers=[1,2,3]", "sr3.blocks=2", "sr3.attention=[4]", "sr3.groups=3",
+        "sr3.dropout=0.5", "sr3.noise_level=discrete", "sr3.affine=true", *tiny_sr3.FROM_NOTHING,
+    )  # fmt: skip
+    net = build_model(config).unet
+    assert [block.block2.conv.out_channels for block in net.down_blocks] == [12, 12, 24, 24, 36, 36]
+    assert [hasattr(block.attention, "to_qkv") for block in net.down_blocks] == [False] * 4 + [True] * 2
+    first = net.down_blocks[0]
+    assert first.block1.norm.num_groups == 3 and first.block2.dropout.p == 0.5 and first.modulation.affine
+    assert type(net.time_activation).__name__ == "SiLU" and net.first_conv.in_channels == 3
+    assert size_multiple(config) == net.size_multiple == 4
+
+
+def test_the_schedule_is_as_the_settings_say_and_the_target_is_the_picture():
+    config = tiny_sr3.config("diffusion.steps=20", "diffusion.beta_end=0.2")
+    np.testing.assert_allclose(build_schedule(config).betas, np.linspace(1e-4, 0.2, 20))
+    assert isinstance(build_target(config), ImageTarget) and build_target(config).clip
+    assert not build_target(tiny_sr3.config("diffusion.clip=false")).clip
+
+
+def test_a_dedicated_process_runs_the_same_network(tmp_path):
+    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt")
+    assert {name.split(".")[0] for name in load_checkpoint(path).arrays} == {"unet"}
+    lr = np.zeros((1, 3, 5, 7), np.float32)
+    found = load_upscaler(path, "CPU", dedicated=True).sample(lr, seed=1)
+    np.testing.assert_array_equal(found, load_upscaler(path, "CPU").sample(lr, seed=1))
+
+
+def test_tiles_are_of_whole_levels_and_never_exact():
+    tiling = build_tiling(tiny_sr3.config("sr3.multipliers=[1,1,1]", "sr3.attention=[]"))
+    grid = tiling.grid(1, 5, 7)
+    assert [side % 4 for side in grid.window_size] == [0, 0] and not tiling.exact
+
+
+def test_export_says_what_it_takes():
+    config = tiny_sr3.config()
+    with pytest.raises(UserError, match="systems rrdb and srdiff, not sr3: run its checkpoint itself"):
+        export_model(config, build_model(config))

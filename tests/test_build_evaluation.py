@@ -14,9 +14,13 @@ from src.errors import UserError
 def checkpoints(monkeypatch):
     """Three checkpoints, by path; their upscalers have a scale and a configuration and do nothing."""
     known = {
-        "a": SimpleNamespace(scale=2, config=Config(name="net", system="rrdb", data=DataConfig(scale=2))),
-        "b": SimpleNamespace(scale=2, config=Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9))),
-        "c": SimpleNamespace(scale=4, config=Config(name="other")),
+        "a": Config(name="net", system="rrdb", data=DataConfig(scale=2)),
+        "b": Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9)),
+        "c": Config(name="other"),
+    }
+    known = {
+        path: SimpleNamespace(scale=config.data.scale, config=config, check=lambda **_: None)
+        for path, config in known.items()
     }
     monkeypatch.setattr(src.build, "load_upscaler", lambda path, **_: known[path])
     return known

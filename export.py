@@ -46,12 +46,12 @@ def default_output(checkpoint, kind, cut, precision):
 def main():
     args = arguments()
     from src.build import load_model, load_upscaler
-    from src.build_artefact import check_pictures, export_model, fixed_size, provenance, with_sampling
+    from src.build_artefact import export_model, fixed_size, provenance, with_sampling
     from src.errors import UserError
     from src.runtime import select_device
 
     device = select_device(args.device)
-    from src.export.check import TOLERANCE, deviations, table
+    from src.export.check import TOLERANCE, check_pictures, deviations, table
     from src.export.exporter import check_request, export
 
     check = args.check and args.format != "air"
@@ -67,7 +67,7 @@ def main():
 
     def compare(path):
         original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
-        found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(config, size)))
+        found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(size)))
         worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
         if worst > tolerance:
             print(table(found))

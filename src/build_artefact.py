@@ -31,8 +31,6 @@ def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
             return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
     except ArtefactError as error:
         raise UserError(str(error)) from error
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error} in its description: {ADVICE}") from error
     if artefact.fixed_size:
         tiling = _fixed_tiling(artefact, config, tile_options)
     else:
@@ -216,29 +214,3 @@ def fixed_size(config, size, batch=1):
             f"not {size[0]} x {size[1]} and {batch}"
         )
     return (batch, *size)
-
-
-def check_pictures(config, size=None):
-    """LR pictures to compare an exported model on: noise of several sizes, and a photograph of scikit-image's.
-
-    Args:
-        config: of the model.
-        size: (batch, height, width) of a graph of fixed size; None for free sizes.
-
-    Returns:
-        list of (name, lr (1, 3, h, w) float32).
-    """
-    import numpy as np
-    from skimage import data
-
-    from src.export.check import SIZES, random_pictures
-    from src.imaging.resize import imresize
-
-    height, width = size[1:] if size else (40, 56)
-    photograph = data.astronaut()
-    if max(height, width) <= 128:
-        photograph = imresize(photograph, 1 / 4)
-    crop = photograph[:height, -width:]
-    crop = np.pad(crop, ((0, height - crop.shape[0]), (0, width - crop.shape[1]), (0, 0)), "symmetric")
-    real = crop.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-    return random_pictures([(height, width)] if size else SIZES) + [("photograph", real)]

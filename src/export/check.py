@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from src.diffusion.samplers.noise import SeededNoise
+from src.imaging.resize import imresize
 from src.inference.networks import as_numpy
 from src.inference.sampling import effective_options
 
@@ -18,7 +19,7 @@ class Deviation(NamedTuple):
 
     Attributes:
         stage: "condition", "base picture", "step t=…", or "picture".
-        picture: "random" or "real", and the LR size.
+        picture: "random" or "photograph", and the LR size.
         largest: the largest absolute difference, in units of the largest value where that is above 1.
     """
 
@@ -62,6 +63,27 @@ def _largest(one, two):
         return float("inf")
     difference = np.abs(one.astype(np.float64) - two).max()
     return float(difference / max(1, np.abs(two).max())) if np.isfinite(difference) else float("inf")
+
+
+def check_pictures(size=None):
+    """LR pictures to compare an exported model on: noise of several sizes, and scikit-image's photograph.
+
+    Args:
+        size: (batch, height, width) of a graph of fixed size; None for free sizes.
+
+    Returns:
+        list of (name, lr (1, 3, h, w) float32 in [−1, 1]).
+    """
+    from skimage import data
+
+    height, width = size[1:] if size else (40, 56)
+    photograph = data.astronaut()
+    if max(height, width) <= 128:
+        photograph = imresize(photograph, 1 / 4)
+    crop = photograph[:height, -width:]
+    crop = np.pad(crop, ((0, height - crop.shape[0]), (0, width - crop.shape[1]), (0, 0)), "symmetric")
+    real = crop.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+    return random_pictures([(height, width)] if size else SIZES) + [("photograph", real)]
 
 
 def random_pictures(sizes=SIZES):

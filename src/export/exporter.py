@@ -17,11 +17,8 @@ import mindspore as ms
 
 from src.atomic_file import replacing, write_text
 from src.errors import UserError
-from src.export.offline import FORMAT, FORMAT_VERSION, INPUTS, OUTPUTS, description_hash, file_hash
-
-KINDS = ("mindir", "onnx", "air")
-CUTS = ("step", "sampler")
-PRECISIONS = ("float32", "float16")
+from src.export.interface import described
+from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash
 
 
 def export(output, kind, graphs, about, precision="float32", check=None):
@@ -29,11 +26,11 @@ def export(output, kind, graphs, about, precision="float32", check=None):
 
     Args:
         output: ``X.mindir``, ``X.onnx`` or ``X.air``.
-        kind: one of :data:`KINDS`.
+        kind: "mindir", "onnx" or "air".
         graphs: role ("whole"; "encode" and "step"; or "sampler") → (Cell, its inputs as tensors; None in a shape is
             free).
         about: what the description says beside the files, a dict.
-        precision: one of :data:`PRECISIONS`, that of the Cells, for the description.
+        precision: "float32" or "float16", that of the Cells, for the description.
         check: called with the path of the model under a temporary name; raises where it must not be kept.
 
     Returns:
@@ -51,7 +48,7 @@ def export(output, kind, graphs, about, precision="float32", check=None):
                 _write(temporary, kind, role, cell, inputs)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
-            entries[role] = {"file": path.name, "sha256": file_hash(path), "inputs": _described(role, inputs),
+            entries[role] = {"file": path.name, "sha256": file_hash(path), "inputs": described(role, inputs),
                              "outputs": OUTPUTS[role]}  # fmt: skip
         description["graphs"] = entries
         description["sha256"] = description_hash(description)
@@ -97,23 +94,12 @@ def _write(path, kind, role, cell, inputs):
         shutil.copyfile(exported, path)
 
 
-def _described(role, inputs):
-    return [
-        {"name": name, "shape": [None if n in (None, -1) else n for n in tensor.shape], "dtype": _dtype(tensor)}
-        for name, tensor in zip(INPUTS[role], inputs, strict=True)
-    ]
-
-
-def _dtype(tensor):
-    return str(tensor.dtype).rpartition(".")[2].lower()
-
-
 def check_request(output, kind, cut, precision, device, check=False):
     """Refuse what cannot be exported, before any work.
 
     Args:
         output: the file to write.
-        kind, cut, precision: one of :data:`KINDS`, :data:`CUTS` and :data:`PRECISIONS`.
+        kind, cut, precision: as of export.py's --format, --graph and --precision.
         device: the device that mindspore runs on.
         check: whether the export will be run.
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from src.build import load_upscaler
-from src.build_artefact import check_pictures
-from src.export.check import Deviation, deviations, random_pictures, table
+from src.export.check import Deviation, check_pictures, deviations, random_pictures, table
 from tests import tiny
 
 
@@ -72,7 +71,7 @@ def test_the_table_names_the_worst_picture_of_each_stage():
 
 @pytest.mark.parametrize("size", [None, (1, 40, 48), (1, 128, 128), (2, 160, 600)])
 def test_pictures_to_check_on(size):
-    pictures = check_pictures(tiny.config("srdiff"), size)
+    pictures = check_pictures(size)
     assert pictures[-1][0] == "photograph" and 0.3 < np.std(pictures[-1][1]) < 1
     assert all(lr.dtype == np.float32 and np.abs(lr).max() <= 1 for _, lr in pictures)
     assert len({lr.shape for _, lr in pictures}) == (1 if size else len(pictures))

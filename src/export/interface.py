@@ -1,0 +1,23 @@
+"""What a graph takes, as the description of an exported model says it."""
+
+from src.export.offline import INPUTS
+
+
+def described(role, inputs):
+    """Describe a graph's inputs.
+
+    Args:
+        role: "whole", "encode", "step" or "sampler".
+        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
+
+    Returns:
+        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
+    """
+    return [
+        {
+            "name": name,
+            "shape": [None if size in (None, -1) else size for size in tensor.shape],
+            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
+        }
+        for name, tensor in zip(INPUTS[role], inputs, strict=True)
+    ]

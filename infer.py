@@ -10,9 +10,9 @@ from src.tracking import add_wandb
 
 def arguments():
     """Return the parsed command line."""
-    from src.export.offline import RUNTIMES as FOR_SUFFIX
+    from src.export.offline import RUNTIMES
 
-    runtimes = [name for names in FOR_SUFFIX.values() for name in names]
+    runtimes = [name for names in RUNTIMES.values() for name in names]
     p = parser(__doc__)
     model = p.add_mutually_exclusive_group()
     model.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; "

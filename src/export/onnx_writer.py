@@ -7,11 +7,10 @@ import mindspore as ms
 import numpy as np
 from onnx import TensorProto, helper
 
+from src.export.interface import described
 from src.export.mindir_reader import read_mindir
 from src.export.offline import INPUTS, OUTPUTS
 from src.export.onnx_graph import Translation, write_model
-
-FREE = ("batch", "height", "width")
 
 
 def write_onnx(path, role, cell, inputs):
@@ -33,21 +32,16 @@ def write_onnx(path, role, cell, inputs):
         else:
             results = translation.translate(_graph_of(cell, inputs, Path(scratch)), INPUTS[role])
     translation.name_results(results, OUTPUTS[role])
-    described = [
-        (name, _shape(tensor, name), _dtype(tensor)) for name, tensor in zip(INPUTS[role], inputs, strict=True)
-    ]
+    taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in described(role, inputs)]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
-    write_model(path, translation.model(described, outputs))
+    write_model(path, translation.model(taken, outputs))
 
 
-def _shape(tensor, name):
-    """Sizes, and names for those that are free."""
-    names = FREE[:1] if len(tensor.shape) == 1 else (FREE[0], "channels", f"{name}_height", f"{name}_width")
-    return [names[axis] if size in (None, -1) else size for axis, size in enumerate(tensor.shape)]
-
-
-def _dtype(tensor):
-    return str(tensor.dtype).lower().removeprefix("mindspore.")
+def _named(entry):
+    """The shape of an input, with names for the sizes that are free."""
+    name = entry["name"]
+    names = ("batch", "channels", f"{name}_height", f"{name}_width")
+    return [names[axis] if size is None else size for axis, size in enumerate(entry["shape"])]
 
 
 def _graph_of(cell, inputs, folder):

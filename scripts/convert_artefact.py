@@ -21,6 +21,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this sc
 
 from src.export.offline import (  # noqa: E402  (importable only now)
     ArtefactError,
+    as_command,
     description_hash,
     description_path,
     file_hash,
@@ -214,14 +215,13 @@ def _varint(message, at):
             return value, at
 
 
-if __name__ == "__main__":
+def run():
+    """:func:`main`, for which a field that the description lacks is a mistake like others."""
     try:
         main()
-    except ArtefactError as problem:
-        print("error: " + " ".join(str(problem).split()), file=sys.stderr)
-        sys.exit(2)
     except KeyError as missing:
-        print(f"error: the model's description lacks {missing}: export it anew with export.py", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        raise ArtefactError(f"the model's description lacks {missing}: export it anew with export.py") from missing
+
+
+if __name__ == "__main__":
+    as_command(run)

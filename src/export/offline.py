@@ -710,11 +710,16 @@ def main():
         raise ArtefactError(str(broken[0]) if len(work) == 1 else f"{len(broken)} of {len(work)} failed: {broken[0]}")
 
 
-if __name__ == "__main__":
+def as_command(run):
+    """Run a command and exit: 0, 2 with one line for an :class:`ArtefactError`, 130 after Ctrl-C."""
     try:
-        main()
+        sys.exit(run() or 0)
     except ArtefactError as problem:
         print("error: " + " ".join(str(problem).split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    as_command(main)

@@ -12,8 +12,9 @@ def demands_of(config, products=False):
 
     if config.system == "sr3":
         sr3 = config.sr3
-        attends = [sr3.image_size >> level in sr3.attention for level in range(len(sr3.multipliers))]
-        return demands.sr3(sr3.width, sr3.multipliers, sr3.blocks, attends)
+        first = sr3.image_size // sr3.space_to_depth
+        attends = [first >> level in sr3.attention for level in range(len(sr3.multipliers))]
+        return demands.sr3(sr3.width, sr3.multipliers, sr3.blocks, attends, sr3.space_to_depth)
     encoder, scale = config.encoder, config.data.scale
     sizes = (encoder.features, encoder.blocks, encoder.growth or encoder.features // 2, scale)
     if config.system == "rrdb":

@@ -10,7 +10,7 @@ def build_model(config):
     sr3 = config.sr3
     unet = SR3UNet(
         sr3.width, sr3.multipliers, sr3.blocks, sr3.attention, sr3.image_size, sr3.groups, sr3.dropout,
-        sr3.noise_level, sr3.affine, sr3.conditional,
+        sr3.noise_level, sr3.affine, sr3.conditional, sr3.space_to_depth,
     )  # fmt: skip
     return SR3(unet, BicubicUpscale(config.data.scale) if sr3.conditional else None)
 
@@ -32,7 +32,7 @@ def drops(config):
 
 def size_multiple(config):
     """HR sizes must be multiples of this."""
-    return 2 ** (len(config.sr3.multipliers) - 1)
+    return config.sr3.space_to_depth * 2 ** (len(config.sr3.multipliers) - 1)
 
 
 def build_upscaler(config, networks, tiling, schedule, target):

@@ -55,6 +55,7 @@ class SR3Config:
     blocks: int = 2  # residual blocks of each level on the way down; one more on the way up
     attention: tuple[int, ...] = (16,)  # self-attention in the levels of these resolutions, counted from image_size
     image_size: int = 128  # HR pixels that the resolutions are counted from; pictures may have other sizes
+    space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the papers), 2 or 4
     groups: int = 32  # GroupNorm groups
     dropout: float = 0.2  # while training
     noise_level: str = "continuous"  # what the network is told: "continuous": √ᾱ (SR3); "discrete": the step (DDPM)

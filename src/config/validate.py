@@ -11,6 +11,7 @@ _CHOICES = {
     "data.scale": (1, 2, 4, 8),
     "encoder.upsampler": ("nearest", "pixelshuffle"),
     "unet.space_to_depth": (1, 2, 4),
+    "sr3.space_to_depth": (1, 2, 4),
     "sr3.noise_level": ("continuous", "discrete"),
     "diffusion.schedule": ("cosine", "linear"),
     "diffusion.lr_divisor": (255, 256),
@@ -212,9 +213,9 @@ def _check_patch_size(config):
         smallest = -(-2 * divisor // unit) * unit
         reason = f"the scale ({config.data.scale}) and space_to_depth·2^(levels−1) ({divisor})"
     elif config.system == "sr3":
-        divisor = 2 ** (len(config.sr3.multipliers) - 1)
+        divisor = config.sr3.space_to_depth * 2 ** (len(config.sr3.multipliers) - 1)
         unit = smallest = math.lcm(unit, divisor)
-        reason = f"the scale ({config.data.scale}) and 2^(levels−1) ({divisor})"
+        reason = f"the scale ({config.data.scale}) and space_to_depth·2^(levels−1) ({divisor})"
     patch_size = config.data.patch_size
     if patch_size % unit or patch_size < smallest:
         below = patch_size // unit * unit

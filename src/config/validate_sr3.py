@@ -64,10 +64,12 @@ def _check_sizes(sr3):
 
 
 def _check_attention(sr3):
-    divisor = 2 ** (len(sr3.multipliers) - 1)
+    divisor = sr3.space_to_depth * 2 ** (len(sr3.multipliers) - 1)
     if sr3.image_size % divisor:
-        raise UserError(f"'sr3.image_size' must be a multiple of 2^(levels−1) ({divisor}), got {sr3.image_size}")
-    sizes = [sr3.image_size >> level for level in range(len(sr3.multipliers))]
+        raise UserError(
+            f"'sr3.image_size' must be a multiple of space_to_depth·2^(levels−1) ({divisor}), got {sr3.image_size}"
+        )
+    sizes = [sr3.image_size // sr3.space_to_depth >> level for level in range(len(sr3.multipliers))]
     if set(sr3.attention) - set(sizes):
         raise UserError(
             f"'sr3.attention' must be among the resolutions of the levels, {', '.join(map(str, sizes))}, got "

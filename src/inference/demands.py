@@ -47,7 +47,7 @@ def unet_radius(levels, space_to_depth):
     middle = 4 * 2 ** (levels - 1)
     up = sum((4 + 1) * 2**level for level in range(1, levels))
     folded = down + middle + up + 1
-    return folded * space_to_depth + space_to_depth - 1  # from the far side of one folded cell to that of another
+    return _unfolded(folded, space_to_depth)
 
 
 def rrdb(features, blocks, growth, scale, upsampler, products=False):
@@ -89,7 +89,12 @@ def srdiff(
     return Reach(unet_radius(levels, space_to_depth), condition_radius(blocks, scale, upsampler), local), cost
 
 
-def sr3_radius(levels, blocks):
+def _unfolded(radius, space_to_depth):
+    """Radius in pixels of one in folded cells: from the far side of one cell to that of another."""
+    return radius * space_to_depth + space_to_depth - 1
+
+
+def sr3_radius(levels, blocks, space_to_depth=1):
     """Radius of SR3's U-Net without attention and normalisation, HR pixels.
 
     Each block has two 3×3 convolutions: ``blocks`` of them in a level on the way down, one more on the way up, two in
@@ -98,27 +103,30 @@ def sr3_radius(levels, blocks):
     """
     inside = sum(2 * (2 * blocks + 1) * 2**level for level in range(levels)) + 4 * 2 ** (levels - 1)
     halvings = doublings = sum(2**level for level in range(levels - 1))
-    return inside + halvings + doublings + 2 ** (levels - 1) + 2
+    folded = inside + halvings + doublings + 2 ** (levels - 1) + 2
+    return _unfolded(folded, space_to_depth)
 
 
-def sr3(width, multipliers, blocks, attends):
+def sr3(width, multipliers, blocks, attends, space_to_depth=1):
     """Return the :class:`Reach` and :class:`Cost` of SR3's U-Net, whose normalisation sees the whole picture.
 
     Args:
         width, multipliers, blocks: the network's sizes.
         attends: for each level whether it has attention.
+        space_to_depth: r, where r×r pixels are folded into channels.
     """
     # A pixel of level l stands for 4^l of the first: the skips that are kept, and some tensors of the finest levels.
     kept = sum((blocks + 1) * multiplier / 4**level for level, multiplier in enumerate(multipliers))
     finest = 12 * max(multiplier / 4**level for level, multiplier in enumerate(multipliers))
     attended = [level for level, attention in enumerate(attends) if attention] + [len(multipliers) - 1]
     cost = Cost(
-        denoise=4 * width * (kept + finest),
-        pairs=2 * 4 / 16 ** min(attended),  # every pixel's weight for every other, before and after the softmax
+        denoise=4 * width * (kept + finest) / space_to_depth**2,
+        # every pixel's weight for every other, before and after the softmax
+        pairs=2 * 4 / (16 ** min(attended) * space_to_depth**4),
         features=12,  # LR↑
         pictures=5,  # as SRDiff's
     )
-    return Reach(sr3_radius(len(multipliers), blocks), _BICUBIC, local=False), cost
+    return Reach(sr3_radius(len(multipliers), blocks, space_to_depth), _BICUBIC, local=False), cost
 
 
 def _gathered_bytes(channels):

@@ -3,7 +3,16 @@
 from mindspore import nn, ops
 
 from src.errors import UserError
-from src.models.layers import AddPerChannel, LinearAttention, Mish, ReflectConv3x3, SinusoidalEmbedding, conv1x1
+from src.models.layers import (
+    AddPerChannel,
+    Fold,
+    LinearAttention,
+    Mish,
+    ReflectConv3x3,
+    SinusoidalEmbedding,
+    Unfold,
+    conv1x1,
+)  # fmt: skip
 
 
 class ConvBlock(nn.Cell):
@@ -99,6 +108,7 @@ class ConditionalUNet(nn.Cell):
         self.space_to_depth = space_to_depth
         self.add_lr_up = add_lr_up
         self.levels = len(channels)
+        self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
         self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
 
         self.condition_conv = _condition_projection(condition_channels, width, scale // space_to_depth)
@@ -130,7 +140,7 @@ class ConditionalUNet(nn.Cell):
         """
         condition = self.condition_conv(features)
         if self.add_lr_up:
-            condition = condition + self.lr_up_conv(self._fold(lr_up))
+            condition = condition + self.lr_up_conv(self.fold(lr_up))
         return condition
 
     def construct(self, x_t, t, condition):
@@ -145,7 +155,7 @@ class ConditionalUNet(nn.Cell):
             (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t)))
-        x = self._fold(x_t)
+        x = self.fold(x_t)
         skips = ()
         for level in range(self.levels):
             x = self.downs[level](x, embedding)
@@ -157,19 +167,7 @@ class ConditionalUNet(nn.Cell):
         x = self.mid_block2(self.mid_attention(self.mid_block1(x, embedding)), embedding)
         for level in range(self.levels - 1):
             x = self.ups[level](x, skips[self.levels - 1 - level], embedding)
-        return self._unfold(self.last_conv(self.last_block(x)))
-
-    def _fold(self, x):
-        if self.space_to_depth == 1:
-            return x
-        # ops.pixel_unshuffle checks its sizes inside the graph, and MindIR with free sizes cannot be loaded then
-        r = self.space_to_depth
-        b, c, h, w = x.shape
-        x = x.reshape(b, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
-        return x.reshape(b, c * r * r, h // r, w // r)
-
-    def _unfold(self, x):
-        return x if self.space_to_depth == 1 else ops.pixel_shuffle(x, self.space_to_depth)
+        return self.unfold(self.last_conv(self.last_block(x)))
 
 
 def _condition_projection(in_channels, out_channels, factor):

@@ -110,6 +110,33 @@ class NearestUpsample2x(nn.Cell):
         return x.reshape(b, c, 2 * h, 2 * w)
 
 
+class Fold(nn.Cell):
+    """Space to depth: r×r pixels into channels, (B, C, H, W) → (B, C·r², H/r, W/r); r = 1 changes nothing."""
+
+    def __init__(self, r):
+        super().__init__()
+        self.r = r
+
+    def construct(self, x):
+        if self.r == 1:
+            return x
+        # ops.pixel_unshuffle checks its sizes inside the graph, and MindIR with free sizes cannot be loaded then
+        b, c, h, w = x.shape
+        x = x.reshape(b, c, h // self.r, self.r, w // self.r, self.r).transpose(0, 1, 3, 5, 2, 4)
+        return x.reshape(b, c * self.r * self.r, h // self.r, w // self.r)
+
+
+class Unfold(nn.Cell):
+    """Depth to space, the inverse of :class:`Fold`: (B, C·r², h, w) → (B, C, h·r, w·r)."""
+
+    def __init__(self, r):
+        super().__init__()
+        self.r = r
+
+    def construct(self, x):
+        return x if self.r == 1 else ops.pixel_shuffle(x, self.r)
+
+
 class LinearAttention(nn.Cell):
     """Self-attention that is linear in the number of pixels ("Efficient Attention", arXiv 1812.01243).
 

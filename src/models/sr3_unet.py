@@ -9,7 +9,7 @@ import math
 from mindspore import nn, ops
 
 from src.errors import UserError
-from src.models.layers import AddPerChannel, NearestUpsample2x, SinusoidalEmbedding, conv1x1, conv3x3
+from src.models.layers import AddPerChannel, Fold, NearestUpsample2x, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
 
 NOISE_LEVELS = ("continuous", "discrete")
 
@@ -103,8 +103,10 @@ class SR3UNet(nn.Cell):
         blocks: residual blocks in each level on the way down; on the way up there is one more.
         attention: the resolutions at which every block has self-attention, counted from ``image_size``; the middle
             has it always.
-        image_size: the resolution of the first level that ``attention`` is counted from. Pictures may have any size:
+        image_size: the resolution of the pictures that ``attention`` is counted from. Pictures may have any size:
             attention stays in its levels.
+        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out: the first level
+            then works at 1/r of the resolution, about r² times as fast. Not in the papers.
         groups: GroupNorm groups, which divide the channels of every level.
         dropout: share of values dropped in the second half of each block while training.
         noise_level: "continuous": the network is told √ᾱ (SR3); "discrete": it is told the step t (DDPM).
@@ -118,15 +120,15 @@ class SR3UNet(nn.Cell):
 
     def __init__(
         self, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(16,), image_size=128, groups=32, dropout=0.2,
-        noise_level="continuous", affine=False, conditional=True,
+        noise_level="continuous", affine=False, conditional=True, space_to_depth=1,
     ):  # fmt: skip
         super().__init__()
-        _check(width, multipliers, attention, image_size, groups, noise_level)
+        _check(width, multipliers, attention, image_size // space_to_depth, groups, noise_level)
         self.conditional = conditional
         self.levels, self.blocks = len(multipliers), blocks
-        self.size_multiple = 2 ** (self.levels - 1)
+        self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
         channels = [width * m for m in multipliers]
-        attends = [image_size >> level in attention for level in range(self.levels)]
+        attends = [image_size // space_to_depth >> level in attention for level in range(self.levels)]
 
         def block(inputs, level, attention):
             return ResidualBlock(inputs, channels[level], width, groups, dropout, affine, attention)
@@ -134,7 +136,9 @@ class SR3UNet(nn.Cell):
         self.embedding = SinusoidalEmbedding(width, to_the_end=False)
         self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), nn.SiLU(), nn.Dense(4 * width, width)])
         self.time_activation = nn.SiLU() if noise_level == "discrete" else nn.Identity()
-        self.first_conv = conv3x3(6 if conditional else 3, width)
+        self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
+        picture_channels = 3 * space_to_depth**2
+        self.first_conv = conv3x3(2 * picture_channels if conditional else picture_channels, width)
         downs, skips, inputs = [], [width], width
         for level in range(self.levels):
             for _ in range(blocks):
@@ -153,7 +157,7 @@ class SR3UNet(nn.Cell):
         self.doublings = nn.CellList([conv3x3(c, c) for c in channels[:0:-1]])
         self.mid_block1, self.mid_block2 = block(channels[-1], last, True), block(channels[-1], last, False)
         self.double = NearestUpsample2x()
-        self.last_block = NormConv(width, 3, groups)
+        self.last_block = NormConv(width, picture_channels, groups)
 
     def construct(self, x_t, t, lr_up=None):
         """Predict from x_t.
@@ -167,7 +171,7 @@ class SR3UNet(nn.Cell):
             (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t)))
-        x = self.first_conv(ops.concat((lr_up, x_t), 1) if self.conditional else x_t)
+        x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
         skips = (x,)
         for level in range(self.levels):
             for number in range(self.blocks):
@@ -182,7 +186,7 @@ class SR3UNet(nn.Cell):
             level, number_in_level = number // (self.blocks + 1), number % (self.blocks + 1)
             if number_in_level == self.blocks and level < self.levels - 1:
                 x = self.doublings[level](self.double(x))
-        return self.last_block(x)
+        return self.unfold(self.last_block(x))
 
 
 def _check(width, multipliers, attention, image_size, groups, noise_level):

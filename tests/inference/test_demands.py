@@ -72,15 +72,15 @@ def test_condition():
     assert 0.75 * radius < found <= radius
 
 
-@pytest.mark.parametrize(("levels", "blocks"), [(1, 1), (2, 1), (3, 2)])
-def test_sr3(levels, blocks):
+@pytest.mark.parametrize(("levels", "blocks", "fold"), [(1, 1, 1), (2, 1, 1), (3, 2, 1), (2, 1, 2)])
+def test_sr3(levels, blocks, fold):
     ms.set_context(mode=ms.GRAPH_MODE)
-    net = SR3UNet(4, (1,) * levels, blocks, (), groups=1, conditional=False, dropout=0.0)
+    net = SR3UNet(4, (1,) * levels, blocks, (), groups=1, conditional=False, dropout=0.0, space_to_depth=fold)
     for _, cell in net.cells_and_names():
         if hasattr(cell, "norm"):  # it sees everything, and so does the attention in the middle
             cell.norm = nn.Identity()
     net.mid_block1.attention = nn.Identity()
-    radius, side = sr3_radius(levels, blocks), 2 ** (levels - 1)
+    radius, side = sr3_radius(levels, blocks, fold), fold * 2 ** (levels - 1)
     size = ((2 * radius // side + 4) * side, 2 * side)
     level = ms.Tensor([0.5], ms.float32)
     found = reach(lambda x: net(ms.Tensor(x), level).asnumpy(), size, side)

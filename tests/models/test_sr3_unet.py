@@ -31,6 +31,7 @@ def free(*shape, dtype=ms.float32):
         {"affine": True, "dropout": 0.0, "blocks": 2},
         {"multipliers": (1,), "attention": ()},
         {"attention": (16, 8)},
+        {"multipliers": (1, 2), "space_to_depth": 2, "attention": (4,)},
     ],
     ids=str,
 )

@@ -1,13 +1,15 @@
 """What every command shares: the device flag, logging on stderr, and errors as one line with exit status 2."""
 
 import argparse
+import atexit
 import logging
+import os
 import sys
 import warnings
 
 from src.errors import UserError
 from src.interrupts import Terminated, raise_on_sigterm
-from src.runtime import DEVICES, prepare
+from src.runtime import DEVICES, launched, prepare
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,6 +83,25 @@ def run(main):
 
     143 after a SIGTERM, which mindspore also makes of a Ctrl-C while a graph runs (:mod:`src.interrupts`).
     """
+    status = []
+    if launched():
+        atexit.register(_end, status)  # before mindspore's own, so that it comes after them
+    try:
+        _run(main)
+    except SystemExit as exit:
+        status.append(exit.code)
+        raise
+
+
+def _end(status):
+    """End a rank's process with its status, if it is known: mindspore's destructors crash in some, after their work."""
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status[0])
+
+
+def _run(main):
     prepare()
     raise_on_sigterm()
     for stream in (sys.stdout, sys.stderr):

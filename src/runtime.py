@@ -41,6 +41,11 @@ def release_isa():
         os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
 
 
+def launched():
+    """Return whether a launcher started this process, as a worker or as the scheduler."""
+    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
+
+
 def select_device(name=None, graph=True):
     """Make mindspore run on a device; return the device's name.
 

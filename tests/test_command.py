@@ -71,3 +71,30 @@ def test_an_unknown_device_is_one_line(capsys):
     assert caught.value.code == 2
     message = capsys.readouterr().err
     assert message.startswith("error: argument --device: invalid choice: 'TPU'") and message.count("\n") == 1
+
+
+RANK = """
+import atexit, sys
+from src.command import run
+
+class Crashes:
+    def __del__(self):
+        print("destroyed")
+
+def main():
+    atexit.register(print, "cleaned up")
+    raise SystemExit(int(sys.argv[1])) if sys.argv[1] != "fault" else ValueError
+
+kept = sys.modules["kept"] = Crashes()
+run(main)
+"""
+
+
+@pytest.mark.parametrize(("ending", "status"), [("0", 0), ("3", 3), ("fault", 1)])
+def test_a_rank_ends_after_its_last_handlers_and_before_any_destructor(ending, status, monkeypatch):
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    command = [sys.executable, "-c", RANK, ending]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert process.returncode == status
+    assert process.stdout == "cleaned up\n" + ("destroyed\n" if ending == "fault" else "")
+    assert ("ValueError" in process.stderr) == (ending == "fault")

@@ -34,7 +34,7 @@ PARTS = {  # part: the other parts that it may import
     "losses": {"diffusion"},
     "dataset": {"imaging"},
     "metrics": {"imaging", "models"},
-    "training": {"metrics"},
+    "training": {"metrics", "runtime"},
     "inference": {"diffusion", "imaging"},
     "export": {"inference", "diffusion", "imaging"},
     # The modules at the top of src/

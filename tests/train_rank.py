@@ -2,10 +2,12 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.command import run  # noqa: E402
 from src.runtime import select_device  # noqa: E402
 
 
@@ -34,4 +36,4 @@ def train(file, world):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(partial(main, *sys.argv[1:]))

@@ -18,6 +18,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.runtime import launched
 from src.training.checkpoints import put
 from src.training.exchange import from_all, from_first, gather, meet, to_json
 
@@ -36,11 +37,6 @@ class World:
     def is_first(self):
         """Whether this is the rank that reads and writes the run's folder."""
         return self.rank == 0
-
-
-def launched():
-    """Return whether a launcher started this process, as a worker or as the scheduler."""
-    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
 
 
 def join(device):

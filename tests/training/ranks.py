@@ -8,12 +8,14 @@ import pickle
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+from src.command import run
 from src.launcher import dying_with
 from src.runtime import select_device
 
@@ -183,4 +185,4 @@ def signals(world, folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    run(partial(main, Path(sys.argv[1])))

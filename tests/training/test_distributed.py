@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from src.runtime import launched
 from src.training.distributed import (
     Mean,
     World,
@@ -23,7 +24,6 @@ from src.training.distributed import (
     gather_rows,
     gradient_mean,
     join,
-    launched,
     leave_signals_to_first,
 )
 from tests.training.ranks import DTYPES, SHAPES, value

@@ -1,6 +1,7 @@
 """The record that preprocessing leaves beside its patches, and that training checks."""
 
 import json
+import re
 from pathlib import Path
 
 from src.atomic_file import write_text
@@ -9,6 +10,7 @@ from src.errors import UserError
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"
 VERSION = 1
+_HR_PART = re.compile(r"X1|hr_\d+", re.IGNORECASE)
 SPLITS = ("train", "val", "test")  # an output without pictures to test on has no third
 
 
@@ -42,6 +44,24 @@ def read_manifest(output):
     return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
 
 
+def part_names(options):
+    """Return the names of a split's subfolders, HR's first.
+
+    Args:
+        options: the manifest's. Patches of a ``scale`` lie in X1 and X4; squares of the ``sizes`` [16, 128] in hr_128,
+            lr_16 and sr_16_128 (which is lr_16 enlarged), of [128] in hr_128 alone.
+    """
+    if "sizes" not in options:
+        return "X1", f"X{options['scale']}"
+    *low, side = options["sizes"]
+    return (f"hr_{side}", *(name for low_side in low for name in (f"lr_{low_side}", f"sr_{low_side}_{side}")))
+
+
+def is_hr_part(name):
+    """Return whether a folder's name may be that of a split's HR pictures; see :func:`part_names`."""
+    return _HR_PART.fullmatch(name) is not None
+
+
 def image_name(number, digits):
     """Return the file name of one output picture, such as ``image_0007.png``."""
     return f"image_{number:0{digits}d}.png"
@@ -73,13 +93,13 @@ def checked_sizes(split_folder, scale):
     if not manifest["complete"]:
         raise UserError(f"the preprocessing of {output} is unfinished: run div2k_preprocess.py again, it continues")
     made_for = manifest["options"]["scale"]
-    if made_for != scale:
+    if made_for != scale and "sizes" not in manifest["options"]:  # the names of folders of squares tell by themselves
         raise UserError(f"{output} was made for scale {made_for}, not {scale}: run div2k_preprocess.py --scale {scale}")
     if split_folder.name not in manifest["splits"]:
         return None
     return {
         image_name(number, manifest["digits"])[: -len(".png")]: tuple(source["tile"])
         for source in manifest["splits"][split_folder.name]["sources"]
-        if source["error"] is None
+        if source["error"] is None and not source.get("small")
         for number in range(source["first"], source["first"] + source["count"])
     }

@@ -5,15 +5,16 @@ import os
 import re
 from pathlib import Path
 
-from src.dataset.manifest import SPLITS, VERSION, read_manifest, write_manifest
+from src.dataset.manifest import SPLITS, VERSION, part_names, read_manifest, write_manifest
 from src.dataset.plan import same_plan
-from src.dataset.tiles import PARTIAL, is_whole, output_paths
+from src.dataset.pngs import PARTIAL, is_whole, output_paths
 from src.errors import UserError
 from src.folder_lock import LOCK_NAME
 from src.folder_lock import locked as lock_held
 
 _IMAGE = re.compile(r"image_[0-9]{4,}\.png")
 _PARTIAL_IMAGE = re.compile(rf"image_[0-9]{{4,}}\.png\.[0-9]+{re.escape(PARTIAL)}")  # left by a killed run
+_PART = re.compile(r"X[0-9]+|(hr|lr)_[0-9]+|sr_[0-9]+_[0-9]+")  # of a split, whatever the options were
 _PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
 
 
@@ -100,25 +101,29 @@ def _remove_partial(output, plan):
 
 
 def _folders(output, plan):
-    return [output / split / part for split in plan["splits"] for part in ("X1", f"X{plan['options']['scale']}")]
+    return [output / split / part for split in plan["splits"] for part in part_names(plan["options"])]
 
 
 def is_done(output, split, entry, plan):
     """Return whether all pictures of one entry of the plan are there, whole."""
-    paths = output_paths(output / split, entry, plan["options"]["scale"], plan["digits"])
-    return all(is_whole(hr) and is_whole(lr) for hr, lr in paths)
+    numbers = output_paths(output / split, entry, plan["options"], plan["digits"])
+    return all(is_whole(path) for paths in numbers for path in paths)
 
 
 def _clear(output):
     """Remove the pictures of an earlier output, and nothing else."""
     for split in SPLITS:
-        for folder in (output / split).glob("X*"):
+        for folder in filter(_is_part, (output / split).glob("*")):
             _remove(folder, _PARTIAL_IMAGE)
             _remove(folder, _IMAGE)
             with contextlib.suppress(OSError):  # something else is in it
                 folder.rmdir()
         with contextlib.suppress(OSError):  # the same, or there is none
             (output / split).rmdir()
+
+
+def _is_part(folder):
+    return _PART.fullmatch(folder.name) and folder.is_dir()
 
 
 def _remove(folder, pattern):

@@ -1,35 +1,38 @@
-"""HR pictures and their LR partners, found in the folder layouts that are in use."""
+"""HR pictures and their LR partners: matched by name, and read."""
 
-import contextlib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from src.dataset.folders import Folders, child, find_folders, list_pictures, require_folder
 from src.errors import UserError
 from src.imaging.headers import picture_size
 from src.imaging.io import list_images, read_rgb
 from src.imaging.resize import imresize
 
-_LOW_RESOLUTION = re.compile(r"(^|[^a-z])(lr|x\d+)([^a-z]|$)", re.IGNORECASE)
-
 
 @dataclass(frozen=True)
 class Pair:
-    """One HR picture and its LR partner; ``lr`` None: the LR is to be made from the HR."""
+    """One HR picture and its LR partner; ``lr`` None: the LR is to be made from the HR.
+
+    ``lr_up`` is the LR enlarged to HR's size, where somebody has prepared it.
+    """
 
     name: str
     hr: Path
     lr: Path | None = None
+    lr_up: Path | None = None
 
 
 def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
     """Find the pictures of a data set, and their LR partners where there are any.
 
     ``data`` may be a split written by ``div2k_preprocess.py`` (``X1``, ``X4``), such an output's root (then
-    ``split`` is taken; for ``test``, where there is none, ``val``), a folder with ``HR`` and perhaps ``LR``, or with
-    ``x4/HR``, or a folder of pictures, directly or in its subfolders. Partners have the same stem, less the usual
-    endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``.
+    ``split`` is taken; for ``test``, where there is none, ``val``), a folder of squares (``hr_128``, and perhaps
+    ``lr_16`` and ``sr_16_128``; see :func:`src.dataset.folders.find_squares`), a folder with ``HR`` and perhaps
+    ``LR``, or with ``x4/HR``, or a folder of pictures, directly or in its subfolders. Partners have the same stem,
+    less the usual endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``.
 
     Args:
         data: folder; or else
@@ -46,29 +49,12 @@ def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
     """
     if (data is None) == (hr is None) or (lr is not None and hr is None):
         raise UserError("name the pictures by one of: a data folder; an HR folder, with or without an LR folder")
-    hr, lr = (Path(hr), lr) if data is None else find_folders(data, scale, split)
-    if lr is None:
-        return without_partners(hr)
-    lr = child(require_folder(lr), f"X{scale}") or Path(lr)
-    return match(hr, lr, scale)
-
-
-def find_folders(data, scale, split="val"):
-    """Return the (HR folder, LR folder or None) that ``data`` means; see :func:`find_pairs`."""
-    data = require_folder(data)
-    if high := child(data, "X1"):
-        low = child(data, f"X{scale}")
-        if low is None:
-            raise UserError(f"{data} has X1 but no X{scale}: run div2k_preprocess.py with --scale {scale}")
-        return high, low
-    for name in ("test", "val") if split == "test" else (split,):
-        if (part := child(data, name)) and child(part, "X1"):
-            return find_folders(part, scale, split)
-    if high := child(data, "HR"):
-        return high, child(data, "LR")
-    if (part := child(data, f"x{scale}")) and child(part, "HR"):
-        return find_folders(part, scale, split)
-    return data, None
+    hr, lr, lr_up = Folders(Path(hr), lr) if data is None else find_folders(data, scale, split)
+    low = None if lr is None else child(require_folder(lr), f"X{scale}") or Path(lr)
+    pairs = match(hr, low, scale) if low else without_partners(hr)
+    if lr_up is None:
+        return pairs
+    return [replace(pair, lr_up=enlarged.lr) for pair, enlarged in zip(pairs, match(hr, lr_up, scale), strict=True)]
 
 
 def shared_pictures(pairs, others):
@@ -90,10 +76,48 @@ def load_pair(pair, scale):
     if pair.lr is None:
         height, width = fitting_size(pair, hr.shape[:2], None, scale)
         hr = hr[: height * scale, : width * scale]
-        return hr, imresize(hr, 1 / scale)
+        return hr, hr if scale == 1 else imresize(hr, 1 / scale)
     lr = read_rgb(pair.lr)
     height, width = fitting_size(pair, hr.shape[:2], lr.shape[:2], scale)
     return hr[: height * scale, : width * scale], lr[:height, :width]
+
+
+def load_lr_up(pair, size):
+    """Read a pair's prepared LR↑.
+
+    Args:
+        pair: one that has it.
+        size: (height, width) of its HR.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        UserError: the file cannot be read, or is of another size.
+    """
+    lr_up = read_rgb(pair.lr_up)
+    _check_lr_up(pair, size, lr_up.shape[:2])
+    return lr_up
+
+
+def check_headers(pair, scale):
+    """Return the (height, width) of a pair's LR by the headers of its files.
+
+    Raises:
+        UserError: one cannot be read, or their sizes do not fit each other.
+    """
+    size = fitting_size(pair, *header_sizes(pair), scale)
+    if pair.lr_up is not None:
+        _check_lr_up(pair, tuple(n * scale for n in size), picture_size(pair.lr_up))
+    return size
+
+
+def _check_lr_up(pair, size, found):
+    if tuple(found) != tuple(size):
+        raise UserError(
+            f"{pair.lr_up} should be {_by(size)}, as {pair.hr.name} of {pair.hr.parent.name}, but is {_by(found)}: "
+            "prepare the folder anew"
+        )
 
 
 def header_sizes(pair):
@@ -119,56 +143,6 @@ def fitting_size(pair, hr_size, lr_size, scale):
             f"but is {_by(lr_size)}: check the scale and the folders"
         )
     return floor
-
-
-def require_folder(folder):
-    """Return ``folder`` as a Path; raise UserError if it is no folder."""
-    folder = Path(folder)
-    if folder.is_dir():
-        return folder
-    problem = "is a file, not a folder" if folder.exists() else "does not exist"
-    raise UserError(f"expected a folder of pictures, but {folder} {problem}: check the name")
-
-
-def child(folder, name):
-    """Return the subfolder with that name, whatever its case, or None."""
-    exact = folder / name
-    if exact.is_dir():
-        return exact
-    found = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower() and entry.is_dir())
-    return found[0] if found else None
-
-
-def list_pictures(folder):
-    """List a folder's pictures in natural order (2 before 10); if it holds none itself, those of its subfolders.
-
-    Raises:
-        UserError: there is no picture, or a subfolder's name says that it holds LR pictures.
-    """
-    folder = require_folder(folder)
-    try:
-        return list_images(folder)
-    except UserError as error:
-        found = _subfolder_pictures(folder)
-        if not found:
-            raise UserError(f"no pictures in {folder} or its subfolders: check the name") from error
-    low = next((path.parent.name for path in found if _LOW_RESOLUTION.search(path.parent.name)), None)
-    if low is not None:
-        raise UserError(
-            f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures: "
-            "name the folder of HR pictures"
-        )
-    return found
-
-
-def _subfolder_pictures(folder):
-    """Return the pictures directly in the subfolders of a folder, by subfolder."""
-    found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
-            with contextlib.suppress(UserError):  # none in this one
-                found += list_images(entry)
-    return found
 
 
 def shared_name(path, scale):

@@ -5,8 +5,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from src.dataset.manifest import checked_sizes
-from src.dataset.pairs import find_folders, find_pairs, fitting_size, header_sizes, load_pair
+from src.dataset.folders import find_folders
+from src.dataset.manifest import checked_sizes, is_hr_part
+from src.dataset.pairs import check_headers, find_pairs, load_lr_up, load_pair
 from src.dataset.randomness import AUGMENTATION, generator, permutation_at
 from src.errors import UserError
 from src.imaging.io import read_rgb
@@ -22,13 +23,17 @@ class PatchPairs:
     Args:
         root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
             with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made by MATLAB's
-            bicubic when first needed and stay in memory.
+            bicubic when first needed and stay in memory; for the scale 1 they are HR's.
         scale: integer factor between LR and HR.
         patch_size: side of the HR patch in pixels, a multiple of ``scale``.
         seed: int in [0, 2**64).
         flip: mirror every other patch left to right.
         rotate: turn patches by 0, 90, 180 or 270 degrees.
         cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
+        lr_up: also give the LR↑ pictures that somebody has prepared.
+
+    Attributes:
+        lr_up: whether samples hold LR↑: it was asked for, and is there.
 
     Pictures smaller than a patch are left out, with a warning that counts them.
 
@@ -37,16 +42,17 @@ class PatchPairs:
             as a patch.
     """
 
-    def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30):
+    def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30, lr_up=False):
         if scale < 1 or patch_size < scale or patch_size % scale:
             raise UserError(f"patch_size must be a multiple of the scale {scale}, not {patch_size}: change one of them")
         if not 0 <= seed < 2**64:
             raise UserError(f"seed must be from 0 to 2**64 - 1, not {seed}: name another")
         self.scale, self.patch_size, self.seed, self.flip, self.rotate = scale, patch_size, seed, flip, rotate
-        folder, _ = find_folders(root, scale, "train")
+        folder = find_folders(root, scale, "train").hr
         # first the manifest: it says that a preprocessing is unfinished, which explains what is missing
-        listed = checked_sizes(folder.parent, scale) if folder.name.lower() == "x1" else None
+        listed = checked_sizes(folder.parent, scale) if is_hr_part(folder.name) else None
         self.pairs = find_pairs(root, scale=scale, split="train")
+        self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
         self.pairs, self.lr_sizes = self._large_enough(self._sizes(folder, listed))
         self.cached = self._fits(cache_bytes)
         self._pictures = {}
@@ -63,7 +69,8 @@ class PatchPairs:
             index: global sample number: 0, 1, 2, …
 
         Returns:
-            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3). Both are new arrays.
+            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3); where :attr:`lr_up` holds, lr_up: uint8 (P, P, 3).
+            All are new arrays.
 
         Raises:
             UserError: the picture cannot be decoded, or is not what its header said.
@@ -76,34 +83,43 @@ class PatchPairs:
         top, left = random.integers((height - side + 1, width - side + 1)).tolist()
         mirrored, turns = random.integers((2, 4)).tolist()
         mirrored, turns = mirrored * self.flip, turns * self.rotate
-        hr, lr = self._picture(number)
+        hr, lr, *lr_up = self._picture(number)
+        large = (top * self.scale, left * self.scale, self.patch_size, mirrored, turns)
         return (
-            _crop(hr, top * self.scale, left * self.scale, self.patch_size, mirrored, turns),
+            _crop(hr, *large),
             _crop(lr, top, left, side, mirrored, turns),
+            *(_crop(enlarged, *large) for enlarged in lr_up),
         )
 
     def _picture(self, number):
-        """Return a picture's whole hr and lr, uint8 (H, W, 3)."""
+        """Return a picture's whole hr, lr and, where there is one, lr_up, uint8 (H, W, 3)."""
         # two threads may decode the same picture at once: both get the same, and one of them is kept
+        if self.cached and number in self._pictures:
+            return self._pictures[number]
+        hr, lr = self._hr_and_lr(number)
+        size = [n * self.scale for n in self.lr_sizes[number]]
+        pictures = (hr, lr, load_lr_up(self.pairs[number], size)) if self.lr_up else (hr, lr)
+        if self.cached:
+            self._pictures[number] = pictures
+        elif self.pairs[number].lr is None and self.scale > 1:
+            self._pictures[number] = lr
+        return pictures
+
+    def _hr_and_lr(self, number):
         if number in self._pictures:
-            kept = self._pictures[number]
-            return kept if self.cached else (read_rgb(self.pairs[number].hr), kept)
+            return read_rgb(self.pairs[number].hr), self._pictures[number]
         hr, lr = load_pair(self.pairs[number], self.scale)
         if lr.shape[:2] != self.lr_sizes[number]:
             raise UserError(
                 f"{self.pairs[number].hr} is not of the size its header or manifest says: replace it, or run "
                 "div2k_preprocess.py with --force"
             )
-        if self.cached:
-            self._pictures[number] = hr, lr
-        elif self.pairs[number].lr is None:
-            self._pictures[number] = lr
         return hr, lr
 
     def _sizes(self, folder, listed):
         """Return the LR (height, width) of every picture, from the manifest or else from the files' headers."""
         if listed is None:
-            return [fitting_size(pair, *header_sizes(pair), self.scale) for pair in self.pairs]
+            return [check_headers(pair, self.scale) for pair in self.pairs]
         return _sizes_in_order(listed, self.pairs, folder, self.scale)
 
     def _large_enough(self, sizes):
@@ -126,13 +142,14 @@ class PatchPairs:
     def _fits(self, cache_bytes):
         """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
         lr_bytes = [3 * height * width for height, width in self.lr_sizes]
-        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
+        kept = self.scale > 1  # else HR is LR as well
+        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None and kept)
         if made > cache_bytes:
             raise UserError(
                 f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
                 f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
             )
-        return sum(lr_bytes) * (self.scale**2 + 1) <= cache_bytes
+        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + kept) <= cache_bytes
 
 
 def _sizes_in_order(sizes, pairs, folder, scale):

@@ -41,8 +41,9 @@ def training_batches(
     Returns:
         A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
         (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 or, if continuous, float32 (B·D,) in [0, T),
-        and noise, float32 (B·D, 3, P, P), those of one sample one after the other. Its iterators make one pass and
-        raise a worker's UserError as itself.
+        and noise, float32 (B·D, 3, P, P), those of one sample one after the other; at last, where ``patches.lr_up``
+        holds, lr_up, float32 (B, 3, P, P) in [-1, 1]. Its iterators make one pass and raise a worker's UserError as
+        itself.
 
     Raises:
         UserError: a number is out of range.
@@ -72,7 +73,7 @@ class _Source:
         self.patches, self.first_samples, self.batch_size = patches, first_samples, batch_size
         self.noise_steps, self.draws, self.continuous = noise_steps, draws, continuous
         self.workers, self.prefetch = workers, prefetch
-        self.columns = ["hr", "lr"] + (["t", "noise"] if noise_steps else [])
+        self.columns = ["hr", "lr"] + ["t", "noise"] * bool(noise_steps) + ["lr_up"] * patches.lr_up
         self.error = None
 
     def __len__(self):
@@ -106,21 +107,21 @@ def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous
     """
     side = patches.patch_size
     low = side // patches.scale
-    hr = np.empty((batch_size, 3, side, side), np.float32)
-    lr = np.empty((batch_size, 3, low, low), np.float32)
+    sides = [side, low] + [side] * patches.lr_up
+    columns = hr, lr, *lr_up = [np.empty((batch_size, 3, n, n), np.float32) for n in sides]
     for i in range(batch_size):
-        for column, picture in zip((hr, lr), patches.sample(first + i), strict=True):
+        for column, picture in zip(columns, patches.sample(first + i), strict=True):
             column[i] = picture.transpose(2, 0, 1)
-    for column in (hr, lr):  # [0, 255] to [-1, 1], in place
+    for column in columns:  # [0, 255] to [-1, 1], in place
         column /= 127.5
         column -= 1
     if not noise_steps:
-        return hr, lr
+        return hr, lr, *lr_up
     t = np.empty((batch_size, draws), np.float32 if continuous else np.int32)
     noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
     for i in range(batch_size):
         t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps, draws, continuous)
-    return hr, lr, t.reshape(-1), noise.reshape(-1, *hr.shape[1:])
+    return hr, lr, t.reshape(-1), noise.reshape(-1, *hr.shape[1:]), *lr_up
 
 
 class _Batches(ds.GeneratorDataset):

@@ -3,6 +3,8 @@
 from src.dataset.pairs import fitting_size, header_sizes
 from src.errors import UserError
 
+_OUTCOME = ("error", "small")  # of an entry: what became of the picture
+
 
 def tile_corners(height, width, patch_size, stride):
     """Return the (top, left) corners of the patches that cover a picture, row by row.
@@ -17,28 +19,32 @@ def tile_corners(height, width, patch_size, stride):
 
 
 def make_plan(sources, root, options):
-    """Read the headers of all pictures and give each one its range of output numbers.
+    """Give each picture its range of output numbers; where patches are cut, the headers of all of them tell.
 
     Args:
         sources: {split: pairs}; see :func:`src.dataset.sources.find_sources`.
         root: folder that the pictures are named relative to.
-        options: {"scale": …, "patch_size": …, "stride": …, …}, kept in the manifest.
+        options: {"scale": …, "patch_size": …, "stride": …, …}, or {"sizes": …, …} where whole pictures are made
+            squares; kept in the manifest.
 
     Returns:
         A manifest (plain values) with ``complete`` False. For each split it lists for each source picture:
         ``name``; ``size``, [height, width] of the file; ``tile``, [height, width] of each of its output HR pictures;
         ``first`` and ``count``, its range of output numbers; ``lr``, "official" or "made"; and ``error``, None or
         why it was left out. A picture whose header is broken gets no numbers. One that turns out broken while it is
-        decoded keeps its range, which then has no files: no other picture's number depends on it.
+        decoded keeps its range, which then has no files: no other picture's number depends on it. Of squares there is
+        one for each picture, so that no header is read beforehand: ``size`` is left out, and ``small`` tells whether
+        the picture was left out as smaller than the square.
 
     Raises:
         UserError: no picture of a split can be used.
     """
+    make_entry = _square_entry if "sizes" in options else _entry
     splits = {}
     for split, pairs in sources.items():
         entries, first = [], 0
         for pair in pairs:
-            entries.append(_entry(pair, root, split, first, options))
+            entries.append(make_entry(pair, root, split, first, options))
             first += entries[-1]["count"]
         broken = [entry["error"] for entry in entries if entry["error"]]
         if entries and len(broken) == len(entries):
@@ -56,16 +62,26 @@ def same_plan(one, other):
 
 def _planned(manifest):
     splits = {
-        name: [{key: value for key, value in entry.items() if key != "error"} for entry in split["sources"]]
+        name: [{key: value for key, value in entry.items() if key not in _OUTCOME} for entry in split["sources"]]
         for name, split in manifest["splits"].items()
     }
     return manifest.get("options"), manifest.get("digits"), splits
 
 
-def _entry(pair, root, split, first, options):
-    """Return the manifest's entry of one source picture."""
+def _named(pair, root):
     name = pair.hr.absolute().relative_to(root).as_posix()
-    entry = {"name": name, "lr": "official" if pair.lr else "made"}
+    return {"name": name, "lr": "official" if pair.lr else "made"}
+
+
+def _square_entry(pair, root, split, first, options):
+    """Return the manifest's entry of one source picture that becomes a square."""
+    tile = [options["sizes"][-1]] * 2
+    return _named(pair, root) | {"tile": tile, "first": first, "count": 1, "error": None, "small": False}
+
+
+def _entry(pair, root, split, first, options):
+    """Return the manifest's entry of one source picture that is cut into patches."""
+    entry = _named(pair, root)
     try:
         size, lr_size = header_sizes(pair)
         height, width = (n * options["scale"] for n in fitting_size(pair, size, lr_size, options["scale"]))

@@ -1,25 +1,19 @@
 """Where the pictures of a data set lie: the official folders, however they were unpacked, or any folder."""
 
+import os
 from pathlib import Path
 
-from src.dataset.pairs import child, find_folders, match, require_folder, without_partners
+from src.dataset.folders import child, find_folders, require_folder
+from src.dataset.official import OFFICIAL
+from src.dataset.pairs import match, without_partners
 from src.errors import UserError
 from src.imaging.io import list_images
 
-# data set: split: (HR folder, LR folder with one subfolder per scale)
-OFFICIAL = {
-    "div2k": {
-        "train": ("DIV2K_train_HR", "DIV2K_train_LR_bicubic"),
-        "val": ("DIV2K_valid_HR", "DIV2K_valid_LR_bicubic"),
-    },
-    "flickr2k": {"train": ("Flickr2K_HR", "Flickr2K_LR_bicubic")},
-}
-DATASETS = (*OFFICIAL, "folder")
 _DEPTH = 4  # folders below the root that are searched: Flickr2K/Flickr2K_HR/Flickr2K_HR and one more
 _LARGEST_VAL_COUNT = 10
 
 
-def find_sources(root, datasets, scale, val_count=None):
+def find_sources(root, datasets, scale, val_count=None, split=None):
     """Find the pictures of the named data sets below ``root``.
 
     A data set without validation pictures of its own gives its last ones by name. So does one that has some if
@@ -27,20 +21,23 @@ def find_sources(root, datasets, scale, val_count=None):
 
     Args:
         root: folder that holds the data sets.
-        datasets: names out of ``DATASETS``, in the order in which their pictures are to come.
-        scale: integer factor; LR pictures of other scales are not looked at.
+        datasets: names out of ``src.dataset.official.DATASETS``, in the order in which their pictures are to come.
+        scale: integer factor; LR pictures of other scales are not looked at. None looks for no LR pictures.
         val_count: training pictures set aside from each data set; 0 leaves a data set its own validation pictures,
             as None does. By default none where one of ``datasets`` has some, else a tenth, at least 1 and at most 10.
+        split: put all pictures there, ``"train"``, ``"val"`` or ``"test"``, and set none aside.
 
     Returns:
         {"train": [...], "val": [...]} of :class:`src.dataset.pairs.Pair`, and "test" where there are pictures for it;
-        and the list of messages about what was set aside.
+        or {split: [...]}; and the list of messages about what was set aside.
 
     Raises:
         UserError: a data set is not there or incomplete, or ``val_count`` leaves nothing to train on.
     """
     root = require_folder(root)
     found = [(dataset, _find(root, dataset, scale)) for dataset in datasets]
+    if split:
+        return {split: [pair for _, splits in found for pairs in splits.values() for pair in pairs]}, []
     has_val = any(splits["val"] for _, splits in found)
     result, messages = {"train": [], "val": []}, []
     for dataset, splits in found:
@@ -55,49 +52,79 @@ def find_sources(root, datasets, scale, val_count=None):
             splits = _set_aside(dataset, splits["train"], count)
             taken = f"the last {count} by name are set aside" if count else "all are trained on"
             messages.append(f"{dataset}: no validation pictures found, {taken}")
-        for split, pairs in splits.items():
-            result.setdefault(split, []).extend(pairs)
+        for name, pairs in splits.items():
+            result.setdefault(name, []).extend(pairs)
     return result, messages
 
 
 def _find(root, dataset, scale):
     """Return {"train": pairs, "val": pairs or []} of one data set."""
     if dataset == "folder":
-        high, low = find_folders(root, scale, "train")
+        high, low = _any_folder(root, scale)
         return {"train": match(high, low, scale) if low else without_partners(high), "val": []}
-    splits = {"train": [], "val": []}
-    for split, (high_name, low_name) in OFFICIAL[dataset].items():
-        high = find_below(root, high_name)
-        if high is None and split == "train":
-            raise UserError(f"no folder {high_name} with pictures in {root}: unpack {dataset} there or name its folder")
-        if high is not None:
-            low = _find_low(root, low_name, scale)
-            splits[split] = match(high, low, scale, spare_low=True) if low else without_partners(high)
+    for layout in OFFICIAL[dataset]:
+        if train := find_below(root, layout.train, layout.subfolders):
+            return _splits(root, layout, train, scale)
+    names = " or ".join(layout.train for layout in OFFICIAL[dataset])
+    raise UserError(f"no folder {names} with pictures in {root}: unpack {dataset} there or name its folder")
+
+
+def _any_folder(root, scale):
+    """Return the (HR folder, LR folder or None) of a folder that is no data set's."""
+    if scale is not None:
+        folders = find_folders(root, scale, "train")
+        return folders.hr, folders.lr
+    return child(root, "HR") or root, None
+
+
+def _splits(root, layout, train, scale):
+    """Return {"train": pairs, "val": pairs or []} of a data set whose folder to train on was found."""
+    splits = {"train": _pairs(root, train, layout.train_lr, scale), "val": []}
+    if layout.val and (val := find_below(root, layout.val, layout.subfolders)):
+        splits["val"] = _pairs(root, val, layout.val_lr, scale)
+    if layout.val_from is not None:
+        early, late = _by_number(splits["train"], layout.val_from)
+        if early:
+            splits = {"train": early, "val": late}
     return splits
+
+
+def _by_number(pairs, first_late):
+    """Split pairs into those before a number and those from it on; the names are numbers, or it is before."""
+    parts = [], []
+    for pair in pairs:
+        parts[pair.hr.stem.isdecimal() and int(pair.hr.stem) >= first_late].append(pair)
+    return parts
+
+
+def _pairs(root, high, low_name, scale):
+    low = _find_low(root, low_name, scale) if low_name and scale is not None else None
+    return match(high, low, scale, spare_low=True) if low else without_partners(high)
 
 
 def _find_low(root, name, scale):
     """Return the folder of official LR pictures of one scale, or None."""
     for candidate in (name, f"{name}_X{scale}"):  # the second is what the zip's own name gives
-        if low := find_below(root, candidate, f"X{scale}"):
+        if low := find_below(root, f"{candidate}/X{scale}"):
             return low
     return None
 
 
-def find_below(root, name, inner=None):
+def find_below(root, path, subfolders=False):
     """Return the uppermost folder at or below ``root`` that has this name, in any case, and holds pictures.
 
     Args:
         root: where to look, up to four folders deep.
-        name: the folder's name.
-        inner: return its subfolder of this name, which must hold the pictures, in its place.
+        path: the folder's name, or "A/B" for the subfolder B of a folder A.
+        subfolders: the pictures may lie in the folder's subfolders.
     """
+    name, _, inner = path.partition("/")
     level = [Path(root).absolute()]
     for _ in range(_DEPTH + 1):
         for folder in level:
             if folder.name.lower() == name.lower():
                 target = child(folder, inner) if inner else folder
-                if target and _has_pictures(target):
+                if target and _has_pictures(target, subfolders):
                     return target
         level = [entry for folder in level for entry in _subfolders(folder)]
     return None
@@ -105,12 +132,17 @@ def find_below(root, name, inner=None):
 
 def _subfolders(folder):
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
+        with os.scandir(folder) as entries:  # it knows what is a folder without asking for each of a million files
+            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and e.is_dir())
     except PermissionError:
         return []
 
 
-def _has_pictures(folder):
+def _has_pictures(folder, subfolders):
+    return any(map(_holds_some, [folder, *(_subfolders(folder) if subfolders else [])]))
+
+
+def _holds_some(folder):
     try:
         return bool(list_images(folder))
     except UserError:

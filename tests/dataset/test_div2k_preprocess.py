@@ -15,7 +15,7 @@ import pytest
 from src.dataset.div2k_preprocess import main
 from src.dataset.manifest import read_manifest
 from src.dataset.patches import PatchPairs
-from src.dataset.tiles import is_whole
+from src.dataset.pngs import is_whole
 from src.errors import UserError
 from src.imaging.io import read_rgb
 from tests.dataset.pictures import crops, quarter, write_pictures
@@ -114,6 +114,15 @@ def test_force_takes_the_test_pictures_of_another_plan_away(tmp_path, div2k):
     run(div2k, tmp_path / "fresh")
     assert files(output) == files(tmp_path / "fresh")
     assert not (output / "test").exists()
+
+
+def test_all_pictures_in_one_split(tmp_path, div2k, photo):
+    output = tmp_path / "out"
+    assert run(div2k, output, "--split", "test") == 0
+    assert sorted(p.name for p in output.iterdir() if p.is_dir()) == ["test"]
+    whole = [read_rgb(p) for p in sorted((output / "test/X1").iterdir())]
+    assert [picture.shape[:2] for picture in whole] == [(64, 80)] * 3 + [(32, 40), (64, 88)]
+    assert read_manifest(output)["options"]["split"] == "test"
 
 
 def test_manifest(tmp_path, div2k):
@@ -375,7 +384,7 @@ def test_bad_options(tmp_path, photo, options):
 def test_bad_input_from_the_shell_is_one_line(tmp_path):
     for arguments in (
         ["--root", tmp_path / "absent", "--dataset", "div2k", "--output", tmp_path / "out"],
-        ["--root", tmp_path, "--dataset", "imagenet", "--output", tmp_path / "out"],
+        ["--root", tmp_path, "--dataset", "urban100", "--output", tmp_path / "out"],
         [],
     ):
         result = script(*arguments)

@@ -198,7 +198,7 @@ def prepared(tmp_path, photo):
 
 def test_manifest_spares_reading_headers(prepared, monkeypatch):
     folder, _ = prepared
-    monkeypatch.setattr("src.dataset.patches.header_sizes", None)  # calling it would fail
+    monkeypatch.setattr("src.dataset.patches.check_headers", None)  # calling it would fail
     assert len(PatchPairs(folder, scale=4, patch_size=32)) == 3
     assert len(PatchPairs(folder / "train", scale=4, patch_size=32)) == 3
 

@@ -105,7 +105,7 @@ def test_sizes_and_repeated_iteration(patches):
 class Failing:
     """Patches of which one cannot be read; counts how far it was asked."""
 
-    patch_size, scale, seed = 8, 4, 0
+    patch_size, scale, seed, lr_up = 8, 4, 0, False
 
     def __init__(self, error=None, at=None):
         self.error, self.at, self.asked = error, at, 0

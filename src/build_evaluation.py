@@ -8,10 +8,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from src.build_validation import prepared_lr_up
 from src.config.loader import load_config, with_overrides
 from src.config.schema import Config
 from src.config.validate import check
-from src.dataset.pairs import find_pairs, fitting_size, header_sizes, load_pair, shared_pictures
+from src.dataset.pairs import check_headers, find_pairs, load_pair, shared_pictures
 from src.errors import UserError
 from src.imaging.io import write_image
 from src.inference.sampling import effective_options
@@ -40,11 +41,15 @@ class Model:
         """Return the options of sampling as a dict; those that have an effect on this model."""
         return effective_options(self.config)
 
-    def upscale(self, lr, seed, on_step):
-        """Upscale one uint8 (h, w, 3) picture; ``on_step()`` is called after each step, of which there may be one."""
+    def upscale(self, lr, seed, on_step, pair):
+        """Upscale one uint8 (h, w, 3) picture, the LR of ``pair``, whose prepared LR↑ is used where the model takes it.
+
+        ``on_step()`` is called after each step, of which there may be one.
+        """
         sampling = self.sampling()
         self._tell_tiles(lr.shape[:2])
         options = sampling | ({"callback": lambda *_: on_step()} if "steps" in sampling else {})
+        options |= prepared_lr_up(self.config, pair, lr)
         sr = self.upscaler.upscale([lr], seeds=[seed], **options)[0]
         if "steps" not in sampling:
             on_step()
@@ -209,7 +214,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
             of the files show it; or a sampling option is out of range.
     """
     for pair in pairs:
-        fitting_size(pair, *header_sizes(pair), scale)
+        check_headers(pair, scale)
 
     def kept(name, method, sr):
         if pictures_folder:
@@ -221,7 +226,9 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
     with tqdm(total=len(pairs) * steps, desc="evaluating", unit="step") as bar:
         return evaluate(
             {
-                model.name: lambda lr, index, model=model: model.upscale(lr, picture_seed(seed, index), bar.update)
+                model.name: lambda lr, index, model=model: model.upscale(
+                    lr, picture_seed(seed, index), bar.update, pairs[index]
+                )
                 for model in models
             },
             ((pair.name, *load_pair(pair, scale)) for pair in pairs),

@@ -25,6 +25,11 @@ def is_from_nothing(config):
     return config.system == "sr3" and not config.sr3.conditional
 
 
+def takes_lr_up(config):
+    """Whether the condition of a configuration of any system is LR↑, so that a prepared one is used as given."""
+    return config.system == "sr3" and config.sr3.conditional
+
+
 def drops(config):
     """Whether the network of a configuration of any system drops values while it is trained."""
     return config.system == "sr3" and config.sr3.dropout > 0

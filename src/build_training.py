@@ -55,7 +55,7 @@ class Training:
         encoder = load_pretrained_encoder(config) if pretrained and config.system == "srdiff" else None
         self.patches = PatchPairs(
             data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed,
-            flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20,
+            flip=data.flip, rotate=data.rotate, cache_bytes=data.cache_mb << 20, lr_up=build_sr3.takes_lr_up(config),
         )  # fmt: skip
         self.samples = train.batch_size * train.accumulate * self.world.size  # in one optimiser step
         self.steps = train.steps or self._steps_of_epochs(*done)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from src import build_sr3
 from src.build import build_upscaler
-from src.dataset.pairs import find_pairs, load_pair
+from src.dataset.pairs import find_pairs, load_lr_up, load_pair
 from src.inference.sampling import effective_options
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.lpips_weights import find_weights, load_lpips
@@ -64,8 +65,9 @@ class Validation:
         sampling = effective_options(config)
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
-            seed = picture_seed(config.seed, numbers[index])
-            return upscaler.upscale([lr], seeds=[seed], **sampling)[0]
+            number = numbers[index]
+            given = prepared_lr_up(config, self.pairs[number], lr)
+            return upscaler.upscale([lr], seeds=[picture_seed(config.seed, number)], **given, **sampling)[0]
 
         pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], config.data.scale)) for i in numbers)
         return evaluate(
@@ -82,8 +84,21 @@ def find_validation_pairs(config):
     """
     pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
     for pair in pairs:
-        load_pair(pair, config.data.scale)
+        prepared_lr_up(config, pair, load_pair(pair, config.data.scale)[1])
     return pairs
+
+
+def prepared_lr_up(config, pair, lr):
+    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared and the model takes it, or {}.
+
+    Args:
+        config: a ``Config`` of any system.
+        pair: a ``src.dataset.pairs.Pair``.
+        lr: its LR picture, uint8 (h, w, 3).
+    """
+    if pair.lr_up is None or not build_sr3.takes_lr_up(config):
+        return {}
+    return {"lr_up": [load_lr_up(pair, [n * config.data.scale for n in lr.shape[:2]])]}
 
 
 def _lpips(net):

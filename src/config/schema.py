@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 class DataConfig:
     """Where the pictures are and how training patches are cut from them."""
 
-    train: str = "data/df2k/train"  # a folder written by div2k_preprocess.py (X1/, X4/), or any folder of pictures
+    train: str = "data/df2k/train"  # written by div2k_preprocess.py (X1/, X4/; hr_128/, lr_16/), or any pictures
     val: str = "data/df2k/val"  # the pictures that validation during training looks at
     test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
     val_pictures: int = 10  # validate on the first so many by name; 0 takes all

@@ -61,11 +61,13 @@ class SR3(nn.Cell):
         self.unet = unet
         self.enlarge = enlarge
 
-    def given(self, lr):
-        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice.
+    def given(self, lr, lr_up=None):
+        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice; or the one that is given.
 
         An unconditional model has no use for what it is given, and gives it back.
         """
+        if lr_up is not None:
+            return lr_up, lr_up
         if self.enlarge is None:
             return lr, lr
         lr_up = ops.clamp(self.enlarge(lr), -1.0, 1.0)  # as in the picture files that others prepare

@@ -58,19 +58,21 @@ class Upscaler(ABC):
         Args:
             pictures: list of uint8 (h, w, 3) RGB, all of one size.
             seeds: one int for each picture; by default 0, 1, 2, …
-            options: of :meth:`draw`.
+            options: of :meth:`draw`; or ``lr_up``, see :meth:`samples`.
 
         Returns:
             list of uint8 (H, W, 3).
         """
         return list(levels(next(self.samples(pictures, seeds, 1, **options))))
 
-    def samples(self, pictures, seeds=None, count=1, **options):
+    def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
         """Draw several samples of the same pictures; what does not depend on the noise is computed once.
 
         Args:
             pictures, seeds, options: as in :meth:`upscale`.
             count: how many; sample k takes the seeds plus k.
+            lr_up: list of uint8 (H, W, 3), used as given instead of the network's own enlarged pictures; of diffusion
+                models only.
 
         Yields:
             (B, 3, H, W) float32, about [−1, 1], ``count`` times.
@@ -80,7 +82,8 @@ class Upscaler(ABC):
         """
         self.check(count, **_sampling(options))
         seeds = range(len(pictures)) if seeds is None else seeds
-        condition = self.encode(np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1)
+        given = {} if lr_up is None else {"lr_up": _arrays(lr_up)}
+        condition = self.encode(_arrays(pictures), **given)
         for k in range(count):
             yield self.draw(condition, [seed + k for seed in seeds], **options)
 
@@ -134,6 +137,11 @@ class RegressionUpscaler(Upscaler):
         if self.config.eval.consistency if consistency is None else consistency:
             BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
         return result
+
+
+def _arrays(pictures):
+    """List of uint8 (H, W, 3) → (B, 3, H, W) float32 in [−1, 1]."""
+    return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
 
 
 def levels(pictures):

@@ -44,7 +44,7 @@ class DiffusionLoss(nn.Cell):
             )
         self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
 
-    def construct(self, hr, lr, t, noise):
+    def construct(self, hr, lr, t, noise, lr_up=None):
         """The loss of one batch, a float32 scalar.
 
         Args:
@@ -52,8 +52,9 @@ class DiffusionLoss(nn.Cell):
             lr: (B, 3, h, w) float32 in [−1, 1].
             t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
             noise: (B·D, 3, H, W) float32, standard normal.
+            lr_up: (B, 3, H, W) float32 in [−1, 1], used as given instead of the model's own; of an ``SR3`` only.
         """
-        features, base = self.model.given(lr)
+        features, base = self.model.given(lr) if lr_up is None else self.model.given(lr, lr_up)
         if self.frozen_encoder:
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
         draws = t.shape[0] // hr.shape[0]

@@ -17,7 +17,7 @@ def test_the_promised_experiments_are_there():
     models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
     assert {path.stem for path in EXPERIMENTS} >= {
         f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
-    } | {"sr3_16_128", "sr3_64_512", "ddpm_16_128"}
+    } | {"sr3_16_128", "sr3_64_512", "sr3_imagenet_64_256", "ddpm_16_128"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -84,12 +84,19 @@ def test_the_published_mindspore_sizes(system):
     assert system == "rrdb" or config.unet.multipliers == (1, 2, 4, 8)
 
 
-@pytest.mark.parametrize(("size", "levels", "dropout"), [(128, 5, 0.2), (512, 7, 0.0)])
-def test_sr3_s_numbers(size, levels, dropout):
-    config = load_config(CONFIGS / f"sr3_{size // 8}_{size}.yaml")
+@pytest.mark.parametrize(
+    ("name", "scale", "size", "levels", "blocks", "dropout"),
+    [
+        ("sr3_16_128", 8, 128, 5, 2, 0.2),
+        ("sr3_64_512", 8, 512, 7, 2, 0.0),
+        ("sr3_imagenet_64_256", 4, 256, 6, 3, 0.0),
+    ],
+)
+def test_sr3_s_numbers(name, scale, size, levels, blocks, dropout):
+    config = load_config(CONFIGS / f"{name}.yaml")
     train, diffusion = config.train, config.diffusion
-    assert (config.data.scale, config.data.patch_size, config.sr3.image_size) == (8, size, size)
-    assert (len(config.sr3.multipliers), config.sr3.blocks, config.sr3.dropout) == (levels, 2, dropout)
+    assert (config.data.scale, config.data.patch_size, config.sr3.image_size) == (scale, size, size)
+    assert (len(config.sr3.multipliers), config.sr3.blocks, config.sr3.dropout) == (levels, blocks, dropout)
     assert (diffusion.steps, diffusion.schedule, diffusion.beta_start, diffusion.beta_end) == (
         2000,
         "linear",

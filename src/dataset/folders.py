@@ -64,9 +64,8 @@ def find_squares(folder, scale):
     if len(sides) != 1:
         expected = "one hr_N" if scale == 1 else f"one hr_N with its lr_N/{scale}"
         names = ", ".join(sorted(path.name for path in parts.values()))
-        raise UserError(
-            f"{folder} should hold {expected} for scale {scale}, but holds {names}: name another, or move some"
-        )
+        remedy = "move all but one elsewhere" if sides else "name another folder or scale"
+        raise UserError(f"{folder} should hold {expected} for scale {scale}, but holds {names}: {remedy}")
     (side,) = sides
     if scale == 1:
         return Folders(parts["hr", side])

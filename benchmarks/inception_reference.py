@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""FID and Inception Score beside pytorch-fid's and torch-fidelity's, on small sets and with weights by formula.
+"""pytorch-fid's and torch-fidelity's numbers for small sets of pictures, with Inception's weights by formula.
 
-Prints each number of theirs and what this project makes of the same files. ``--write`` stores theirs for the tests. It
+Prints them; ``--write`` stores them for tests/metrics/test_inception.py, which compares this project's with them. It
 needs what the tests do not: pip install torch torchvision pytorch-fid torch-fidelity.
 """
 
@@ -37,8 +37,8 @@ def references(folder):
     save_weights(weights)
     os.environ["TORCH_HOME"] = str(folder)  # pytorch-fid takes the file from there
     fidelity = calculate_metrics(
-        input1=one, input2=other, fid=True, isc=True, isc_splits=2, batch_size=1, cuda=False, cache=False, verbose=False,
-        feature_extractor_weights_path=str(weights),
+        input1=one, input2=other, fid=True, isc=True, isc_splits=2, cuda=False, cache=False, verbose=False,
+        batch_size=1, feature_extractor_weights_path=str(weights),
     )  # fmt: skip
     scores = isc_features_to_metric(torch.from_numpy(formula.formula_logits()), splits=10)
     gaussians = [
@@ -94,13 +94,6 @@ def write_pictures(folder):
     for name, pictures in zip(("one", "other"), formula.pictures(astronaut()), strict=True):
         for number, picture in enumerate(pictures):
             write_image(folder / name / f"{number}.png", picture)
-
-
-def ours(folder):
-    """Return this project's numbers, by the same names."""
-    from tests.metrics.inception_numbers import numbers
-
-    return numbers(folder / "hub" / "checkpoints")
 
 
 def main():

@@ -33,20 +33,17 @@ class Moments:
     Batches are merged as Chan, Golub and LeVeque do ("Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", 1982, equation 2.1), so that a large mean costs no digits.
 
-    Args:
-        size: the vectors' length, D.
-
     Attributes:
         count: how many vectors there were.
     """
 
-    def __init__(self, size):
+    def __init__(self):
         self.count = 0
-        self._mean = np.zeros(size)
-        self._scatter = np.zeros((size, size))  # the sum of (x − mean)·(x − mean)ᵀ
+        self._mean = 0.0  # from the first batch on (D,), and
+        self._scatter = 0.0  # (D, D): the sum of (x − mean)·(x − mean)ᵀ
 
     def add(self, vectors):
-        """Take a batch: (B, D), B at least 1."""
+        """Take a batch: (B, D), B at least 1, D always the same."""
         vectors = np.asarray(vectors, np.float64)
         batch = len(vectors)
         total = self.count + batch

@@ -14,6 +14,7 @@ from src.metrics.fid import read_statistics, write_statistics
 from src.metrics.inception_input import PREPARATIONS
 from src.metrics.inception_weights import find_inception, load_inception
 from src.metrics.picture_sets import PictureSet, SetComparison
+from src.metrics.report import prepare_folder
 
 FEATURES = 2048  # of Inception: the dimensions of the covariance
 
@@ -47,8 +48,8 @@ def add_fid(arguments):
     """Add the options of :class:`FidOptions`."""
     group = arguments.add_argument_group("FID and Inception Score", "of all pictures of a method together")
     group.add_argument(
-        "--fid", choices=(*PREPARATIONS, "none"), help="measure them, pictures prepared as this program does; by default "
-        "pytorch-fid where an option of this group is given, else none",
+        "--fid", choices=(*PREPARATIONS, "none"), help="measure them, of pictures prepared as this program does; by "
+        "default pytorch-fid where an option of this group is given, else none",
     )  # fmt: skip
     group.add_argument(
         "--fid-weights", metavar="PATH", help="Inception's, or their folder; by default the cache folder"
@@ -106,6 +107,8 @@ def open_sets(options, count, device=None, files=None):
     if options.form == "none":
         return None
     _check_count(count, "pictures")
+    if options.save:
+        prepare_folder(Path(options.save).parent, "--fid-save")
     reference = None
     if options.reference and Path(options.reference).is_dir():
         files = list_pictures(options.reference)

@@ -1,8 +1,7 @@
 """Pictures as Inception wants them, in the two ways that published FIDs were measured: they give other numbers.
 
 Both enlarge or reduce to 299×299 by linear interpolation between the nearest pixels, without antialiasing. They
-differ in where the pixels of the result lie and in the range of values. Importing this module does not import
-mindspore.
+differ in where the pixels of the result lie and in the range of values.
 """
 
 import numpy as np
@@ -44,8 +43,10 @@ def _interpolated(picture, rows, columns):
     (top, bottom, down), (left, right, across) = (
         _neighbours(positions, n) for positions, n in zip((rows, columns), picture.shape, strict=False)
     )
-    lines = picture[top] * (1 - down)[:, None, None] + picture[bottom] * down[:, None, None]
-    result = lines[:, left] * (1 - across)[:, None] + lines[:, right] * across[:, None]
+    above, below = picture[top].astype(np.float32), picture[bottom].astype(np.float32)
+    lines = above + (below - above) * down[:, None, None]
+    before, behind = lines[:, left], lines[:, right]
+    result = before + (behind - before) * across[:, None]
     return np.ascontiguousarray(result.transpose(2, 0, 1))
 
 

@@ -1,4 +1,4 @@
-"""FID and Inception Score of whole sets of pictures, which come one by one. Importing it does not import mindspore."""
+"""FID and Inception Score of whole sets of pictures, which come one by one."""
 
 from dataclasses import dataclass
 

@@ -113,8 +113,12 @@ def as_csv(report):
     return text.getvalue()
 
 
-def prepare_folder(folder):
-    """Make a report's folder before the work starts, so that a wrong name is told at once; return its Path.
+def prepare_folder(folder, option="--output"):
+    """Make a folder for results before the work starts, so that a wrong name is told at once; return its Path.
+
+    Args:
+        folder: its path.
+        option: what names it on the command line.
 
     Raises:
         UserError: it cannot be made or written.
@@ -125,7 +129,7 @@ def prepare_folder(folder):
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}; name another with --output") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}; name another with {option}") from error
 
 
 def write_report(report, about, folder):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """pytorch-fid's and torch-fidelity's numbers for small sets of pictures, with Inception's weights by formula.
 
-Prints them; ``--write`` stores them for tests/metrics/test_inception.py, which compares this project's with them. It
-needs what the tests do not: pip install torch torchvision pytorch-fid torch-fidelity.
+Prints them beside this project's; ``--write`` stores them for tests/metrics/test_inception.py. It needs what the tests
+do not: pip install torch torchvision pytorch-fid torch-fidelity.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.imaging.io import write_image  # noqa: E402  (only importable now that the root is on the path)
+from src.atomic_file import write_text  # noqa: E402  (only importable now that the root is on the path)
+from src.imaging.io import read_rgb, write_image  # noqa: E402
 from src.runtime import prepare  # noqa: E402
 from tests.metrics import inception_formula as formula  # noqa: E402
 
@@ -96,6 +97,57 @@ def write_pictures(folder):
             write_image(folder / name / f"{number}.png", picture)
 
 
+def ours(folder):
+    """Return this project's numbers for the same files, by the same names."""
+    from src.metrics.fid import Moments, frechet_distance
+    from src.metrics.inception_input import PREPARATIONS
+    from src.metrics.inception_score import InceptionScore
+    from src.metrics.inception_weights import find_inception, load_inception
+    from src.weights.torch_file import read_torch
+
+    inception = load_inception(find_inception(folder / "hub" / "checkpoints"), read_torch)
+
+    def gaussian(vectors):
+        moments = Moments()
+        moments.add(vectors)
+        return moments.gaussian()
+
+    def score(logits, splits):
+        score = InceptionScore(len(logits), splits)
+        score.add(logits)
+        return score.result()
+
+    seen = {
+        form: [
+            inception(np.stack([prepare(read_rgb(path)) for path in sorted((folder / name).glob("*.png"))]))
+            for name in ("one", "other")
+        ]
+        for form, prepare in PREPARATIONS.items()
+    }
+    return {
+        "features": seen["pytorch-fid"][0][0][:, SAMPLED],
+        "fid": {form: frechet_distance(*(gaussian(features) for features, _ in sets)) for form, sets in seen.items()},
+        "is": score(seen["torch-fidelity"][0][1], 2),
+        "is_of_logits": score(formula.formula_logits(), 10),
+        "frechet_distance": frechet_distance(
+            gaussian(formula.formula_features(1, 40)), gaussian(formula.formula_features(2, 60))
+        ),
+    }
+
+
+def table(theirs, own):
+    """Return both programs' numbers beside this project's, as lines of Markdown."""
+    rows = [
+        *((f"FID, {form}", f"{theirs['fid'][form]:.5f}", f"{own['fid'][form]:.5f}") for form in own["fid"]),
+        ("IS in two parts, torch-fidelity", *("{:.7f} ± {:.7f}".format(*found["is"]) for found in (theirs, own))),
+        ("IS in ten parts, torch-fidelity", *("{:.7f} ± {:.7f}".format(*x["is_of_logits"]) for x in (theirs, own))),
+        ("Fréchet distance, pytorch-fid", *(f"{found['frechet_distance']:.10f}" for found in (theirs, own))),
+    ]
+    difference = np.abs(np.subtract(theirs["features"], own["features"])).max()
+    lines = ["| | theirs | ours |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return [*lines, f"pytorch-fid's features differ by {difference:.1e} at most"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"store the programs' numbers in {GOLDEN.name}")
@@ -103,10 +155,10 @@ def main():
     prepare()
     with tempfile.TemporaryDirectory() as name:
         write_pictures(Path(name))
-        found = references(Path(name))
+        theirs = references(Path(name))
+        print(*table(theirs, ours(Path(name))), sep="\n")
     if args.write:
-        GOLDEN.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in found.items() if key != "features"}, indent=1))
+        write_text(GOLDEN, json.dumps(theirs, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def load_inception(path, read):
     """
     from src.metrics.inception import inception_from_arrays  # imports mindspore: only when there is something to load
 
-    content = read(path)
     try:
+        content = read(path)
         if not isinstance(content, dict):
             raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
         return inception_from_arrays(content)

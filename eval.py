@@ -14,6 +14,7 @@ from src.tracking import add_wandb
 
 def arguments():
     """Return the parsed command line."""
+    from src.build_fid import add_fid
     from src.metrics.lpips_weights import FILES
     from src.metrics.scores import PROTOCOLS
 
@@ -36,6 +37,7 @@ def arguments():
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
+    add_fid(p)
     add_sampling(p)
     add_tiling(p)
     add_wandb(p, "DIR")
@@ -47,7 +49,7 @@ def arguments():
         p.error(f"argument --seed: expected a number from 0 to 2^63 - 1, got {args.seed}")
     # argparse takes key=value after "--checkpoint W" for another checkpoint.
     misread = [text for text in args.checkpoint or [] if "=" in text and not Path(text).exists()]
-    bicubic_alone = args.scale or args.config
+    bicubic_alone = args.scale or args.config or args.generated
     args.checkpoint = checkpoints([text for text in args.checkpoint or [] if text not in misread], bicubic_alone)
     settings = given_sampling(args) | ({"protocol": args.protocol} if args.protocol else {})
     args.overrides += misread + [f"eval.{name}={str(value).lower()}" for name, value in settings.items()]
@@ -66,27 +68,33 @@ def main():
     args = arguments()
     from src import build_evaluation as evaluation
     from src import build_tracking as tracking
+    from src.build_fid import given_fid, open_sets, save_reference
+    from src.build_generation import evaluate_generation, is_generation
     from src.inference.tile_choice import TileOptions
     from src.metrics.report import as_table, prepare_folder, write_report
 
-    output = prepare_folder(args.output)
+    fid, output = given_fid(args), prepare_folder(args.output)
     tiles = TileOptions(args.max_memory, args.tile, args.halo)
     models = evaluation.load_models(args.checkpoint, args.config, args.overrides, args.device, not args.no_ema, tiles)
     config = models[0].config if models else evaluation.settings_for(None, args.config, args.overrides)
+    if is_generation(models, args):
+        return evaluate_generation(models, config, args, output)
     scale = evaluation.common_scale(models, args.scale, config.data.scale)
     data, pairs = evaluation.find_pictures(models, config, scale, args.data, args.hr, args.lr)
-    about = evaluation.describe(models, data=data, seed=args.seed)
+    about = evaluation.describe(models, data=data, seed=args.seed) | fid.describe()
     measure = {"protocol": config.eval.protocol, "scale": scale}
     lpips = evaluation.lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device)
+    sets = open_sets(fid, len(pairs), args.device)
     with tracking.evaluation_tracker(output, args.wandb, args.wandb_project, about=about, **measure) as tracker:
         report = evaluation.score_pictures(
-            models, pairs, seed=args.seed, lpips=lpips, **measure,
+            models, pairs, seed=args.seed, lpips=lpips, sets=sets, **measure,
             pictures_folder=output / "pictures" if args.save_pictures else None,
             keep=tracking.EvaluationPictures(tracker, pairs, len(about["methods"]), scale),
         )  # fmt: skip
         print(as_table(report, about))
         write_report(report, about, output)
         tracking.track_report(tracker, report)
+    save_reference(fid, sets)
     logging.info("written %s and metrics.csv", output / "metrics.json")
 
 

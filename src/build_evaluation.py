@@ -195,13 +195,13 @@ def lpips_distance(net, location=None, download=False, device=None):
     return load_lpips(net, paths, read_torch)
 
 
-def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures_folder=None, keep=None):
+def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, pictures_folder=None, keep=None):
     """Upscale and score pictures, with a progress bar.
 
     Args:
         models: from :func:`load_models`.
         pairs: from :func:`src.dataset.pairs.find_pairs`.
-        protocol, scale, lpips: see :func:`src.metrics.evaluate.evaluate`.
+        protocol, scale, lpips, sets: see :func:`src.metrics.evaluate.evaluate`.
         seed: the run's seed, from 0.
         pictures_folder: where the results are written as METHOD/PICTURE.png; None keeps none.
         keep: called with (picture's name, method, sr) for each result as well.
@@ -235,6 +235,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, pictures
             protocol=protocol,
             scale=scale,
             lpips=lpips,
+            sets=sets,
             progress=lambda name: bar.update(),
             keep=kept,
         )

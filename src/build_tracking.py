@@ -11,20 +11,20 @@ from src.tracking import open_tracker
 EVALUATION_PICTURES = 8
 
 
-def evaluation_tracker(folder, mode, project, *, about, protocol, scale):
+def evaluation_tracker(folder, mode, project, *, about, **measure):
     """Return the :class:`src.tracking.Tracker` of an evaluation; see there.
 
     Args:
         folder: of the metrics.
         mode, project: of W&B.
         about: from :func:`src.build_evaluation.describe`; of its paths only the last names are told.
-        protocol, scale: as in the report.
+        measure: what else is told of how it was measured, such as the protocol and the scale.
     """
     methods = {
         name: method | ({"checkpoint": last_names(method["checkpoint"])} if "checkpoint" in method else {})
         for name, method in about["methods"].items()
     }
-    config = about | {"data": last_names(about["data"]), "methods": methods, "protocol": protocol, "scale": scale}
+    config = about | {"data": last_names(about["data"]), "methods": methods} | measure
     name = "eval " + (", ".join(method for method in methods if method != BASELINE) or BASELINE)
     return open_tracker(folder, tensorboard=False, wandb=mode, project=project, name=name, config=config, job="eval")
 
@@ -64,6 +64,8 @@ def track_report(tracker, report):
     """Log a report: the means as METHOD/METRIC, and a table of every picture."""
     for method in report.scores:
         means = asdict(report.mean(method))
+        if method in report.sets:
+            means |= {"fid": report.sets[method].fid, "is": report.sets[method].is_mean}
         tracker.scalars(0, {f"{method}/{metric}": mean for metric, mean in means.items()})
     rows = [
         [name, method, *(getattr(scores[index], metric) for metric in METRICS)]

@@ -320,7 +320,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
             assert logged[f"{method}/{metric}"] == means[metric]
         assert f"{method}/lpips" not in logged
     table = json.loads((run["files"] / logged["scores"]["path"]).read_text())
-    assert table["columns"] == ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr"]
+    assert table["columns"] == ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr", "consistency"]
     assert table["data"] == [
         [picture["name"], method, *picture[method].values()]
         for picture in report["pictures"]

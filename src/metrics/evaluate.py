@@ -7,7 +7,8 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.metrics.scores import lr_psnr, protocol_named
+from src.metrics.picture_sets import SetScores
+from src.metrics.scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
 
@@ -21,12 +22,14 @@ class Scores:
         ssim: up to 1, by the protocol; None for pictures smaller than its window.
         lpips: perceptual distance, less is better; None where it was not computed.
         lr_psnr: dB, between the reduced result and the input.
+        consistency: their mean squared error, in units of 1e−5 of values in [0, 1].
     """
 
     psnr: float | None = None
     ssim: float | None = None
     lpips: float | None = None
     lr_psnr: float | None = None
+    consistency: float | None = None
 
 
 METRICS = tuple(metric.name for metric in fields(Scores))
@@ -42,6 +45,9 @@ class Report:
         lpips_net: the network that LPIPS was computed with, or None.
         names: the pictures' names, in order.
         scores: for each method, ``"bicubic"`` first, one :class:`Scores` per picture.
+        sets: for each method FID and IS of all its pictures (:class:`src.metrics.picture_sets.SetScores`); empty
+            where they were not measured.
+        hr_set: the IS of the HR pictures, with no FID; None where it was not measured.
     """
 
     protocol: str
@@ -49,6 +55,8 @@ class Report:
     lpips_net: str | None
     names: list[str] = field(default_factory=list)
     scores: dict[str, list[Scores]] = field(default_factory=dict)
+    sets: dict[str, SetScores] = field(default_factory=dict)
+    hr_set: SetScores | None = None
 
     def mean(self, method):
         """Return the mean of each score over the pictures that have it, as :class:`Scores`."""
@@ -81,7 +89,7 @@ class Report:
         return float(np.mean(values)) if values else None
 
 
-def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, progress=None, keep=None):
+def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, progress=None, keep=None):
     """Upscale pictures and score them, beside MATLAB's bicubic of the same LR.
 
     One picture is in memory at a time, so ``pictures`` may be a generator over any number of files.
@@ -95,6 +103,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, progress=None,
         scale: the factor of upscaling, a whole number.
         lpips: ``distance(sr, hr) -> float or None`` with an attribute ``net`` (:mod:`src.metrics.lpips`);
             None leaves LPIPS out.
+        sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS; None leaves them out.
         progress: called with the picture's name after each picture.
         keep: called with (picture's name, method, sr) for each result; bicubic's included.
 
@@ -109,12 +118,16 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, progress=None,
     report = Report(protocol, scale, getattr(lpips, "net", None), scores={method: [] for method in methods})
     for index, (name, hr, lr) in enumerate(pictures):
         _check_pair(name, hr, lr, scale)
+        if sets:
+            sets.add_reference(hr)
         for method, upscale in methods.items():
             sr = upscale(lr, index)
             if sr.shape != hr.shape:
                 raise UserError(f"{method} made {_size(sr)} pixels of {name}, expected {_size(hr)}: check its scale")
             distance = lpips(sr, hr) if lpips else None
-            report.scores[method].append(Scores(*score(sr, hr, scale), distance, lr_psnr(sr, lr)))
+            report.scores[method].append(Scores(*score(sr, hr, scale), distance, *lr_agreement(sr, lr)))
+            if sets:
+                sets.add(method, sr)
             if keep:
                 keep(name, method, sr)
         report.names.append(name)
@@ -122,6 +135,8 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, progress=None,
             progress(name)
     if not report.names:
         raise UserError("there are no pictures to evaluate: name a folder with pictures")
+    if sets:
+        report.sets, report.hr_set = sets.scores(), sets.reference_score()
     return report
 
 

@@ -6,18 +6,22 @@ import json
 import math
 import platform
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 
 from src.atomic_file import write_text
 from src.errors import UserError
 from src.metrics.evaluate import METRICS
+from src.metrics.inception_score import SPLITS
+from src.metrics.picture_sets import SetScores
 from src.metrics.scores import PROTOCOLS
 
 ABSENT = "–"
 
-_DECIMALS = {"psnr": 2, "ssim": 4, "lpips": 4, "lr_psnr": 2}
+_DECIMALS = {"psnr": 2, "ssim": 4, "lpips": 4, "lr_psnr": 2, "consistency": 2}
+_TITLES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lr_psnr": "LR-PSNR", "consistency": "LR-MSE/1e-5"}
+SET_TITLES = ("FID", "IS")
 _PACKAGES = ("numpy", "scikit-image", "scipy", "mindspore")
 
 
@@ -26,26 +30,41 @@ def as_table(report, about):
 
     Args:
         report: :class:`src.metrics.evaluate.Report`.
-        about: dict with ``"seed"`` and ``"methods"``: method name to dict, whose options of sampling are shown.
+        about: dict with ``"seed"`` and ``"methods"``: method name to dict, whose options of sampling are shown; and,
+            where the report has sets, ``"fid"``, see :func:`fid_notes`.
 
     Returns:
         str without a newline at the end. What was not measured is shown as "–".
     """
-    lpips = f"LPIPS({report.lpips_net})" if report.lpips_net else "LPIPS"
-    rows = [["", "PSNR", "SSIM", lpips, "LR-PSNR", "sampler"]]
+    shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
+    titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
+    rows = [["", *(titles[metric] for metric in shown), *(SET_TITLES if report.sets else ()), "sampler"]]
     for method in report.scores:
         mean = asdict(report.mean(method))
-        rows.append([method, *(_shown(mean[metric], _DECIMALS[metric]) for metric in METRICS)])
-        rows[-1].append(_sampling(about["methods"].get(method, {})))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
+        sets = sets_shown(report.sets[method]) if report.sets else ()
+        sampling = sampling_shown(about["methods"].get(method, {}))
+        rows.append([method, *(_shown(mean[metric], _DECIMALS[metric]) for metric in shown), *sets, sampling])
+    head = (
         f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), x{report.scale}, "
         f"pictures {len(report.names)}, seed {about['seed']}"
-    ]
+    )
+    return "\n".join([head, *aligned(rows), *_notes(report), *fid_notes(report.sets, about, report.hr_set)])
+
+
+def aligned(rows):
+    """Return rows of text as lines with aligned columns, the first and the last to the left, others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
     for first, *middle, last in rows:
         cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *cells, last]).rstrip())
-    return "\n".join(lines + _notes(report))
+    return lines
+
+
+def sets_shown(scores):
+    """Return the FID and the IS of a :class:`src.metrics.picture_sets.SetScores` as two texts."""
+    deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
+    return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
 
 
 def as_json(report, about):
@@ -64,29 +83,42 @@ def as_json(report, about):
         "lpips_net": report.lpips_net,
         **about,
         "mean": {method: _plain(report.mean(method)) for method in report.scores},
+        "sets": {method: asdict(scores) for method, scores in report.sets.items()},
+        "hr_set": asdict(report.hr_set) if report.hr_set else None,
         "pictures": [
             {"name": name, **{method: _plain(rows[index]) for method, rows in report.scores.items()}}
             for index, name in enumerate(report.names)
         ],
         "notes": _notes(report),
-        "versions": _versions(),
+        "versions": versions(),
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_csv(report):
-    """Return one line per picture and method as CSV text: picture, method and the scores, empty where not measured."""
+    """Return one line per picture and method as CSV text: picture, method and the scores, empty where not measured.
+
+    Where FID and IS were measured, there are columns for them, and a line per method with the means and with no
+    picture's name.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["picture", "method", *METRICS])
+    of_sets = [metric.name for metric in fields(SetScores)] if report.sets else []
+    writer.writerow(["picture", "method", *METRICS, *of_sets])
     for index, name in enumerate(report.names):
         for method, rows in report.scores.items():
-            writer.writerow([name, method, *(_plain(rows[index])[metric] for metric in METRICS)])
+            writer.writerow([name, method, *_plain(rows[index]).values(), *("" for _ in of_sets)])
+    for method, scores in report.sets.items():
+        writer.writerow(["", method, *_plain(report.mean(method)).values(), *asdict(scores).values()])
     return text.getvalue()
 
 
-def prepare_folder(folder):
-    """Make a report's folder before the work starts, so that a wrong name is told at once; return its Path.
+def prepare_folder(folder, option="--output"):
+    """Make a folder for results before the work starts, so that a wrong name is told at once; return its Path.
+
+    Args:
+        folder: its path.
+        option: what names it on the command line.
 
     Raises:
         UserError: it cannot be made or written.
@@ -97,7 +129,7 @@ def prepare_folder(folder):
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}; name another with --output") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}; name another with {option}") from error
 
 
 def write_report(report, about, folder):
@@ -110,11 +142,30 @@ def write_report(report, about, folder):
     write_text(Path(folder) / "metrics.csv", as_csv(report), what="metrics")
 
 
+def fid_notes(sets, about, hr_set=None):
+    """Return sentences that say how FID and IS were measured; none where they were not.
+
+    Args:
+        sets: {method: :class:`src.metrics.picture_sets.SetScores`}.
+        about: dict with ``"fid"``: a dict with ``"as"``, who prepares pictures so, and ``"reference"``.
+        hr_set: the ``SetScores`` of the HR pictures; None where they were not measured.
+    """
+    if not sets:
+        return []
+    notes = [f"FID and IS of pictures prepared as {about['fid']['as']} does; FID to {about['fid']['reference']}"]
+    if hr_set and hr_set.is_mean is not None:
+        notes[0] += f", whose IS is {sets_shown(hr_set)[1]}"
+    if any(scores.is_mean is None for scores in sets.values()):
+        notes.append(f"no IS for fewer than {SPLITS} pictures")
+    return notes
+
+
 def _shown(value, decimals):
     return ABSENT if value is None else f"{value:.{decimals}f}"
 
 
-def _sampling(method):
+def sampling_shown(method):
+    """Return a method's options of sampling as text."""
     shown = []
     if method.get("sampler") is not None:
         shown = [method["sampler"], f"steps {method['steps']}", f"temperature {method['temperature']:g}"]
@@ -143,11 +194,12 @@ def _plain(scores):
     return {name: "inf" if value == math.inf else value for name, value in asdict(scores).items()}
 
 
-def _versions():
-    versions = {"python": platform.python_version()}
+def versions():
+    """Return {package: version} of what the numbers depend on."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:  # mindspore's builds for other devices have other names
             continue
-    return versions
+    return found

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and LR-PSNR, and the four protocols under which super-resolution papers report them.
+"""PSNR, SSIM, agreement with the LR picture, and the four protocols under which super-resolution papers report them.
 
 The same pictures score differently by protocol (classic luma numbers are about 1.4 dB above RGB ones), so a
 number means something only with its protocol's name beside it. Pictures are uint8 (H, W, 3) RGB.
@@ -35,9 +35,7 @@ def psnr(image, reference):
     _check_shapes(image, reference)
     if image.size == 0:
         return None
-    difference = image.astype(np.float64) - reference
-    error = np.mean(difference * difference)
-    return float(10 * np.log10(PEAK * PEAK / error)) if error > 0 else float("inf")
+    return _decibels(_squared_error(image, reference))
 
 
 def ssim_gaussian(image, reference):
@@ -90,19 +88,26 @@ def ssim_uniform(image, reference):
     return float(structural_similarity(image, reference, channel_axis=2, data_range=PEAK))
 
 
-def lr_psnr(image, lr):
-    """Return the PSNR in dB, in RGB, between an upscaled picture reduced by MATLAB's bicubic and the LR it came from.
-
-    It tells whether an upscaled picture agrees with its input (SRDiff, arXiv 2104.14951, section 4.1).
+def lr_agreement(image, lr):
+    """Return how an upscaled picture, reduced by MATLAB's bicubic, agrees with the LR it came from: two numbers.
 
     Args:
         image: uint8 (scale·h, scale·w, 3).
         lr: uint8 (h, w, 3).
 
     Returns:
-        float: infinity where the reduced picture equals ``lr``.
+        LR-PSNR: dB, in RGB (SRDiff, arXiv 2104.14951, section 4.1); infinity where the reduced picture equals ``lr``.
+        consistency: the mean squared error in units of 1e−5, as SR3 prints it (arXiv 2104.07636, table 1). The
+            paper does not say in which range it takes the values: here it is [0, 1], and both pictures are rounded to
+            256 levels, so that consistency = 1e5·10^(−LR-PSNR/10).
     """
-    return psnr(imresize(image, size=lr.shape[:2]), lr)
+    error = _squared_error(imresize(image, size=lr.shape[:2]), lr)
+    return _decibels(error), 1e5 * error / PEAK**2
+
+
+def lr_psnr(image, lr):
+    """Return the first of :func:`lr_agreement`."""
+    return lr_agreement(image, lr)[0]
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,16 @@ def protocol_named(name):
     if name not in PROTOCOLS:
         raise UserError(f"the protocol must be one of {', '.join(PROTOCOLS)}, not {name!r}")
     return PROTOCOLS[name]
+
+
+def _squared_error(image, reference):
+    """Return the mean squared difference, in squared levels of 255."""
+    difference = image.astype(np.float64) - reference
+    return float(np.mean(difference * difference))
+
+
+def _decibels(error):
+    return float(10 * np.log10(PEAK * PEAK / error)) if error > 0 else float("inf")
 
 
 def _gaussian_mean(stack):

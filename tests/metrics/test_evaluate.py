@@ -8,7 +8,7 @@ import pytest
 from src.errors import UserError
 from src.imaging.resize import imresize
 from src.metrics.evaluate import Report, Scores, evaluate, picture_seed
-from src.metrics.scores import PROTOCOLS, lr_psnr
+from src.metrics.scores import PROTOCOLS, lr_agreement
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_bicubic_is_scored_beside_every_model(pictures):
     assert report.names == ["left", "right"]
     name, hr, lr = pictures[1]
     for method, sr in (("bicubic", imresize(lr, 2)), ("nearest", nearest(lr, 1))):
-        expected = Scores(*PROTOCOLS["y"](sr, hr, 2), None, lr_psnr(sr, lr))
+        expected = Scores(*PROTOCOLS["y"](sr, hr, 2), None, *lr_agreement(sr, lr))
         assert report.scores[method][1] == expected
 
 

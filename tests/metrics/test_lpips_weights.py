@@ -1,113 +1,17 @@
-"""Finding the weights of LPIPS in folders, and downloading them from a server on this machine."""
+"""Finding the weights of LPIPS in folders, and downloading what is missing."""
 
 import dataclasses
 import hashlib
-import http.server
 import re
-import threading
 
 import numpy as np
 import pytest
 
 from src.cache_folder import cache_folder
 from src.errors import UserError
-from src.metrics import lpips_weights
-from src.metrics.lpips_weights import FILES, LPIPSUnavailable, WeightFile, fetch, find_weights, load_lpips
-
-CONTENT = bytes(range(256)) * 3000
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT at any path; /truncated ends early, /missing is not there."""
-
-    def do_GET(self):
-        if self.path == "/missing":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        if self.path == "/silent":
-            self.server.released.wait(10)
-            return
-        self.wfile.write(CONTENT[:1000] if self.path == "/truncated" else CONTENT)
-
-    def log_message(self, *args):
-        """Keep the test's output quiet."""
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """The address of a running HTTP server on 127.0.0.1, reached without any proxy."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.released = threading.Event()
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.released.set()
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
-
-
-def published(url, content=CONTENT, name="a.pth"):
-    return WeightFile(name, url, hashlib.sha256(content).hexdigest(), ())
-
-
-def entries(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_download_arrives_whole(server, tmp_path, capsys):
-    path = fetch(published(f"{server}/good"), tmp_path / "new folder" / "缓存")
-    assert path.read_bytes() == CONTENT
-    assert entries(path.parent) == ["a.pth"]
-    assert "a.pth: 100%" in capsys.readouterr().err
-
-
-def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
-    with pytest.raises(UserError, match="checksum .* expected .* try again"):
-        fetch(published(f"{server}/good", content=b"other"), tmp_path)
-    assert entries(tmp_path) == []
-
-
-def test_an_older_file_survives_a_failed_download(server, tmp_path):
-    (tmp_path / "a.pth").write_bytes(b"old")
-    with pytest.raises(UserError):
-        fetch(published(f"{server}/truncated"), tmp_path)
-    assert (tmp_path / "a.pth").read_bytes() == b"old"
-    assert entries(tmp_path) == ["a.pth"]
-
-
-@pytest.mark.parametrize(
-    ("page", "reason"), [("truncated", f"ended after 1000 of {len(CONTENT)} bytes"), ("missing", "404")]
-)
-def test_a_failed_download_leaves_nothing(server, tmp_path, page, reason):
-    with pytest.raises(UserError, match=f"cannot download .*{page}: .*{reason}"):
-        fetch(published(f"{server}/{page}"), tmp_path)
-    assert entries(tmp_path) == []
-
-
-def test_a_silent_server_is_given_up(server, tmp_path):
-    with pytest.raises(UserError, match="cannot download .*timed out"):
-        fetch(published(f"{server}/silent"), tmp_path, timeout=0.2)
-    assert entries(tmp_path) == []
-
-
-def test_a_server_that_is_down(tmp_path, monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as closed:
-        address = f"http://127.0.0.1:{closed.server_port}/a"
-    with pytest.raises(UserError, match="cannot download .*refused.*check the network and the proxy"):
-        fetch(published(address), tmp_path)
-    assert entries(tmp_path) == []
-
-
-def test_a_folder_that_cannot_be_written_is_no_network_error(server, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write the LPIPS weights"):
-        fetch(published(f"{server}/good"), tmp_path / "file")
+from src.metrics import lpips_weights, weight_files
+from src.metrics.lpips_weights import FILES, LPIPSUnavailable, find_weights, load_lpips
+from tests.metrics.conftest import CONTENT
 
 
 def test_only_what_is_missing_is_downloaded(server, tmp_path, monkeypatch):
@@ -122,7 +26,7 @@ def test_only_what_is_missing_is_downloaded(server, tmp_path, monkeypatch):
 
 
 def test_without_being_asked_nothing_is_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(lpips_weights, "urlopen", None)  # a call would be a TypeError
+    monkeypatch.setattr(weight_files, "urlopen", None)  # a call would be a TypeError
     with pytest.raises(LPIPSUnavailable) as caught:
         find_weights("vgg", tmp_path)
     message = str(caught.value)

@@ -7,7 +7,7 @@ from src.errors import UserError
 from src.imaging.color import rgb_to_y
 from src.imaging.io import list_images, read_rgb
 from src.imaging.resize import imresize
-from src.metrics.scores import PROTOCOLS, lr_psnr, protocol_named, psnr, ssim_gaussian, ssim_uniform
+from src.metrics.scores import PROTOCOLS, lr_agreement, lr_psnr, protocol_named, psnr, ssim_gaussian, ssim_uniform
 
 SET5_X4 = "data/val/Set5/x4"
 
@@ -139,3 +139,14 @@ def test_different_shapes_are_refused(score):
 def test_an_unknown_protocol_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match="srdiff, classic, y, sr3, not 'psnr'"):
         protocol_named("psnr")
+
+
+def test_consistency_is_the_error_of_levels_from_0_to_1_in_units_of_1e_5(pair):
+    sr, hr = pair
+    lr = imresize(hr, 1 / 4)
+    decibels, consistency = lr_agreement(sr, lr)
+    reduced = imresize(sr, 1 / 4)
+    assert consistency == pytest.approx(1e5 * np.mean((reduced / 255 - lr / 255) ** 2), rel=1e-12)
+    assert consistency == pytest.approx(1e5 * 10 ** (-decibels / 10), rel=1e-9)
+    assert decibels == lr_psnr(sr, lr)
+    assert lr_agreement(hr, lr) == (np.inf, 0.0)

@@ -1,0 +1,133 @@
+"""What ``eval.py`` runs for pictures that have no HR picture of their own: samples of unconditional models, folders."""
+
+import itertools
+import logging
+from pathlib import Path
+
+from tqdm import tqdm
+
+from src.build_evaluation import describe, find_pictures
+from src.build_fid import given_fid, open_sets, save_reference
+from src.build_sr3 import is_from_nothing
+from src.build_tracking import EVALUATION_PICTURES, evaluation_tracker
+from src.dataset.pairs import list_pictures
+from src.errors import UserError
+from src.imaging.headers import picture_size
+from src.imaging.io import read_rgb, write_image
+from src.inference.upscaler import levels
+from src.metrics.set_report import as_table, write_report
+
+TOGETHER = 8  # pictures that are sampled as one batch
+
+
+def is_generation(models, args):
+    """Return whether FID and IS are all that can be measured: of a folder, or of models that look at no picture.
+
+    Args:
+        models: from :func:`src.build_evaluation.load_models`.
+        args: the command line of ``eval.py``, with ``generated`` and ``samples``.
+
+    Raises:
+        UserError: some of the models enlarge pictures and some do not, there are models and a folder, or a number of
+            samples has no effect.
+    """
+    if args.generated and models:
+        raise UserError("--generated scores pictures that are there already: leave --checkpoint out, or --generated")
+    kinds = {is_from_nothing(model.config) for model in models}
+    if len(kinds) == 2:
+        raise UserError("some of the checkpoints enlarge pictures and some make them from nothing: evaluate them apart")
+    if args.samples and kinds != {True}:
+        raise UserError("--samples is for models that make pictures from nothing: leave it out")
+    return bool(args.generated) or kinds == {True}
+
+
+def evaluate_generation(models, config, args, output):
+    """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run.
+
+    Args:
+        models: unconditional ones, from :func:`src.build_evaluation.load_models`; none with ``--generated``.
+        config: the settings whose pictures are compared with where the command line names none.
+        args: the command line of ``eval.py``.
+        output: folder for the metrics.
+
+    Raises:
+        UserError: something is missing, wrong or without effect.
+    """
+    fid = given_fid(args, default="pytorch-fid")
+    if args.lr or fid.form == "none":
+        raise UserError("FID and IS are all that is measured here: leave --fid none and --lr out")
+    files, data = _reference_files(models, config, fid, args.data, args.hr)
+    sources, count = _sources(models, args, len(files) if files else None)
+    sets = open_sets(fid, count, args.device, files)
+    _tell_sizes(files, models)
+    about = describe(models, data=data, seed=args.seed) | {"pictures": count} | fid.describe()
+    about["fid"]["reference"] = str(data)
+    about["methods"] = {name: about["methods"].get(name, {}) for name in sources}
+    tracker = evaluation_tracker(output, args.wandb, args.wandb_project, about=about)
+    steps = sum(model.sampling()["steps"] for model in models) if models else 1
+    with tracker, tqdm(total=count * steps, desc="evaluating", unit="step") as bar:
+        for name, pictures in sources.items():
+            for number, picture in enumerate(pictures(bar.update)):
+                sets.add(name, picture)
+                if args.save_pictures:
+                    write_image(Path(output) / "pictures" / name / f"{number:06d}.png", picture)
+                if number < EVALUATION_PICTURES:
+                    tracker.pictures(0, {f"pictures/{name}_{number}": picture})
+        bar.close()
+        scores = sets.scores()
+        print(as_table(scores, about))
+        write_report(scores, about, output)
+        for name, found in scores.items():
+            tracker.scalars(0, {f"{name}/fid": found.fid, f"{name}/is": found.is_mean})
+    save_reference(fid, sets)
+    logging.info("written %s and metrics.csv", Path(output) / "metrics.json")
+
+
+def _reference_files(models, config, fid, data, hr):
+    """Return the files to compare with, None where ``--fid-reference`` names something; and where they are."""
+    if fid.reference:
+        if data or hr:
+            raise UserError("name what to compare with by one of --fid-reference, --hr and --data")
+        return None, fid.reference
+    data, pairs = find_pictures(models, config, 1, data, hr)
+    return [pair.hr for pair in pairs], data
+
+
+def _sources(models, args, references):
+    """Return {method: function of the progress that yields uint8 (H, W, 3)}, and how many pictures each yields."""
+    if args.generated:
+        files = list_pictures(args.generated)
+        return {Path(args.generated).resolve().name or "generated": lambda done: _read(files, done)}, len(files)
+    count = args.samples or references
+    if count is None:
+        raise UserError("how many pictures are to be sampled? name it with --samples N: 10000 and 50000 are usual")
+    return {model.name: lambda done, model=model: _drawn(model, count, args.seed, done) for model in models}, count
+
+
+def _read(files, done):
+    for file in files:
+        yield read_rgb(file)
+        done()
+
+
+def _drawn(model, count, seed, done):
+    """Yield ``count`` samples of a model; picture n from the seed + n, whatever the batches."""
+    side, sampling = model.config.data.patch_size, model.sampling()
+    for first in range(0, count, TOGETHER):
+        size = min(TOGETHER, count - first)
+        drawn = model.upscaler.sample(
+            None, seed=list(range(seed + first, seed + first + size)), shape=(size, 3, side, side),
+            callback=lambda *_, size=size: done(size), **sampling,
+        )  # fmt: skip
+        yield from levels(drawn)
+
+
+def _tell_sizes(files, models):
+    """Say so where the first picture to compare with has another size than the models' pictures."""
+    for model, file in itertools.product(models, (files or [])[:1]):
+        side, size = model.config.data.patch_size, picture_size(file)
+        if tuple(size) != (side, side):
+            logging.warning(
+                "%s makes %d×%d pictures, %s has %d×%d: FID tells sizes apart, reduce the latter beforehand",
+                model.name, side, side, file, size[1], size[0],
+            )  # fmt: skip

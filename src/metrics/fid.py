@@ -1,0 +1,141 @@
+"""Fréchet Inception Distance: how far two sets of pictures are apart, as Gaussians of Inception's features.
+
+Heusel et al., "GANs Trained by a Two Time-Scale Update Rule…", arXiv 1706.08500, equation 6.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.atomic_file import replacing
+from src.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """What FID keeps of a set of pictures.
+
+    Attributes:
+        mean: float64 (D,).
+        covariance: float64 (D, D), symmetric; the unbiased estimate, divided by n − 1.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+class Moments:
+    """The mean and covariance of vectors that come one batch after the other, in constant memory.
+
+    Batches are merged as Chan, Golub and LeVeque do ("Updating Formulae and a Pairwise Algorithm for Computing Sample
+    Variances", 1982, equation 2.1), so that a large mean costs no digits.
+
+    Attributes:
+        count: how many vectors there were.
+    """
+
+    def __init__(self):
+        self.count = 0
+        self._mean = 0.0  # from the first batch on (D,), and
+        self._scatter = 0.0  # (D, D): the sum of (x − mean)·(x − mean)ᵀ
+
+    def add(self, vectors):
+        """Take a batch: (B, D), B at least 1, D always the same."""
+        vectors = np.asarray(vectors, np.float64)
+        batch = len(vectors)
+        total = self.count + batch
+        mean = vectors.mean(0)
+        # The batch's own scatter, and that of the two means, as one product of (B + 1, D) by itself.
+        step = (mean - self._mean) * np.sqrt(self.count * batch / total)
+        rows = np.vstack((vectors - mean, step))
+        self._scatter += rows.T @ rows
+        self._mean += (mean - self._mean) * (batch / total)
+        self.count = total
+
+    def gaussian(self):
+        """Return the :class:`Gaussian` of all vectors so far.
+
+        Raises:
+            UserError: there are fewer than two.
+        """
+        if self.count < 2:
+            raise UserError(f"FID needs at least 2 pictures of each kind, got {self.count}")
+        return Gaussian(self._mean.copy(), self._scatter / (self.count - 1))
+
+
+def frechet_distance(one, other):
+    """Return the squared Fréchet distance of two Gaussians, from 0: |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
+
+    The last trace is the sum of the roots of the eigenvalues of Σ₁Σ₂, which are those of the symmetric
+    Σ₁^½ Σ₂ Σ₁^½: real and not negative, where a root of the product itself may come out complex or infinite.
+
+    Args:
+        one, other: :class:`Gaussian`.
+
+    Raises:
+        UserError: their sizes differ.
+    """
+    if one.mean.shape != other.mean.shape:
+        raise UserError(
+            f"the statistics to compare have {len(one.mean)} and {len(other.mean)} features: make both with one network"
+        )
+    difference = one.mean - other.mean
+    root = _root(one.covariance)
+    common = np.sqrt(np.maximum(np.linalg.eigvalsh(root.T @ other.covariance @ root), 0)).sum()
+    traces = np.trace(one.covariance) + np.trace(other.covariance)
+    return max(float(difference @ difference + traces - 2 * common), 0.0)
+
+
+def _root(covariance):
+    """Return R with R·Rᵀ = covariance, without the directions that hold nothing but round-off: (D, rank)."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0)
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def write_statistics(path, gaussian):
+    """Write a Gaussian as pytorch-fid does, an .npz with ``mu`` and ``sigma``; whole or not at all.
+
+    Raises:
+        UserError: the name does not end in .npz, or the file cannot be written.
+    """
+    if Path(path).suffix != ".npz":
+        raise UserError(f"statistics are written to an .npz file, not {path}: change its name")
+    with replacing(path, "statistics") as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, mu=gaussian.mean, sigma=gaussian.covariance)
+
+
+def read_statistics(path):
+    """Return the :class:`Gaussian` of an .npz file with ``mu`` (D,) and ``sigma`` (D, D), as pytorch-fid writes it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}: name statistics as pytorch-fid writes them") from error
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise UserError(
+            f"{path} holds no statistics: expected an .npz with mu and sigma, as pytorch-fid writes it ({error})"
+        ) from error
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not len(mean):
+        raise UserError(
+            f"{path} holds mu {mean.shape} and sigma {covariance.shape}, expected (D,) and (D, D): make it anew"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(f"{path} holds numbers that are not finite: make it anew")
+    return Gaussian(mean, (covariance + covariance.T) / 2)

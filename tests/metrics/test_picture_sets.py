@@ -1,0 +1,87 @@
+"""FID and IS of pictures that come one by one, with a small network in the place of Inception."""
+
+import numpy as np
+import pytest
+
+from src.errors import UserError
+from src.metrics.evaluate import evaluate
+from src.metrics.fid import Gaussian, frechet_distance
+from src.metrics.inception_input import as_torch_fidelity
+from src.metrics.inception_score import InceptionScore
+from src.metrics.picture_sets import PictureSet, SetComparison, SetScores
+from tests.metrics.fake_inception import FakeInception
+
+
+@pytest.fixture(scope="module")
+def crops(photo):
+    return [photo[20 * n : 20 * n + 24, 10 * n : 10 * n + 32] for n in range(11)]
+
+
+def features_of(pictures):
+    return FakeInception()(np.stack([as_torch_fidelity(picture) for picture in pictures]))
+
+
+def gaussian_of(pictures):
+    features, _ = features_of(pictures)
+    return Gaussian(features.mean(0).astype(np.float64), np.cov(features.astype(np.float64), rowvar=False))
+
+
+def filled(pictures, inception=None, count=None):
+    made = PictureSet(inception or FakeInception(), "torch-fidelity", count)
+    for picture in pictures:
+        made.add(picture)
+    return made
+
+
+def test_a_set_has_the_moments_and_the_score_of_its_pictures(crops):
+    inception = FakeInception()
+    made = filled(crops, inception, len(crops))
+    np.testing.assert_allclose(made.gaussian().covariance, gaussian_of(crops).covariance, atol=1e-6)
+    np.testing.assert_allclose(made.gaussian().mean, gaussian_of(crops).mean, atol=1e-6)
+    expected = InceptionScore(len(crops))
+    expected.add(features_of(crops)[1])
+    assert made.inception_score() == pytest.approx(expected.result())
+    assert inception.batches == [8, 3]
+
+
+def test_pictures_of_any_sizes_make_a_set(crops, photo):
+    assert np.isfinite(filled([*crops, photo, photo[:1, :1]]).gaussian().covariance).all()
+
+
+def test_an_evaluation_compares_each_method_with_the_hr_pictures(crops):
+    pictures = [(str(number), hr, hr[::2, ::2]) for number, hr in enumerate(crops)]
+    sets = SetComparison(FakeInception(), "torch-fidelity", len(pictures))
+    made = []
+
+    def nearest(lr, index):
+        made.append(lr.repeat(2, 0).repeat(2, 1))
+        return made[-1]
+
+    report = evaluate({"nearest": nearest}, pictures, protocol="sr3", scale=2, sets=sets)
+    assert list(report.sets) == ["bicubic", "nearest"]
+    expected = frechet_distance(gaussian_of(crops), gaussian_of(made))
+    assert report.sets["nearest"].fid == pytest.approx(expected, rel=1e-3)
+    assert report.hr_set == SetScores(None, *filled(crops, count=len(crops)).inception_score())
+    assert report.sets["nearest"].is_mean > 1 and report.sets["nearest"].is_std >= 0
+
+
+def test_without_being_asked_an_evaluation_has_no_sets(crops):
+    report = evaluate({}, [("a", crops[0], crops[0][::2, ::2])], protocol="sr3", scale=2)
+    assert (report.sets, report.hr_set) == ({}, None)
+
+
+def test_a_given_reference_is_compared_with_and_hr_pictures_are_not_looked_at(crops):
+    inception = FakeInception()
+    sets = SetComparison(inception, "torch-fidelity", 3, gaussian_of(crops))
+    for picture in crops[:3]:
+        sets.add_reference(picture)
+        sets.add("one", picture)
+    expected = frechet_distance(gaussian_of(crops), gaussian_of(crops[:3]))
+    assert sets.scores()["one"].fid == pytest.approx(expected, rel=1e-3)
+    assert sets.reference_score() is None
+    assert inception.batches == [3]
+
+
+def test_one_picture_is_no_set(crops):
+    with pytest.raises(UserError, match="at least 2 pictures of each kind, got 1"):
+        filled(crops[:1]).gaussian()

@@ -3,6 +3,7 @@
 import math
 from operator import attrgetter
 
+from src.config.validate_spacing import check_spacing
 from src.config.validate_sr3 import check_scale, check_sr3
 from src.errors import UserError
 
@@ -27,7 +28,6 @@ _CHOICES = {
     "train.best_metric": ("psnr", "ssim", "lr_psnr", "lpips"),
     "eval.protocol": ("srdiff", "classic", "y", "sr3"),
     "eval.sampler": ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "sr3"),
-    "eval.spacing": ("uniform", "trailing", "quadratic", "logsnr", "linear_beta"),
 }
 _RANGES = (
     (
@@ -177,8 +177,7 @@ def _check_diffusion(config):
         )
     if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
         raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
-    if config.eval.steps > diffusion.steps:
-        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {config.eval.steps}")
+    check_spacing(config)
 
 
 def _check_residual(config):

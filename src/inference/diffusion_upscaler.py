@@ -47,7 +47,7 @@ class DiffusionUpscaler(Upscaler):
         return len(self.tiling.grid(*shape).windows) * len(path)
 
     def _path(self, sampling):
-        return self.schedule.steps(sampling.steps, sampling.spacing)
+        return self.schedule.steps(sampling.steps, sampling.spacing, self.noise_level.any_level)
 
     def encode(self, lr, lr_up=None):
         """Compute all that does not depend on x_t.

@@ -43,7 +43,8 @@ def test_of_a_residual_the_picture_is_shown():
             level = up.schedule.signal_rate[t].astype(np.float32).reshape(-1, 1, 1, 1)
             return (x_t - level * 0.5) / np.sqrt(1 - level**2)
 
-    up = build_upscaler(tiny.config("srdiff"), Gray())
+    noise = ("diffusion.prediction=noise", "diffusion.loss_weight=uniform")
+    up = build_upscaler(tiny.config("srdiff", None, *noise), Gray())
     process = Process(2)
     up.sample(LR / 4, process=process)
     expected = levels((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)

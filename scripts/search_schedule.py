@@ -8,6 +8,7 @@ was stopped, and a finer grid costs its new schedules alone. Prints the best and
 
 import hashlib
 import sys
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
@@ -27,8 +28,9 @@ def arguments():
     p.add_argument("--metric", choices=("lpips", "psnr", "ssim", "lr_psnr"), default="lpips", help="what is best")
     p.add_argument("--samplers", nargs="+", default=["ddpm", "ddim"])
     p.add_argument("--families", nargs="+", default=["linear_beta", "quadratic_beta", "geometric_beta"])
-    p.add_argument("--firsts", nargs="+", default=["1e-5", "1e-4", "1e-3", "1e-2"], metavar="B", help="first β")
-    p.add_argument("--lasts", nargs="+", default=["0.3", "0.5", "0.7", "0.9"], metavar="B", help="last β")
+    p.add_argument("--firsts", nargs="+", default=["1e-5", "1e-4", "1e-3", "1e-2"], metavar="B", type=beta,
+                   help="first β")  # fmt: skip
+    p.add_argument("--lasts", nargs="+", default=["0.3", "0.5", "0.7", "0.9"], metavar="B", type=beta, help="last β")
     p.add_argument("--temperature", type=float, help="of all of them; by default the model's own")
     p.add_argument("--pictures", type=int, default=16, metavar="N", help="look at the first N by name; 0 takes all")
     p.add_argument("--first-pictures", type=int, default=2, metavar="N", help="pictures of the first round")
@@ -42,9 +44,22 @@ def arguments():
     args = p.parse_args()
     if args.pictures < 0 or args.first_pictures < 1 or not 0 < args.keep < 1 or not 0 <= args.seed < 2**63:
         p.error("--pictures must be 0 or more, --first-pictures 1 or more, --keep between 0 and 1, --seed below 2^63")
+    if not args.checkpoint.endswith(".ckpt"):
+        p.error(f"argument --checkpoint: a checkpoint's name ends in .ckpt, got {args.checkpoint}")
     if args.record and not args.record.endswith(".ckpt"):
         p.error(f"argument --record: a checkpoint's name ends in .ckpt, got {args.record}")
     return args
+
+
+def beta(text):
+    """A β as it was written, which names a schedule, if it is a number above 0 and below 1."""
+    try:
+        right = 0 < float(text) < 1
+    except ValueError:
+        right = False
+    if not right:
+        raise ArgumentTypeError(f"a β is a number above 0 and below 1, not '{text}'")
+    return text
 
 
 def main():

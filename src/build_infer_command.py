@@ -10,7 +10,7 @@ from src.inference.tile_choice import TileOptions
 from src.shipped import SRDIFF
 
 FRAMES = 10
-MOST_PICTURES = 1_000_000
+MOST_PICTURES = 100_000
 LARGEST = 16384  # pixels
 
 

@@ -7,6 +7,7 @@ and the last β of a few families, beside the spacings through the trained steps
 import dataclasses
 import itertools
 import json
+import logging
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,9 @@ def candidates(upscaler, samplers, steps, families, firsts, lasts):
                 raise
             continue
         found.append(candidate)
+    left_out = len(samplers) * (len(SPACINGS) + len(own)) - len(found)
+    if left_out:
+        logging.info("%d schedules are left out, which have more noise than the model was trained with", left_out)
     return found
 
 

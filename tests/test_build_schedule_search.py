@@ -108,5 +108,9 @@ def test_from_the_command_line(tmp_path, photo):
     spacing = lines[-2].split()[-1]
     assert lines[2].split()[:2] == ["ddim", spacing]
     assert load_model(tmp_path / "best.ckpt")[0].eval.spacing == spacing
+    code, out, err = tiny.run("scripts/search_schedule.py", *given[:-2], "--lasts", "half", cwd=tmp_path)
+    assert (code, out) == (2, "") and err == [
+        "error: argument --lasts: a β is a number above 0 and below 1, not 'half' (see search_schedule.py --help)"
+    ]
     counts = sorted(len(row) for row in json.loads((tmp_path / "s.json").read_text())["scores"].values())
     assert counts == [1] * 3 + [2] * 2 + [3] * 2  # 7 on one picture, 4 on two, 2 on all

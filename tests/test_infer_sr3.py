@@ -87,7 +87,7 @@ def test_a_cascade(command):
         ("--checkpoint x4.ckpt --count 1", "x4 enlarges pictures: name some with --input instead of --count"),
         ("--checkpoint gray.ckpt --input in.png", "gray makes pictures from nothing and enlarges none: take --count N"),
         ("--checkpoint x4.ckpt --input in.png --size 8", "--size 8 is of pictures from nothing"),
-        ("--checkpoint gray.ckpt --count 0", "--count must be from 1 to 1000000, .* not 0 and None"),
+        ("--checkpoint gray.ckpt --count 0", "--count must be from 1 to 100000, .* not 0 and None"),
         ("--checkpoint gray.ckpt --count 1 --size 0", "--size from 1 to 16384, not 1 and 0"),
         ("--checkpoint gray.ckpt --count 2 --samples 2", "--samples and --compare are for pictures of --input"),
         ("--checkpoint gray.ckpt --count 2 --output x.png", "--output must be one, not the file x.png"),

@@ -90,6 +90,7 @@ def check(config):
             if not holds(value):
                 raise UserError(f"'{name}' must be {expected}, got {value!r}")
     check_scale(config)
+    check_spacing(config)
     _check_encoder_size(config)
     if config.system == "srdiff":
         _check_unet(config.unet)
@@ -177,7 +178,6 @@ def _check_diffusion(config):
         )
     if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
         raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
-    check_spacing(config)
 
 
 def _check_residual(config):

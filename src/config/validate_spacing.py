@@ -8,10 +8,10 @@ _LIST = "betas"
 
 
 def check_spacing(config):
-    """Refuse ``eval.spacing`` and ``eval.steps`` of a diffusion model that cannot be sampled.
+    """Refuse ``eval.spacing``, and of a diffusion model ``eval.steps`` that cannot be sampled.
 
     Args:
-        config: a :class:`~src.config.schema.Config` of the system srdiff or sr3.
+        config: a :class:`~src.config.schema.Config` of any system.
 
     Raises:
         UserError: the spacing is unknown, a β is not between 0 and 1, or the steps are too many or not the list's.
@@ -23,7 +23,7 @@ def check_spacing(config):
     elif spacing not in _NAMES:
         raise UserError(f"'eval.spacing' must be one of {', '.join(_NAMES)}, or have β of its own, got '{spacing}'")
     knows_any_level = config.system == "sr3" and config.sr3.noise_level == "continuous"
-    if steps > trained and not (colon and knows_any_level):
+    if steps > trained and config.system != "rrdb" and not (colon and knows_any_level):
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")
 
 

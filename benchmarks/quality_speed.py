@@ -186,15 +186,9 @@ def write(path, rows):
 
 def record(source, target, best):
     """Write a checkpoint whose settings say that pictures are sampled as ``best`` was."""
-    import dataclasses
+    from src.build_schedule_search import record_sampling
 
-    from src.build import config_json, load_model
-    from src.training.checkpoints import save_model
-
-    config, model = load_model(source)
-    settings = dataclasses.replace(config.eval, **{name: best[name] for name in SETTINGS})
-    parameters = {parameter.name: parameter for parameter in model.get_parameters()}
-    save_model(target, parameters, config_json(dataclasses.replace(config, eval=settings)), 0)
+    record_sampling(source, target, {name: best[name] for name in SETTINGS})
     print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")
 
 

@@ -12,6 +12,7 @@ Upscales a picture or a folder of pictures of any size and kind.
     --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
     --model         a model written by export.py, or its folder
     --input         a picture, or a folder of pictures
+    --count         instead of --input, with a model that makes pictures from nothing: how many
     --output        a file, or a folder that keeps the names (default: results)
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --compare       also write NAME_compare.png: LR | bicubic | SR

@@ -209,7 +209,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``, ``.onnx``, or its folder).
 
     Args:
-        path: the file.
+        path: the file; a list of several makes a cascade of them (``src.inference.cascade.Cascade``).
         device: "Ascend", "GPU", "CPU", or None for the first that works.
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
@@ -225,6 +225,12 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     Raises:
         UserError: the file is missing, damaged or of another kind, or the device is not there.
     """
+    if isinstance(path, (list, tuple)):
+        if len(path) > 1:
+            from src.build_cascade import load_cascade
+
+            return load_cascade(path, device, graph, ema, tile_options, runtime)
+        (path,) = path
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")

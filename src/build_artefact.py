@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from src import build
+from src.build_sr3 import is_continuous
 from src.config.loader import config_from_dict, config_to_dict
 from src.config.schema import EvalConfig
 from src.errors import UserError
@@ -138,8 +139,7 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     from src.inference.sampling import sampling_of
 
     sampling, scale = sampling_of(config), config.data.scale
-    steps = build.build_schedule(config).steps(sampling.steps, sampling.spacing)
-    plan = Plan(steps, sampling, config.diffusion.prediction, build.build_target(config), tuple(size), scale)
+    plan = Plan(_steps(config), sampling, config.diffusion.prediction, build.build_target(config), tuple(size), scale)
     batch, height, width = size
     lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
     noise = ms.Tensor(shape=[plan.draws, batch, 3, height * scale, width * scale], dtype=ms.float32)
@@ -161,16 +161,32 @@ def describe(config):
         return about
     schedule, target, options = build.build_schedule(config), build.build_target(config), config.eval
     names = [field.name for field in dataclasses.fields(EvalConfig) if field.name != "protocol"]
-    times = [step.t for step in schedule.steps(options.steps, options.spacing)]
+    alphas, times = tables(schedule, _steps(config))
     return about | {
         "sampling": {name: getattr(options, name) for name in names} | {"times": times},
-        "alphas_cumprod": schedule.alphas_cumprod.tolist(),
+        "alphas_cumprod": alphas,
         "process": {
             "prediction": config.diffusion.prediction,
             "residual_scale": target.scale,
             "clip": target.clip,
         },
     }
+
+
+def _steps(config):
+    options = config.eval
+    return build.build_schedule(config).steps(options.steps, options.spacing, is_continuous(config))
+
+
+def tables(schedule, steps):
+    """Return ᾱ and, for each step, where in it its level stands.
+
+    They are the trained ᾱ and the trained t, but for a schedule with levels of its own: then these, least noisy first.
+    """
+    times = [step.t for step in steps]
+    if all(step.alpha_bar == schedule.alpha_bar(step.t) for step in steps):
+        return schedule.alphas_cumprod.tolist(), times
+    return [step.alpha_bar for step in reversed(steps)], [*reversed(range(len(steps)))]
 
 
 def provenance(checkpoint, kind):

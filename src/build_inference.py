@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from src.imaging.strip import at_most, strip
 from src.inference.pictures import Watch
-from src.inference.sampling import Sampling, sampling_of
 from src.tracking import open_tracker
 
 INFERENCE_PICTURES = 16
@@ -16,31 +15,25 @@ LONG = 60  # seconds from which a time is told beforehand
 LONGEST = 4096  # pixels of a logged picture's longer side
 
 
-def inference_tracker(mode, project, *, model, upscaler, sampling, seed, batch, samples):
+def inference_tracker(mode, project, *, models, upscaler, sampling, seed, batch, samples):
     """Return the :class:`src.tracking.Tracker` of an inference, whose files go to ``runs/infer``.
 
     Args:
         mode, project: of W&B.
-        model: the checkpoint's or exported model's path, of which the last names are told.
+        models: paths of checkpoints or exported models, of each of which the last names are told.
         upscaler: an ``Upscaler``.
         sampling: the options of sampling that were given; the others are the model's own.
         seed, batch, samples: as on the command line.
     """
-    config = upscaler.config
-    resolved = Sampling(**sampling).filled(sampling_of(config))._asdict()
-    if config.system == "rrdb":
-        resolved = {"consistency": resolved["consistency"]}
     settings = {
-        "model": last_names(model),
-        "system": config.system,
-        "scale": upscaler.scale,
+        "model": " + ".join(last_names(path) for path in models),
         "seed": seed,
         "batch": batch,
         "samples": samples,
     }
     return open_tracker(
-        "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {config.name}",
-        config=settings | resolved, job="infer",
+        "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {upscaler.name}",
+        config=settings | upscaler.about(**sampling), job="infer",
     )  # fmt: skip
 
 
@@ -65,7 +58,8 @@ class InferenceLog:
         speed = {"seconds_per_picture": seconds / self.count, "megapixels_per_second": self.pixels / seconds / 1e6}
         self.tracker.scalars(self.count, {f"infer/{name}": value for name, value in speed.items()})
         if self.tracker and self.count <= INFERENCE_PICTURES:
-            self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(strip(lr, sr), LONGEST)})
+            picture = sr if lr is None else strip(lr, sr)  # LR is None of a picture from nothing
+            self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
 
 def last_names(path):
@@ -117,6 +111,9 @@ class InferenceWatch(Watch):
             tqdm.write(str(path))  # on stdout, past the bar
         if self._total > 1:
             self._bar.update()
+
+    def summed_up(self, path):
+        tqdm.write(str(path))
 
     def __enter__(self):
         return self

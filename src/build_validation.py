@@ -30,7 +30,7 @@ class Validation:
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
-        steps = {} if self.config.system == "rrdb" else {"steps": 1}
+        steps = {} if self.config.system == "rrdb" else {"steps": 1, "spacing": "uniform"}
         self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
     def run(self, keep=None):

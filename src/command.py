@@ -48,7 +48,11 @@ def add_sampling(arguments):
     group = arguments.add_argument_group("sampling", "by default as the model's own settings say")
     group.add_argument("--sampler", metavar="S", help="ddim, dpmpp_2m, dpmpp_2m_sde, ddpm or sr3")
     group.add_argument("--steps", type=int, metavar="N", help="number of steps, from 1 up")
-    group.add_argument("--spacing", help="where the steps lie: uniform, trailing, quadratic, logsnr or linear_beta")
+    text = (
+        "where the steps lie: uniform, trailing, quadratic, logsnr or linear_beta; or a schedule of its own, {linear,"
+        "quadratic,geometric}_beta:FIRST,LAST or betas:B1,B2,… (docs/sampling.md)"
+    )
+    group.add_argument("--spacing", help=text)
     group.add_argument("--eta", type=float, help="of ddim: 0 is deterministic, 1 has the noise of ddpm")
     text = "scales all noise: 1 is the full sample, towards 0 comes the most faithful picture"
     group.add_argument("--temperature", type=float, help=text)

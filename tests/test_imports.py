@@ -59,6 +59,7 @@ FOR_COMMANDS = {"command", "runtime"}
 WITHOUT_MINDSPORE = (
     "src.config",
     "src.imaging",
+    "src.diffusion.betas",
     "src.diffusion.schedule",
     "src.diffusion.samplers",
     "src.dataset.div2k_preprocess",

@@ -127,7 +127,8 @@ class EvalConfig:
     protocol: str = "srdiff"  # "srdiff", "classic", "y" or "sr3"
     sampler: str = "ddpm"  # "ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde" or "sr3"
     steps: int = 100
-    spacing: str = "uniform"  # of the steps in time: "uniform", "trailing", "quadratic", "logsnr" or "linear_beta"
+    spacing: str = "uniform"  # of the steps in time: "uniform", "trailing", "quadratic", "logsnr" or "linear_beta"; or
+    # β of their own (docs/sampling.md): "linear_beta:FIRST,LAST", with quadratic_ or geometric_ too, "betas:B1,B2,…"
     eta: float = 0.0  # of ddim: 0 is deterministic, 1 has DDPM's noise
     temperature: float = 1.0  # scales all noise; 1 is the full sample, towards 0 comes the most faithful picture
     consistency: bool = False  # project onto the pictures whose reduction is the LR picture, at each step

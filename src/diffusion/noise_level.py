@@ -5,7 +5,8 @@ Each kind has the same methods, on NumPy arrays:
 * ``of(step)``: what to tell of a ``src.diffusion.schedule.Step``, a Python number;
 * ``checked(told)``: an array (B,) of ``dtype`` of what a caller wants to tell, or a ``UserError``;
 * ``rates(told)``: from what was told, (B,), back to √ᾱ and √(1 − ᾱ), float64 (B,);
-* ``dtype``: of what is told, as NumPy and MindSpore name it.
+* ``dtype``: of what is told, as NumPy and MindSpore name it;
+* ``any_level``: whether levels between those of the steps can be told.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ class StepNumber:
         schedule: the ``Schedule`` that the network was trained with.
     """
 
-    dtype = "int32"
+    dtype, any_level = "int32", False
 
     def __init__(self, schedule):
         self.schedule = schedule
@@ -45,7 +46,7 @@ class StepNumber:
 class SignalRate:
     """√ᾱ, as SR3 tells it (arXiv 2104.07636, section 2.4): no schedule is needed to read it."""
 
-    dtype = "float32"
+    dtype, any_level = "float32", True
 
     def of(self, step):
         """√ᾱ at the step's noisy end."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.diffusion.betas import has_own_betas, own_betas
 from src.errors import UserError
 
 SCHEDULES = ("cosine", "linear")
@@ -13,7 +14,10 @@ SPACINGS = ("uniform", "trailing", "quadratic", "logsnr", "linear_beta")
 
 
 class Step(NamedTuple):
-    """One step of a sampler: from x_t to x_{t_prev}, with the signal levels ᾱ at both ends as Python floats."""
+    """One step of a sampler: from x_t to x_{t_prev}, with the signal levels ᾱ at both ends as Python floats.
+
+    Of a schedule with β of its own, ᾱ need not be that of any trained t; t is then the nearest.
+    """
 
     t: int
     t_prev: int  # −1 stands for the clean x_0, where ᾱ is 1
@@ -94,12 +98,12 @@ class Schedule:
         """λ_t = log(√ᾱ_t / √(1 − ᾱ_t)), which falls with t."""
         return half_log_snr(self.alphas_cumprod)
 
-    def steps(self, count=None, spacing="uniform"):
-        """Return ``count`` sampling steps through the trained t, the noisiest first.
+    def steps(self, count=None, spacing="uniform", any_level=False):
+        """Return ``count`` sampling steps, the noisiest first.
 
         Args:
-            count: from 1 to T; None takes all T, and so does T with every spacing.
-            spacing: one of ``SPACINGS``:
+            count: from 1 to T; None takes all T, and so does T with every name in ``SPACINGS``.
+            spacing: a schedule of its own (:func:`src.diffusion.betas.own_betas`), or one of ``SPACINGS``:
 
                 * uniform: evenly from T − 1 to 0;
                 * trailing: evenly, in T/count strides of which the last ends beyond 0 (arXiv 2305.08891, section 3.3);
@@ -107,15 +111,19 @@ class Schedule:
                 * logsnr: evenly in λ, DPM-Solver's choice (arXiv 2206.00927, section 3.4);
                 * linear_beta: SR3's, a schedule of its own with ``count`` linear β (arXiv 2104.07636, section 2.4),
                   between the first β and the last ᾱ of the trained one.
+            any_level: the network knows every noise level between the trained ones, since it is told √ᾱ. A schedule of
+                its own then keeps its levels, and may have more steps than T.
 
         Returns:
-            list of :class:`Step` with strictly falling t; the first starts at T − 1 and the last ends at −1. Levels
-            are those of the trained t nearest to the spacing's.
+            list of :class:`Step`; the last ends at −1. Levels are those of the trained t nearest to the spacing's and t
+            falls strictly, but for the levels that ``any_level`` keeps. With ``SPACINGS`` the first t is T − 1.
 
         Raises:
-            UserError: count is out of range, or the spacing is unknown.
+            UserError: count is out of range, the spacing is unknown, or it has more noise than any trained t.
         """
         total = len(self)
+        if has_own_betas(spacing) and any_level:
+            return self._own_steps(own_betas(spacing, count or total))
         count = total if count is None else count
         if not 1 <= count <= total:
             raise UserError(f"the number of sampling steps must be from 1 to {total} for this model, not {count}")
@@ -124,6 +132,23 @@ class Schedule:
             Step(t, t_prev, self.alpha_bar(t), self.alpha_bar(t_prev))
             for t, t_prev in zip(times, times[1:] + [-1], strict=True)
         ]
+
+    def _own_steps(self, betas):
+        """Return steps at the levels of these β, the least noisy first, each with the trained t nearest to it."""
+        levels = self._checked_levels(betas)
+        times = [*np.rint(self._times_at(half_log_snr(levels))).astype(int).tolist(), -1]
+        levels = [*levels.tolist(), 1.0]
+        return [Step(*ends) for ends in zip(times, times[1:], levels, levels[1:], strict=False)]
+
+    def _checked_levels(self, betas):
+        """Return ᾱ of these β, the noisiest first."""
+        levels = Schedule(betas).alphas_cumprod[::-1]
+        if levels[0] < 0.99 * self.alphas_cumprod[-1]:  # rounding apart: the trained β themselves may be named
+            raise UserError(
+                f"these β leave {levels[0]:.2g} of the signal's variance, less than the {self.alphas_cumprod[-1]:.2g} "
+                "that the network was trained with: take a smaller last β or fewer steps"
+            )
+        return levels
 
     def alpha_bar(self, t):
         """ᾱ_t as a Python float; 1 for t = −1."""
@@ -143,6 +168,8 @@ class Schedule:
         if spacing == "linear_beta":
             first, final = self.alphas_cumprod[[0, -1]]
             return self._times_at(half_log_snr(_linear_beta_levels(first, final, count)))
+        if has_own_betas(spacing):
+            return self._times_at(half_log_snr(self._checked_levels(own_betas(spacing, count))))
         raise UserError(f"the spacing of sampling steps must be one of {', '.join(SPACINGS)}, not '{spacing}'")
 
     def _times_at(self, levels):

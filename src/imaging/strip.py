@@ -1,12 +1,14 @@
 """Pictures side by side, to be looked at."""
 
+import math
+
 import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import imresize
 
 SEPARATOR = 2  # pixels
-_WHITE = 255
+WHITE = 255
 
 
 def strip(lr, *pictures):
@@ -27,11 +29,37 @@ def strip(lr, *pictures):
     if any(picture.shape != (scale * lr.shape[0], scale * lr.shape[1], 3) for picture in pictures):
         shapes = ", ".join(str(picture.shape) for picture in (lr, *pictures))
         raise UserError(f"pictures side by side must have one size, a whole multiple of LR's, not {shapes}")
-    line = np.full((height, SEPARATOR, 3), _WHITE, np.uint8)
-    parts = [lr.repeat(scale, axis=0).repeat(scale, axis=1)]
-    for picture in pictures:
-        parts += [line, picture]
-    return np.concatenate(parts, axis=1)
+    return joined([lr.repeat(scale, axis=0).repeat(scale, axis=1), *pictures], axis=1)
+
+
+def joined(pictures, axis):
+    """Put pictures below (axis 0) or beside (axis 1) each other, with white lines of :data:`SEPARATOR` between them.
+
+    Args:
+        pictures: non-empty list of uint8 (H, W, 3), equal in the other size.
+        axis: 0 or 1.
+    """
+    shape = list(pictures[0].shape)
+    shape[axis] = SEPARATOR
+    parts = [pictures[0]]
+    for picture in pictures[1:]:
+        parts += [np.full(shape, WHITE, np.uint8), picture]
+    return np.concatenate(parts, axis=axis)
+
+
+def mosaic(pictures):
+    """Put pictures into rows of a grid, as square as their number allows; its last places stay white.
+
+    Args:
+        pictures: non-empty list of uint8 (H, W, 3), all of one size.
+
+    Returns:
+        uint8 (H', W', 3).
+    """
+    columns = math.ceil(math.sqrt(len(pictures)))
+    white = [np.full(pictures[0].shape, WHITE, np.uint8)] * (-len(pictures) % columns)
+    places = [*pictures, *white]
+    return joined([joined(places[first : first + columns], 1) for first in range(0, len(places), columns)], 0)
 
 
 def at_most(picture, longest):

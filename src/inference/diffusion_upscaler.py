@@ -10,7 +10,7 @@ from src.errors import UserError
 from src.imaging.back_projection import BackProjection
 from src.inference.condition import Condition
 from src.inference.sampling import Sampling, sampling_of
-from src.inference.upscaler import Upscaler
+from src.inference.upscaler import Upscaler, of_sampling
 
 
 class DiffusionUpscaler(Upscaler):
@@ -41,13 +41,16 @@ class DiffusionUpscaler(Upscaler):
         sampling.function()
         self._path(sampling)
 
+    def check_process(self):
+        """Nothing to refuse: every step can be shown."""
+
     def passes(self, shape, **options):
         """See :class:`Upscaler`."""
         path = self._path(Sampling(**options).filled(sampling_of(self.config)))
         return len(self.tiling.grid(*shape).windows) * len(path)
 
     def _path(self, sampling):
-        return self.schedule.steps(sampling.steps, sampling.spacing)
+        return self.schedule.steps(sampling.steps, sampling.spacing, self.noise_level.any_level)
 
     def encode(self, lr, lr_up=None):
         """Compute all that does not depend on x_t.
@@ -149,14 +152,14 @@ class DiffusionUpscaler(Upscaler):
         Raises:
             UserError: an option is unknown or out of range.
         """
-        self.check(**{name: options[name] for name in Sampling._fields if name in options})
+        self.check(**of_sampling(options))
         if shape is None:
             return self.draw(self.encode(lr, lr_up), seed, progress, **options)
         if lr is not None or lr_up is not None:
             raise UserError("the shape of the result is that of lr: leave one of them out")
         return self.draw(self.from_nothing(shape), seed, progress, **options)
 
-    def draw(self, condition, seed=0, progress=None, noise=None, callback=None, **options):
+    def draw(self, condition, seed=0, progress=None, noise=None, callback=None, process=None, **options):
         """Draw HR pictures.
 
         Args:
@@ -165,6 +168,7 @@ class DiffusionUpscaler(Upscaler):
             progress: called after each pass of the network over a window.
             noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
             callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
+            process: a :class:`src.inference.process.Process` that keeps some steps as pictures.
             options: those of :class:`src.inference.sampling.Sampling`; None takes the model's default.
 
         Returns:
@@ -175,7 +179,7 @@ class DiffusionUpscaler(Upscaler):
         """
         sampling = Sampling(**options).filled(sampling_of(self.config))
         if noise is None:
-            noise = SeededNoise(_seeds(seed, condition.shape[0]))
+            noise = SeededNoise(seeds_of(seed, condition.shape[0]))
         agree = Agreement(condition, self.scale, self.target) if sampling.consistency else None
 
         def denoise(x_t, step):
@@ -183,7 +187,10 @@ class DiffusionUpscaler(Upscaler):
             return agree.residual(x_0) if agree else x_0
 
         path = self._path(sampling)
-        x_0 = sampling.function()(denoise, condition.shape, path, noise, sampling.temperature, callback)
+        if process is not None:
+            process.begin(len(path), lambda x_0: self.target.to_picture(x_0, condition.lr_up))
+        after = _each(process, callback)
+        x_0 = sampling.function()(denoise, condition.shape, path, noise, sampling.temperature, after)
         picture = self.target.to_picture(x_0, condition.lr_up)
         return agree.picture(picture) if agree else picture
 
@@ -217,5 +224,17 @@ class Agreement:
         return self._projection.fit(picture, self._lr)
 
 
-def _seeds(seed, count):
+def _each(*callbacks):
+    """A sampler's callback that calls those of these that are there; None where there are none."""
+    there = [callback for callback in callbacks if callback is not None]
+
+    def after(*step):
+        for callback in there:
+            callback(*step)
+
+    return after if there else None
+
+
+def seeds_of(seed, count):
+    """One seed for each picture of a batch: those given, or ``seed``, ``seed`` + 1, …"""
     return [seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed)

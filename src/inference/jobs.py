@@ -10,9 +10,9 @@ from src.imaging.io import WRITE_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to upscale: where it is, and where the result goes."""
+    """One picture to upscale: where it is, and where the result goes. A picture from nothing has no source."""
 
-    source: Path
+    source: Path | None
     result: Path
 
     def sample(self, k):
@@ -39,16 +39,21 @@ class Job:
         """Where the picture LR | bicubic | SR goes."""
         return self._beside("compare", ".png")
 
-    def outputs(self, samples=1, compare=False):
-        """All files that are written for so many samples, in the order in which they are."""
+    def process(self, kind):
+        """Where the strip ("png") or an animation ("gif", "webp") of the steps goes."""
+        return self._beside("process", f".{kind}")
+
+    def outputs(self, samples=1, compare=False, process=()):
+        """All files that are written for so many samples and kinds of process, in the order in which they are."""
         several = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
-        return ([self.result] if samples == 1 else several) + [self.comparison] * compare
+        shown = [self.process(kind) for kind in process]
+        return ([self.result] if samples == 1 else several) + [self.comparison] * compare + shown
 
     def _beside(self, name, suffix):
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
 
 
-def plan_jobs(source, output, compare=False, samples=1):
+def plan_jobs(source, output, compare=False, samples=1, process=()):
     """Pair every input picture with its output file.
 
     Args:
@@ -57,6 +62,7 @@ def plan_jobs(source, output, compare=False, samples=1):
             and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
         compare: whether the comparisons will be written as well.
         samples: how many samples of each picture will be written.
+        process: the kinds of process that will be, see :meth:`Job.process`.
 
     Returns:
         list of :class:`Job`.
@@ -74,7 +80,7 @@ def plan_jobs(source, output, compare=False, samples=1):
             raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
         sources = list_images(source)
     elif names_file:
-        return _checked([Job(source, output)], compare, samples)
+        return _checked([Job(source, output)], samples, compare, process)
     else:
         if output.suffix and not output.is_dir():
             raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
@@ -82,14 +88,34 @@ def plan_jobs(source, output, compare=False, samples=1):
     stems = [path.stem.lower() for path in sources]
     names = [path.stem if stems.count(path.stem.lower()) == 1 else path.name for path in sources]
     jobs = [Job(path, output / f"{name}.png") for path, name in zip(sources, names, strict=True)]
-    return _checked(jobs, compare, samples)
+    return _checked(jobs, samples, compare, process)
 
 
-def _checked(jobs, compare, samples):
+def plan_generated(output, count, seed=0):
+    """Name the files of pictures from nothing, and of the grid that shows them together.
+
+    Args:
+        output: their folder.
+        count: how many.
+        seed: of the first; a picture is named after its seed, ``N.png``.
+
+    Returns:
+        list of :class:`Job` without a source, and the path of the grid.
+
+    Raises:
+        UserError: the output is or names a file.
+    """
+    output = Path(output)
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITE_SUFFIXES):
+        raise UserError(f"--count writes pictures into a folder, so --output must be one, not the file {output}")
+    return [Job(None, output / f"{seed + n}.png") for n in range(count)], output / "grid.png"
+
+
+def _checked(jobs, *options):
     sources = {job.source.resolve() for job in jobs}
     taken = set()
     for job in jobs:
-        for path in job.outputs(samples, compare):
+        for path in job.outputs(*options):
             place = path.resolve()
             if place in sources:
                 raise UserError(f"{path} would overwrite a picture of the input: name another --output")

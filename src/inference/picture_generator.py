@@ -13,6 +13,8 @@ class PictureGenerator(DiffusionUpscaler):
     ``sample(None, shape=(B, 3, H, W))`` draws pictures; ``predict_noise`` takes None as the condition.
     """
 
+    needs_pictures = False
+
     def encode(self, lr=None, lr_up=None):
         """Refuse pictures; without any there is nothing to compute, and the condition is None."""
         if lr is not None or lr_up is not None:

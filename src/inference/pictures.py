@@ -9,6 +9,7 @@ from src.errors import UserError
 from src.imaging.headers import picture_size
 from src.imaging.io import holds_alpha, longest_side, read_image, write_image
 from src.imaging.resize import imresize
+from src.inference.process import Process, write_process
 from src.inference.several import Several, heat_map
 from src.inference.upscaler import levels
 
@@ -23,10 +24,16 @@ class Watch:
         """One of the passes is done."""
 
     def done(self, job, lr, sr, paths):
-        """The files of a job are written; the pictures are uint8 RGB, of several samples the best."""
+        """The files of a job are written; the pictures are uint8 RGB, of several samples the best.
+
+        Of a picture from nothing ``lr`` is None.
+        """
+
+    def summed_up(self, path):
+        """A picture of all results together is written."""
 
 
-def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, watch=None, **sampling):
+def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, **sampling):
     """Upscale pictures and write the results.
 
     Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
@@ -40,6 +47,7 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
         compare: also write LR | bicubic | SR side by side.
         samples: how many samples to draw of each picture; of several, their mean, the heat map of their standard
             deviation and the one that agrees best with the LR picture are written too.
+        process: a :class:`src.inference.process.ProcessWanted`, of the first sample; None writes none.
         watch: a :class:`Watch`.
         sampling: options of ``Upscaler.samples``.
 
@@ -48,34 +56,53 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
     """
     watch, broken = watch or Watch(), []
     for group in _groups(upscaler, jobs, batch, broken):
-        pictures = [picture.rgb for _, picture in group]
-        shape = (len(pictures), *pictures[0].shape[:2])
-        passes = upscaler.passes(shape, **sampling) * samples
-        grid = upscaler.tiling.grid(*shape)
-        if not grid.whole:
-            words = upscaler.tiling.describe(grid, len(group))
-            logging.info("%s: %s, %d passes of the network", group[0][0].source.name, words, passes)
-        watch.begin([job for job, _ in group], passes)
-        several = [Several() for _ in group] if samples > 1 else None
-        drawn = upscaler.samples(pictures, [seed] * len(pictures), samples, progress=watch.passed, **sampling)
-        for k, batch_of_sr in enumerate(drawn):
-            finished = levels(batch_of_sr)
-            for number, (job, picture) in enumerate(group):
-                path = job.sample(k) if several else job.result
-                write_image(path, _as_source(picture, finished[number], upscaler.scale))
-                if several:
-                    several[number].add(batch_of_sr[number], finished[number], picture.rgb)
-            del batch_of_sr  # the next sample is drawn before the name is given to it
-        for number, (job, picture) in enumerate(group):
-            sr = _write_several(job, picture, several[number], upscaler.scale) if several else finished[number]
+        shape = (len(group), *group[0][1].rgb.shape[:2])
+        begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
+        shown = Process(process.frames) if process else None
+        best = _draw(upscaler, group, seed, samples, shown, watch, sampling)
+        for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
-            watch.done(job, picture.rgb, sr, job.outputs(samples, compare))
+            if process:
+                write_process(job, shown.frames(number), process.kinds)
+            watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
     if broken:
         first = str(broken[0])
         raise UserError(
             first if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: {first}"
         )
+
+
+def begin(upscaler, watch, jobs, shape, samples, sampling):
+    """Tell the watch that jobs of a shape (B, h, w) begin, and the log if their pictures are cut."""
+    passes = upscaler.passes(shape, **sampling) * samples
+    words = upscaler.tiles(shape)
+    if words:
+        first = jobs[0].source or jobs[0].result
+        logging.info("%s: %s, %d passes of the network", first.name, words, passes)
+    watch.begin(jobs, passes)
+
+
+def _draw(upscaler, group, seed, samples, shown, watch, sampling):
+    """Draw and write all samples of a batch; return the uint8 picture of each job, of several samples the best."""
+    several = [Several() for _ in group] if samples > 1 else None
+    options = sampling | ({"process": shown} if shown else {})
+    pictures = [picture.rgb for _, picture in group]
+    drawn = upscaler.samples(pictures, [seed] * len(pictures), samples, progress=watch.passed, **options)
+    for k, batch_of_sr in enumerate(drawn):
+        finished = levels(batch_of_sr)
+        for number, (job, picture) in enumerate(group):
+            path = job.sample(k) if several else job.result
+            write_image(path, _as_source(picture, finished[number], upscaler.scale))
+            if several:
+                several[number].add(batch_of_sr[number], finished[number], picture.rgb)
+        del batch_of_sr  # the next sample is drawn before the name is given to it
+    if not several:
+        return finished
+    return [
+        _write_several(job, picture, found, upscaler.scale)
+        for (job, picture), found in zip(group, several, strict=True)
+    ]
 
 
 def comparison(lr, sr, scale):
@@ -110,7 +137,7 @@ def _groups(upscaler, jobs, batch, broken):
                 continue
             size = picture.rgb.shape[:2]
             _check_format(job, picture, max(size) * upscaler.scale)
-            if group and (len(group) == upscaler.tiling.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
+            if group and (len(group) == upscaler.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
                 yield group
                 group = []
             group.append((job, picture))

@@ -5,6 +5,7 @@ import numpy as np
 from src.diffusion.samplers.noise import SeededNoise
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
+from src.inference.diffusion_upscaler import seeds_of
 from src.inference.sampling import Sampling, sampling_of
 from src.inference.upscaler import Upscaler
 
@@ -37,6 +38,12 @@ class SamplerUpscaler(Upscaler):
                     "export with --graph step"
                 )
 
+    def check_process(self):
+        """Refuse: the graph shows its result alone; see :class:`Upscaler`."""
+        raise UserError(
+            "the steps of a graph of a whole sampler cannot be seen: leave --process out, or export with --graph step"
+        )
+
     def passes(self, shape, **options):
         """See :class:`Upscaler`."""
         return len(self.tiling.grid(*shape).windows) * -(-shape[0] // self._batch)
@@ -64,7 +71,7 @@ class SamplerUpscaler(Upscaler):
         count = len(condition)
         shape = (count, 3, *grid.size)
         if noise is None:
-            noise = SeededNoise([seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed))
+            noise = SeededNoise(seeds_of(seed, count))
         draws = [noise(k, shape) for k in range(self._draws)]
         result = np.zeros(shape, np.float32)
         for window in grid.windows:

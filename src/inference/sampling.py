@@ -15,7 +15,7 @@ class Sampling(NamedTuple):
     Attributes:
         sampler: a name in ``src.diffusion.samplers.registry.SAMPLERS``.
         steps: 1 to T.
-        spacing: a name in ``src.diffusion.schedule.SPACINGS``.
+        spacing: a name in ``src.diffusion.schedule.SPACINGS``, or a schedule of its own (:mod:`src.diffusion.betas`).
         eta: of ``ddim``: 0 is deterministic, 1 has DDPM's noise.
         temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.
         consistency: make the result agree with the LR picture (:mod:`src.imaging.back_projection`).

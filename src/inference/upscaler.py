@@ -7,7 +7,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
-from src.inference.sampling import Sampling
+from src.inference.sampling import Sampling, sampling_of
 
 _ROWS = 64  # pictures become levels so many rows at a time: a whole 8K picture's temporaries would be 1.2 GB
 
@@ -19,13 +19,50 @@ class Upscaler(ABC):
         config: the model's resolved ``Config``.
         tiling: the :class:`src.inference.tile_choice.Tiling` that cuts pictures into windows.
         scale: enlargement factor.
+        name: of the model, for reports.
+        needs_pictures: False for a model that makes pictures from nothing.
     """
+
+    needs_pictures = True
 
     def __init__(self, networks, config, tiling):
         self.networks = networks
         self.config = config
         self.tiling = tiling
         self.scale = tiling.scale
+
+    @property
+    def name(self):
+        """See above."""
+        return self.config.name
+
+    def about(self, **options):
+        """What a log says of the model and of how it samples: a dict.
+
+        Args:
+            options: of sampling, those that were given; the others are the model's own.
+        """
+        resolved = Sampling(**options).filled(sampling_of(self.config))._asdict()
+        if self.config.system == "rrdb":
+            resolved = {"consistency": resolved["consistency"]}
+        return {"system": self.config.system, "scale": self.scale, **resolved}
+
+    def batch(self, wanted, height, width):
+        """How many LR pictures of a size to take together: as many as wanted where they fit the memory."""
+        return self.tiling.batch(wanted, height, width)
+
+    def tiles(self, shape):
+        """Say in words how LR pictures of a shape (B, h, w) are cut; None where they are not."""
+        grid = self.tiling.grid(*shape)
+        return None if grid.whole else self.tiling.describe(grid, shape[0])
+
+    def check_process(self):
+        """Refuse a model whose steps cannot be shown.
+
+        Raises:
+            UserError: it has none, or they are inside a graph.
+        """
+        raise UserError("this model takes no steps that could be shown: leave --process out, or take a diffusion model")
 
     @abstractmethod
     def check(self, samples=1, **options):
@@ -49,7 +86,7 @@ class Upscaler(ABC):
 
     def sample(self, lr, seed=0, progress=None, **options):
         """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]; see :meth:`draw`."""
-        self.check(**_sampling(options))
+        self.check(**of_sampling(options))
         return self.draw(self.encode(lr), seed, progress, **options)
 
     def upscale(self, pictures, seeds=None, **options):
@@ -80,7 +117,7 @@ class Upscaler(ABC):
         Raises:
             UserError: an option is unknown or out of range.
         """
-        self.check(count, **_sampling(options))
+        self.check(count, **of_sampling(options))
         seeds = range(len(pictures)) if seeds is None else seeds
         given = {} if lr_up is None else {"lr_up": _arrays(lr_up)}
         condition = self.encode(_arrays(pictures), **given)
@@ -153,6 +190,6 @@ def levels(pictures):
     return result
 
 
-def _sampling(options):
+def of_sampling(options):
     """Those of the options that say how to sample."""
     return {name: value for name, value in options.items() if name in Sampling._fields}

@@ -12,7 +12,6 @@ from src.imaging.io import read_image
 from src.imaging.resize import imresize
 from src.inference.jobs import make_folders, plan_jobs
 from src.inference.pictures import Watch, comparison, upscale_files
-from src.inference.tiling import Grid
 
 
 class Nearest:
@@ -22,13 +21,12 @@ class Nearest:
 
     def __init__(self):
         self.batches = []
-        self.tiling = self
 
     def batch(self, wanted, height, width):
         return wanted
 
-    def grid(self, batch, height, width):
-        return Grid(height, width, 2, 2)
+    def tiles(self, shape):
+        return None
 
     def passes(self, shape, **options):
         return shape[0]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from src.build import build_upscaler, load_upscaler
+from src.build import build_schedule, build_upscaler, load_upscaler
+from src.build_artefact import tables
 from src.diffusion.process import noise_from_x0, velocity
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
@@ -56,6 +57,27 @@ def test_a_network_that_knows_x0_gives_it(prediction):
     level = np.full(2, 0.6, np.float32)
     found = up.predict_noise(LR_UP, level, up.encode(LR))
     np.testing.assert_allclose(found, noise_from_x0(LR_UP, 0.25, 0.6, 0.8), atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "sr3", "ddim", "dpmpp_2m", "dpmpp_2m_sde"])
+def test_a_schedule_of_its_own_is_told_exactly(sampler):
+    networks, told = Knowing(False), []
+    denoise = networks.denoise
+    networks.denoise = lambda x_t, t, features: told.append(t) or denoise(x_t, t, features)
+    up = build_upscaler(tiny_sr3.config(), networks)
+    found = up.sample(LR, sampler=sampler, steps=6, spacing="quadratic_beta:1e-3,0.3")  # of 4 trained ones
+    np.testing.assert_allclose(found, 0.25, atol=1e-4)
+    levels = np.cumprod(1 - np.linspace(1e-3**0.5, 0.3**0.5, 6) ** 2)[::-1] ** 0.5
+    np.testing.assert_allclose(told, levels[:, None].repeat(2, 1), rtol=1e-6)
+
+
+def test_an_export_carries_the_levels_of_a_schedule_of_its_own():
+    schedule, spacing = build_schedule(tiny_sr3.config()), "betas:1e-4,0.01,0.6"
+    for any_level, count in ((True, 3), (False, 4)):
+        steps = schedule.steps(3, spacing, any_level)
+        alphas, times = tables(schedule, steps)
+        assert [alphas[t] for t in times] == [step.alpha_bar for step in steps]
+        assert len(alphas) == count
 
 
 @pytest.mark.parametrize("name", ["sr3", "ddpm"])

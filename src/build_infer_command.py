@@ -1,0 +1,127 @@
+"""What ``infer.py`` runs: the command line checked, the model loaded, files written."""
+
+import logging
+
+from src.command import given_sampling
+from src.errors import UserError
+from src.inference.jobs import make_folders, plan_generated, plan_jobs
+from src.inference.process import ProcessWanted
+from src.inference.tile_choice import TileOptions
+from src.shipped import SRDIFF
+
+FRAMES = 10
+MOST_PICTURES = 100_000
+LARGEST = 16384  # pixels
+
+
+def infer(args):
+    """Write what infer.py's command line asks for.
+
+    Raises:
+        UserError: options are wrong, do not fit each other or the model; or a file cannot be read or written.
+    """
+    check_options(args)
+    sampling = given_sampling(args)
+    kinds = tuple(dict.fromkeys(args.process or ()))
+    process = ProcessWanted(kinds, args.frames or FRAMES) if kinds else None
+    several = 2 if args.samples > 1 else 0  # mean and variance
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=several)
+    if args.count is None:
+        jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, kinds), None
+    else:
+        jobs, grid = plan_generated(args.output, args.count, args.seed)
+    make_folders(jobs)
+    paths = args.checkpoint or args.model
+    if paths is None:
+        paths = [str(SRDIFF)]
+        logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
+    from src.build import load_upscaler
+
+    upscaler = load_upscaler(
+        tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
+    )
+    check_model(upscaler, args, sampling)
+    _write(upscaler, jobs, grid, args, process, sampling, paths)
+
+
+def _write(upscaler, jobs, grid, args, process, sampling, paths):
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from src.build_inference import InferenceLog, InferenceWatch, inference_tracker
+    from src.inference.generated import generate_files
+    from src.inference.pictures import upscale_files
+
+    tracker = inference_tracker(
+        args.wandb, args.wandb_project, models=paths, upscaler=upscaler, sampling=sampling, seed=args.seed,
+        batch=args.batch, samples=args.samples,
+    )  # fmt: skip
+    common = {"batch": args.batch, "seed": args.seed, "process": process}
+    with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, InferenceLog(tracker)) as watch:
+        if grid is None:
+            upscale_files(upscaler, jobs, compare=args.compare, samples=args.samples, watch=watch, **common, **sampling)
+        else:
+            generate_files(upscaler, jobs, grid, size=size_of(upscaler, args.size), watch=watch, **common, **sampling)
+
+
+def check_options(args):
+    """Refuse numbers that are out of range, and options that do not fit each other, before any work.
+
+    Raises:
+        UserError: with the reason.
+    """
+    pictures = args.samples if args.count is None else args.count
+    if not (1 <= args.batch <= 1024 and 1 <= args.samples <= 1000 and 0 <= args.seed <= 2**64 - max(pictures, 1)):
+        raise UserError(
+            "--batch must be from 1 to 1024, --samples from 1 to 1000, --seed from 0 to 2^64 less the samples, not "
+            f"{args.batch}, {args.samples} and {args.seed}"
+        )
+    if (args.input is None) == (args.count is None):
+        raise UserError(
+            "name the pictures to enlarge with --input, or how many to make from nothing with --count: one of both"
+        )
+    if args.count is None:
+        if args.size is not None:
+            raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
+    else:
+        _check_from_nothing(args)
+    if args.frames is not None and not (args.process and 1 <= args.frames <= 1000):
+        raise UserError(f"--frames must be from 1 to 1000, with --process KIND, not {args.frames}")
+    if args.process and args.samples > 1:
+        raise UserError("--process shows one sample: leave --samples or --process out")
+    if args.runtime and not args.model:
+        raise UserError("--runtime is for an exported model: name one with --model, or leave it out")
+
+
+def _check_from_nothing(args):
+    if not 1 <= args.count <= MOST_PICTURES or not 1 <= (args.size or 1) <= LARGEST or args.size == 0:
+        raise UserError(
+            f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
+        )
+    if args.samples > 1 or args.compare:
+        raise UserError("--samples and --compare are for pictures of --input: leave them out of --count")
+    if not (args.checkpoint or args.model):
+        raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
+
+
+def check_model(upscaler, args, sampling):
+    """Refuse a model that cannot do what is asked for.
+
+    Raises:
+        UserError: with the reason.
+    """
+    if upscaler.needs_pictures and args.count is not None:
+        raise UserError(f"{upscaler.name} enlarges pictures: name some with --input instead of --count")
+    if not upscaler.needs_pictures and args.count is None:
+        raise UserError(
+            f"{upscaler.name} makes pictures from nothing and enlarges none: take --count N and --size S, not --input"
+        )
+    upscaler.check(args.samples, **sampling)
+    if args.process:
+        upscaler.check_process()
+
+
+def size_of(upscaler, side):
+    """The (height, width) that the first model draws: ``side``, or what its attention was counted from."""
+    first = getattr(upscaler, "stages", [upscaler])[0]
+    side = side or first.config.sr3.image_size
+    return side, side

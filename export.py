@@ -25,7 +25,8 @@ def arguments():
     p.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare export and checkpoint; "
                    "fail above 1e-4, with float16 above 2e-2")  # fmt: skip
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="the fixed LR size of AIR and of --graph "
-                   "sampler; without it 128 128")  # fmt: skip
+                   "sampler, of a model that makes pictures from nothing theirs; without it 128 128, of SR3 and DDPM what "
+                   "they were trained with")  # fmt: skip
     p.add_argument("--batch", type=int, metavar="B", help="the fixed batch of AIR and of --graph sampler; without it 1")
     add_sampling(p)
     add_ema(p)
@@ -61,7 +62,7 @@ def main():
     fixed = args.format == "air" or (args.graph == "sampler" and config.system != "rrdb")
     if not fixed and (args.size is not None or args.batch is not None):
         raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
-    size = fixed_size(config, args.size or (128, 128), 1 if args.batch is None else args.batch) if fixed else None
+    size = fixed_size(config, args.size, args.batch) if fixed else None
     graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision)
     found = []
 

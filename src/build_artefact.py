@@ -5,8 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from src import build
-from src.build_sr3 import is_continuous
+from src import build, build_sr3
 from src.config.loader import config_from_dict, config_to_dict
 from src.config.schema import EvalConfig
 from src.errors import UserError
@@ -70,6 +69,8 @@ def _networks(artefact, config):
 
     if artefact.cut == "whole":
         return RegressionNetworks(_graph(artefact, "whole"))
+    if config.system == "sr3":
+        return build_sr3.networks_of({role: _graph(artefact, role) for role in artefact.roles})
     return DiffusionNetworks(_graph(artefact, "encode"), _graph(artefact, "step"), uses_lr_up=config.unet.add_lr_up)
 
 
@@ -87,13 +88,13 @@ def _graph(artefact, role):
 
 def _sampler_upscaler(artefact, config, tile_options, draws):
     from src.inference.networks import as_numpy
+    from src.inference.picture_generator import SamplerGenerator
     from src.inference.sampler_upscaler import SamplerUpscaler
 
     graph = _graph(artefact, "sampler")
     tiling = _fixed_tiling(artefact, config, tile_options)
-    return SamplerUpscaler(
-        lambda lr, noise: as_numpy(graph(lr, noise)[0]), config, tiling, artefact.fixed_size[0], draws
-    )
+    kind = SamplerUpscaler if artefact.conditional else SamplerGenerator
+    return kind(lambda *given: as_numpy(graph(*given)[0]), config, tiling, artefact.fixed_size[0], draws)
 
 
 def with_sampling(config, sampling):
@@ -109,6 +110,8 @@ def with_sampling(config, sampling):
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
     options = Sampling(**sampling).filled(sampling_of(config))
     options.function()
+    if options.consistency and build_sr3.is_from_nothing(config):
+        raise UserError("this model looks at no picture that its own could agree with: leave --consistency out")
     return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **options._asdict()))
 
 
@@ -118,14 +121,12 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     Args:
         config, model: from :func:`src.build.load_model`; in 16 bits the model is changed.
         cut: "step", or "sampler", for which the size must be given.
-        size: batch, height and width of LR; None is free.
+        size: batch, height and width of LR, or of pictures from nothing; None is free.
         precision: "float32" or "float16".
 
     Returns:
         role → (Cell, inputs); and the dict.
     """
-    if config.system == "sr3":
-        raise UserError("export.py takes models of the systems rrdb and srdiff, not sr3: run its checkpoint itself")
     if precision == "float16":
         model = _in_16_bits(model)
     about = describe(config)
@@ -135,21 +136,38 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
         return build.export_graphs(config, model, size), about | {"cut": "step"}
     import mindspore as ms
 
-    from src.export.sampler_graph import Plan, Sampler
+    from src.export.sampler_graph import Sampler, SamplerFromNothing
+
+    plan = _plan(config, size)
+    batch, height, width = size
+    noise = ms.Tensor(shape=[plan.draws, batch, 3, height * plan.scale, width * plan.scale], dtype=ms.float32)
+    if build_sr3.is_from_nothing(config):
+        graph = SamplerFromNothing(model, plan), [noise]
+    else:
+        graph = Sampler(model, plan), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), noise]
+    return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
+
+
+def _plan(config, size):
+    from src.diffusion.noise_level import noise_level
+    from src.export.sampler_graph import Plan
     from src.inference.sampling import sampling_of
 
-    sampling, scale = sampling_of(config), config.data.scale
-    plan = Plan(_steps(config), sampling, config.diffusion.prediction, build.build_target(config), tuple(size), scale)
-    batch, height, width = size
-    lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
-    noise = ms.Tensor(shape=[plan.draws, batch, 3, height * scale, width * scale], dtype=ms.float32)
-    return {"sampler": (Sampler(model, plan), [lr, noise])}, about | {"cut": "sampler", "noise_draws": plan.draws}
+    return Plan(
+        _steps(config), sampling_of(config), config.diffusion.prediction, build.build_target(config), tuple(size),
+        config.data.scale, noise_level(_told(config), build.build_schedule(config)),
+    )  # fmt: skip
+
+
+def _told(config):
+    return "continuous" if build_sr3.is_continuous(config) else "discrete"
 
 
 def describe(config):
     """What a description says of a configuration: all that ``src/export/offline.py`` needs, and the whole of it."""
     about = {
         "cut": "whole",
+        "conditional": not build_sr3.is_from_nothing(config),
         "scale": config.data.scale,
         "size_multiple": build.size_multiple(config),
         "value_range": [-1, 1],
@@ -162,12 +180,18 @@ def describe(config):
     schedule, target, options = build.build_schedule(config), build.build_target(config), config.eval
     names = [field.name for field in dataclasses.fields(EvalConfig) if field.name != "protocol"]
     alphas, times = tables(schedule, _steps(config))
+    if config.system == "sr3":
+        about |= {"image_size": config.sr3.image_size}
+        diffused = {"target": "image"}
+    else:
+        diffused = {"target": "residual", "residual_scale": target.scale}
     return about | {
         "sampling": {name: getattr(options, name) for name in names} | {"times": times},
         "alphas_cumprod": alphas,
         "process": {
+            **diffused,
             "prediction": config.diffusion.prediction,
-            "residual_scale": target.scale,
+            "noise_level": _told(config),
             "clip": target.clip,
         },
     }
@@ -175,7 +199,7 @@ def describe(config):
 
 def _steps(config):
     options = config.eval
-    return build.build_schedule(config).steps(options.steps, options.spacing, is_continuous(config))
+    return build.build_schedule(config).steps(options.steps, options.spacing, build_sr3.is_continuous(config))
 
 
 def tables(schedule, steps):
@@ -217,13 +241,21 @@ def _in_16_bits(model):
     return WideResults(model)
 
 
-def fixed_size(config, size, batch=1):
-    """(batch, height, width) of LR for a graph of fixed sizes, checked.
+def fixed_size(config, size=None, batch=None):
+    """(batch, height, width) of LR, or of pictures from nothing, for a graph of fixed sizes, checked.
+
+    Args:
+        config: a ``Config``.
+        size: (height, width); None takes 128 × 128, or what SR3 and DDPM were trained with, since their attention takes
+            memory with the square of the pixels.
+        batch: None takes 1.
 
     Raises:
         UserError: the network cannot take the size.
     """
     multiple, scale = build.size_multiple(config), config.data.scale
+    size = size or (config.sr3.image_size // scale if config.system == "sr3" else 128,) * 2
+    batch = 1 if batch is None else batch
     if any(side * scale % multiple or side * scale < 2 * multiple for side in size) or batch < 1:
         raise UserError(
             f"--size times {scale} must be multiples of {multiple}, at least {2 * multiple}, and --batch 1 or more, "

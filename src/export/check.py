@@ -1,5 +1,6 @@
 """Compare an exported model with its checkpoint, stage by stage."""
 
+import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,8 @@ from src.inference.sampling import effective_options
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 SIZES = ((16, 16), (23, 37))  # random LR pictures; the second has sides that nothing divides
-STEPS = 4  # at most, in what is compared of whole samples
+STEPS = 4  # at most, in what is compared of whole samples; a graph of a whole sampler takes all of its own
+_MANY = 100  # steps from which that takes so long that it is said
 
 
 class Deviation(NamedTuple):
@@ -33,29 +35,41 @@ def deviations(exported, original, pictures):
 
     Args:
         exported, original: upscalers of one kind, see ``src.build.load_upscaler``.
-        pictures: list of (name, lr), lr (1, 3, h, w) float32 in [−1, 1].
+        pictures: list of (name, lr), lr (1, 3, h, w) float32 in [−1, 1]; where nothing is enlarged, what is sampled
+            has their sizes.
 
     Yields:
         :class:`Deviation`.
     """
+    steps = 1 if hasattr(exported, "predict") else effective_options(exported.config).get("steps", 1)
+    if steps > _MANY:
+        logging.info("comparing %d pictures, each in all %d steps; --no-check leaves it out", len(pictures), steps)
     for number, (name, lr) in enumerate(pictures):
         name = f"{name}, {lr.shape[3]} x {lr.shape[2]}"
         yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in _stages(exported, original, lr, number))
 
 
 def _stages(exported, original, lr, seed):
-    sampling = effective_options(exported.config)
+    both, sampling = (exported, original), effective_options(exported.config)
+    from_nothing = not exported.needs_pictures
+    given = {"lr": None, "shape": lr.shape} if from_nothing else {"lr": lr}
     if hasattr(exported, "predict"):
-        conditions = [upscaler.encode(lr) for upscaler in (exported, original)]
-        yield "condition", [as_numpy(condition.features(0)) for condition in conditions]
-        yield "base picture", [condition.lr_up for condition in conditions]
-        x_t = SeededNoise([seed])(0, conditions[0].lr_up.shape)
-        for t in sorted({0, len(original.schedule) // 2, len(original.schedule) - 1}):
-            step = np.full(1, t, np.int32)
-            pairs = zip((exported, original), conditions, strict=True)
-            yield f"step t={t}", [upscaler.predict(x_t, step, condition) for upscaler, condition in pairs]
+        conditions = [upscaler.from_nothing(lr.shape) if from_nothing else upscaler.encode(lr) for upscaler in both]
+        if not from_nothing:
+            yield "condition", [as_numpy(condition.features(0)) for condition in conditions]
+            yield "base picture", [condition.lr_up for condition in conditions]
+        x_t = SeededNoise([seed])(0, conditions[0].shape)
+        for step in _first_middle_and_last(original.schedule.steps()):
+            told = np.array([original.noise_level.of(step)])
+            pairs = zip(both, conditions, strict=True)
+            yield f"step t={step.t}", [upscaler.predict(x_t, told, condition) for upscaler, condition in pairs]
         sampling["steps"] = min(STEPS, sampling["steps"])
-    yield "picture", [upscaler.sample(lr, seed=seed, **sampling) for upscaler in (exported, original)]
+    yield "picture", [upscaler.sample(seed=seed, **given, **sampling) for upscaler in both]
+
+
+def _first_middle_and_last(steps):
+    """Those of all steps, t falling, without repetition and t rising."""
+    return [steps[-1 - t] for t in sorted({0, len(steps) // 2, len(steps) - 1})]
 
 
 def _largest(one, two):

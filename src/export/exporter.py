@@ -1,7 +1,8 @@
 """Write an exported model: its graphs, and beside them a description of all that a runner must know.
 
-``X.onnx`` is the graph that runs once per step (SRDiff), the whole network (RRDB), or a whole sampler. Beside it stand
-``X.onnx.json`` and, with a step, ``X.encode.onnx``, which runs once per picture; also with ``.mindir``, ``.air``.
+``X.onnx`` is the graph that runs once per step (SRDiff, SR3), the whole network (RRDB), or a whole sampler. Beside it
+stand ``X.onnx.json`` and, with the step of a model that enlarges, ``X.encode.onnx``, which runs once per picture; also
+with ``.mindir``, ``.air``.
 Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
 """
 
@@ -13,11 +14,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import mindspore as ms
-
 from src.atomic_file import replacing, write_text
 from src.errors import UserError
 from src.export.interface import described
+from src.export.mindir_writer import save
 from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash
 
 
@@ -27,8 +27,8 @@ def export(output, kind, graphs, about, precision="float32", check=None):
     Args:
         output: ``X.mindir``, ``X.onnx`` or ``X.air``.
         kind: "mindir", "onnx" or "air".
-        graphs: role ("whole"; "encode" and "step"; or "sampler") → (Cell, its inputs as tensors; None in a shape is
-            free).
+        graphs: role ("whole"; "encode" and "step", or of a model that makes pictures from nothing "step" alone; or
+            "sampler") → (Cell, its inputs as tensors; None in a shape is free).
         about: what the description says beside the files, a dict.
         precision: "float32" or "float16", that of the Cells, for the description.
         check: called with the path of the model under a temporary name; raises where it must not be kept.
@@ -37,19 +37,19 @@ def export(output, kind, graphs, about, precision="float32", check=None):
         list of the files written, the description last.
 
     Raises:
-        UserError: the folder cannot be written, or an operator cannot be exported.
+        UserError: the folder cannot be written, an operator cannot be exported, or the weights do not fit one file.
     """
-    output = Path(output)
+    output, conditional = Path(output), about["conditional"]
     description = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, "precision": precision} | about
     with _folder_beside(output) as folder:
         staged, entries = folder / output.name, {}
         for role, (cell, inputs) in graphs.items():
             with replacing(graph_path(staged, role), "exported model") as temporary:
-                _write(temporary, kind, role, cell, inputs)
+                _write(temporary, kind, role, cell, inputs, conditional)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
-            entries[role] = {"file": path.name, "sha256": file_hash(path), "inputs": described(role, inputs),
-                             "outputs": OUTPUTS[role]}  # fmt: skip
+            entries[role] = {"file": path.name, "sha256": file_hash(path),
+                             "inputs": described(role, inputs, conditional), "outputs": OUTPUTS[role]}  # fmt: skip
         description["graphs"] = entries
         description["sha256"] = description_hash(description)
         beside = staged.with_name(staged.name + ".json")
@@ -82,15 +82,15 @@ def _moved(path, output):
     return target
 
 
-def _write(path, kind, role, cell, inputs):
+def _write(path, kind, role, cell, inputs, conditional):
     if kind == "onnx":
         from src.export.onnx_writer import write_onnx  # late: only ONNX needs the package onnx
 
-        write_onnx(path, role, cell, inputs)
+        write_onnx(path, role, cell, inputs, conditional)
         return
     with tempfile.TemporaryDirectory() as scratch:  # MindSpore puts files of its own beside
         exported = Path(scratch) / f"{role}.{kind}"
-        ms.export(cell, *inputs, file_name=str(exported), file_format=kind.upper())
+        save(exported, cell, inputs)
         shutil.copyfile(exported, path)
 
 

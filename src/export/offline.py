@@ -3,6 +3,7 @@
 with onnxruntime for .onnx, mindspore or mindspore_lite for .mindir.
 
     python offline.py --model srdiff.onnx --input photo.jpg --output photo_x4.png
+    python offline.py --model faces.onnx --count 4 --output faces        (a model that makes pictures from nothing)
 
 It may be copied to another machine together with the files that export.py wrote, and imports nothing of the project.
 infer.py loads models through it as well, but has its own samplers and tiles; tests hold the two together.
@@ -20,12 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-FORMAT, FORMAT_VERSION = "mindspore-sr", 2
+FORMAT, FORMAT_VERSION = "mindspore-sr", 3
 RUNTIMES = {".onnx": ("onnxruntime",), ".mindir": ("mindspore", "mindspore_lite")}
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m", "dpmpp_2m_sde", "sr3")
 INPUTS = {"whole": ["lr"], "encode": ["lr"], "step": ["x_t", "t", "condition"], "sampler": ["lr", "noise"]}
 OUTPUTS = {"whole": ["sr"], "encode": ["condition", "base"], "step": ["prediction"], "sampler": ["sr"]}
 ROLES = {"whole": ["whole"], "step": ["encode", "step"], "sampler": ["sampler"]}
+OF_A_PICTURE = ("lr", "condition", "encode")  # inputs and graphs that a model has not which makes pictures from nothing
+TOLD = {"continuous": "float32", "discrete": "int32"}  # what t is: √ᾱ, or the number of the step
 HALO = 64  # output pixels in which tiles overlap on each side
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 ADVICE = "export it anew with export.py, and keep its files together"
@@ -93,16 +96,30 @@ def read_description(path):
     return description
 
 
+def input_names(role, conditional):
+    """The names of the inputs of a graph, in order."""
+    return [name for name in INPUTS[role] if conditional or name not in OF_A_PICTURE]
+
+
+def roles_of(cut, conditional):
+    """The roles of the graphs of a model."""
+    return [role for role in ROLES[cut] if conditional or role not in OF_A_PICTURE]
+
+
 def wrong_field(about):
     """The name of the first field of a description that is missing or cannot be so, or None."""
     sampling, graphs, process = (_dict(about.get(name)) for name in ("sampling", "graphs", "process"))
     cut, alphas, times = about.get("cut"), about.get("alphas_cumprod"), sampling.get("times")
+    conditional = about.get("conditional")
     checks = {
         "cut": cut in tuple(ROLES),
-        "scale": _whole(about.get("scale")),
+        "conditional": isinstance(conditional, bool) and (conditional or cut != "whole"),
+        "scale": _whole(about.get("scale")) and (conditional or about.get("scale") == 1),
         "size_multiple": _whole(about.get("size_multiple")),
         "config": isinstance(about.get("config"), dict),
-        "sampling.consistency": isinstance(sampling.get("consistency"), bool),
+        "sampling.consistency": isinstance(sampling.get("consistency"), bool)
+        and (conditional or not sampling.get("consistency")),
+        "image_size": conditional or _whole(about.get("image_size")),
         "noise_draws": cut != "sampler" or _whole(about.get("noise_draws")),
     }
     if cut == "step":
@@ -117,11 +134,14 @@ def wrong_field(about):
             "sampling.eta": _number(sampling.get("eta"), 0, 1),
             "sampling.temperature": _number(sampling.get("temperature"), 0, 100),
             "process.prediction": process.get("prediction") in ("noise", "velocity"),
-            "process.residual_scale": _number(process.get("residual_scale"), 1e-6, 1e6),
+            "process.target": process.get("target") in ("residual", "image"),
+            "process.residual_scale": process.get("target") == "image"
+            or _number(process.get("residual_scale"), 1e-6, 1e6),
+            "process.noise_level": process.get("noise_level") in tuple(TOLD),
             "process.clip": isinstance(process.get("clip"), bool),
         }
-    for role in ROLES[cut] if checks["cut"] else ():
-        checks[f"graphs.{role}"] = _is_graph(_dict(graphs.get(role)), role)
+    for role in roles_of(cut, conditional) if checks["cut"] else ():
+        checks[f"graphs.{role}"] = _is_graph(_dict(graphs.get(role)), input_names(role, conditional))
     return next((name for name, right in checks.items() if not right), None)
 
 
@@ -137,18 +157,19 @@ def _number(value, least, most):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
 
-def _is_graph(entry, role):
+def _is_graph(entry, names):
     """Whether an entry names a file beside the description, its hash, and inputs with sizes all free or all fixed."""
     file, inputs = entry.get("file"), entry.get("inputs")
     if not (isinstance(file, str) and Path(file).name == file != "" and isinstance(entry.get("sha256"), str)):
         return False
-    if not isinstance(inputs, list) or [_dict(given).get("name") for given in inputs] != INPUTS[role]:
+    if not isinstance(inputs, list) or [_dict(given).get("name") for given in inputs] != names:
         return False
     shape = inputs[0].get("shape")
-    if not isinstance(shape, list) or len(shape) != 4:
+    if not isinstance(shape, list) or len(shape) != (5 if names[0] == "noise" else 4):
         return False
-    free = [shape[axis] is None for axis in (0, 2, 3)]
-    return all(size is None or _whole(size) for size in shape) and (not any(free) or (all(free) and role != "sampler"))
+    free = [shape[axis] is None for axis in (-4, -2, -1)]
+    fixed = "noise" in names  # of a whole sampler
+    return all(size is None or _whole(size) for size in shape) and (not any(free) or (all(free) and not fixed))
 
 
 class Artefact:
@@ -163,7 +184,8 @@ class Artefact:
     Attributes:
         description: what export.py wrote, a dict.
         cut: "whole" (no diffusion), "step" or "sampler".
-        scale: HR size / LR size.
+        conditional: whether it enlarges pictures; else it makes them from nothing.
+        scale: HR size / LR size; 1 where there is no LR picture.
 
     Raises:
         ArtefactError: a file is missing, damaged or of another version, or there is no such runtime or device.
@@ -176,9 +198,11 @@ class Artefact:
         if wrong:
             raise ArtefactError(f"{self.path} is incomplete or wrong in its field {wrong}: {ADVICE}")
         self.cut, self.scale, self.config = (self.description[name] for name in ("cut", "scale", "config"))
+        self.conditional = self.description["conditional"]
         graphs = self.description["graphs"]
         self._files = {role: (self.path.with_name(graphs[role]["file"]), graphs[role]["sha256"],
-                              graphs[role]["inputs"][0]["shape"]) for role in ROLES[self.cut]}  # fmt: skip
+                              graphs[role]["inputs"][0]["shape"])
+                       for role in roles_of(self.cut, self.conditional)}  # fmt: skip
         for file, expected, _ in self._files.values():
             if not file.is_file():
                 raise ArtefactError(f"{file} is missing: {ADVICE}")
@@ -188,7 +212,10 @@ class Artefact:
         make = {"onnxruntime": _OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}[
             _choose_runtime(suffix, runtime)
         ]
-        self._graphs = {role: make(file, role, device, threads) for role, (file, *_) in self._files.items()}
+        self._graphs = {
+            role: make(file, (input_names(role, self.conditional), OUTPUTS[role]), device, threads)
+            for role, (file, *_) in self._files.items()
+        }
 
     def graph(self, role):
         """The graph of a role: called with NumPy arrays (or its own results), it returns a tuple of results."""
@@ -196,9 +223,14 @@ class Artefact:
 
     @property
     def fixed_size(self):
-        """(B, h, w) of LR that the graphs take; None where sizes are free."""
-        batch, _, height, width = next(iter(self._files.values()))[2]
+        """(B, h, w) of LR that the graphs take, or of the pictures from nothing; None where sizes are free."""
+        batch, _, height, width = next(iter(self._files.values()))[2][-4:]  # before them in noise, the draws
         return None if height is None else (batch, height, width)
+
+    @property
+    def roles(self):
+        """The roles of the graphs."""
+        return tuple(self._graphs)
 
 
 def _choose_runtime(suffix, wanted):
@@ -237,7 +269,7 @@ def as_numpy(value):
 
 
 class _OnnxGraph:
-    def __init__(self, path, role, device, threads):
+    def __init__(self, path, names, device, threads):
         ort = _import("onnxruntime")
         providers = {"GPU": ["CUDAExecutionProvider"], "Ascend": ["CANNExecutionProvider"], "CPU": []}
         there = ort.get_available_providers()
@@ -252,7 +284,7 @@ class _OnnxGraph:
             self._session = ort.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, which are not exported
             raise ArtefactError(f"onnxruntime {ort.__version__} cannot load {path}: {ADVICE}") from error
-        self._path, self._inputs, self._outputs = path, INPUTS[role], OUTPUTS[role]
+        self._path, (self._inputs, self._outputs) = path, names
 
     def __call__(self, *arrays):
         feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays)}
@@ -263,7 +295,7 @@ class _OnnxGraph:
 
 
 class _MindSporeGraph:
-    def __init__(self, path, role, device, threads):
+    def __init__(self, path, names, device, threads):
         self._ms = ms = _import("mindspore")
         self._path = path
         try:
@@ -291,7 +323,7 @@ class _MindSporeGraph:
 class _LiteGraph:
     """MindSpore Lite, whose Context takes all from one device; its precision_mode is the device's own."""
 
-    def __init__(self, path, role, device, threads):
+    def __init__(self, path, names, device, threads):
         lite, self._path, self._device = _import("mindspore_lite"), path, device or "CPU"
         try:
             context = lite.Context()
@@ -373,6 +405,12 @@ def step_rows(sampler, alphas, times, eta=0.0):
             share = (after - now) / (2 * (now - before))
         rows.append((of_x0 * (1 + share), of_xt, -of_x0 * share, deviation))
     return rows
+
+
+def x0_coefficients(prediction, level):
+    """(a, b) of x_0 = a·x_t + b·prediction, of noise or of velocity (arXiv 2202.00512, appendix D), at ᾱ_t."""
+    signal, noise = math.sqrt(level), math.sqrt(1 - level)
+    return (1 / signal, -noise / signal) if prediction == "noise" else (signal, -noise)
 
 
 def normal(seed, k, shape):
@@ -524,28 +562,68 @@ def upscale(artefact, rgb, seed=0, tile=None, **options):
     Returns:
         uint8 (scale·h, scale·w, 3).
     """
+    if not artefact.conditional:
+        raise ArtefactError("this model makes pictures from nothing and enlarges none: leave --input out")
     lr = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1)
     run = {"whole": _upscale_whole, "step": _upscale_steps, "sampler": _upscale_sampler}[artefact.cut]
+    return _levels(artefact, run(artefact, lr, seed, _tile(artefact, tile), _settings(artefact, options)))
+
+
+def generate(artefact, size=None, seed=0, tile=None, **options):
+    """Make one picture from nothing but noise.
+
+    Args:
+        artefact: an :class:`Artefact` that enlarges none.
+        size: (height, width); None takes that of the graphs, or of the pictures that the model was trained with.
+        seed, tile, options: as in :func:`upscale`, without consistency.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    if artefact.conditional:
+        raise ArtefactError("this model enlarges pictures: name one with --input, and leave --count and --size out")
+    fixed = artefact.fixed_size and artefact.fixed_size[1:]
+    size = tuple(size or fixed or (artefact.description["image_size"],) * 2)
+    settings, tile = _settings(artefact, options), _tile(artefact, tile)
+    if settings["consistency"]:
+        raise ArtefactError("consistency is with the input, which this model has not: leave --consistency out")
+    if artefact.cut == "sampler":
+        if size != fixed:
+            raise ArtefactError(f"this graph makes pictures of {fixed[1]} x {fixed[0]} only: leave --size out")
+        return _levels(artefact, _run_sampler(artefact, (), _noise(artefact, seed, (1, 3, *size))))
+    windows = _windows(artefact, size, tile)
+    return _levels(artefact, _sample(artefact, windows, [()] * len(windows.spans), seed, settings))
+
+
+def _settings(artefact, options):
+    """The options of sampling that were given, checked, over the artefact's own."""
     given = {name: value for name, value in options.items() if value is not None}
     if given and artefact.cut == "sampler":
         raise ArtefactError(f"{', '.join(given)}: fixed in this graph of a whole sampler; export with --graph step")
     if set(given) - {"consistency"} and artefact.cut == "whole":
         raise ArtefactError(f"this model samples nothing: leave {', '.join(given)} out")
-    if tile is not None and artefact.fixed_size:
-        raise ArtefactError("these graphs take one size only: leave --tile out")
-    tile = 1024 if tile is None else tile
     settings = {**artefact.description["sampling"], **given}
     if settings.get("sampler") != "ddim" and "eta" not in given:
         settings["eta"] = 0.0
-    result = run(artefact, lr, seed, tile, settings)
+    return settings
+
+
+def _tile(artefact, tile):
+    if tile is not None and artefact.fixed_size:
+        raise ArtefactError("these graphs take one size only: leave --tile out")
+    return 1024 if tile is None else tile
+
+
+def _levels(artefact, result):
+    """(1, 3, H, W) in about [−1, 1] → uint8 (H, W, 3)."""
     if not np.isfinite(result).all():
         raise ArtefactError(f"{artefact.path} gave numbers that are none (NaN, infinity): export it in float32")
     return np.clip(np.rint((result[0].transpose(1, 2, 0) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def _windows(artefact, lr, tile):
+def _windows(artefact, size, tile):
     fixed = artefact.fixed_size and [side * artefact.scale for side in artefact.fixed_size[1:]]
-    return Windows(*lr.shape[2:], artefact.scale, artefact.description["size_multiple"], tile, fixed)
+    return Windows(*size, artefact.scale, artefact.description["size_multiple"], tile, fixed)
 
 
 def _check_scale(artefact, lr, result):
@@ -554,7 +632,7 @@ def _check_scale(artefact, lr, result):
 
 
 def _upscale_whole(artefact, lr, seed, tile, settings):
-    windows = _windows(artefact, lr, tile)
+    windows = _windows(artefact, lr.shape[2:], tile)
     result = np.zeros((1, 3, *windows.size), np.float32)
     for span in windows.spans:
         part = windows.cut(lr, span)
@@ -565,60 +643,86 @@ def _upscale_whole(artefact, lr, seed, tile, settings):
 
 
 def _upscale_sampler(artefact, lr, seed, tile, settings):
-    batch, height, width = artefact.fixed_size
-    windows = _windows(artefact, lr, tile)
+    _, height, width = artefact.fixed_size
+    windows = _windows(artefact, lr.shape[2:], tile)
     result = np.zeros((1, 3, *windows.size), np.float32)
-    noise = np.stack([normal(seed, k, result.shape) for k in range(artefact.description["noise_draws"])])
+    noise = _noise(artefact, seed, result.shape)
     for span in windows.spans:
-        part, draws = windows.cut(lr, span), windows.cut(noise, span)
-        values = artefact.graph("sampler")(part.repeat(batch, 0), draws.repeat(batch, 1))[0]
-        windows.put(result, as_numpy(values)[:1], span)
+        windows.put(result, _run_sampler(artefact, (windows.cut(lr, span),), windows.cut(noise, span)), span)
     alone = len(windows.spans) == 1 and windows.size == (height * artefact.scale, width * artefact.scale)
     return result if alone or not settings["consistency"] else Consistency(lr, artefact.scale).fit(result)
 
 
+def _noise(artefact, seed, shape):
+    """All draws that the graph of a whole sampler takes, (draws, *shape)."""
+    return np.stack([normal(seed, k, shape) for k in range(artefact.description["noise_draws"])])
+
+
+def _run_sampler(artefact, pictures, noise):
+    """The graph of a whole sampler for one picture, or for none; its batch is filled with the same."""
+    batch = artefact.fixed_size[0]
+    given = [*(picture.repeat(batch, 0) for picture in pictures), noise.repeat(batch, 1)]
+    return as_numpy(artefact.graph("sampler")(*given)[0])[:1]
+
+
 def _upscale_steps(artefact, lr, seed, tile, settings):
-    about = artefact.description
-    alphas, process = about["alphas_cumprod"], about["process"]
-    count = settings["steps"] if settings["steps"] != len(settings["times"]) else None
-    times = step_times(len(alphas), count, settings["times"])
-    rows = step_rows(settings["sampler"], alphas, times, settings["eta"])
-    windows = _windows(artefact, lr, tile)
+    windows = _windows(artefact, lr.shape[2:], tile)
     base, conditions = np.zeros((1, 3, *windows.size), np.float32), []
     for span in windows.spans:
         part = windows.cut(lr, span)
         condition, own = artefact.graph("encode")(part)
         _check_scale(artefact, part, as_numpy(own))
         windows.put(base, as_numpy(own), span)
-        conditions.append(condition)
-    agree = Consistency(lr, artefact.scale) if settings["consistency"] else None
-    goal = process["residual_scale"] * (lr - agree.reduce(base)) if agree else None
+        conditions.append((condition,))
+    process, gain = artefact.description["process"], 1.0
+    if process["target"] == "residual":  # x_0 = gain·(HR − base); else it is HR
+        gain = process["residual_scale"]
+    else:
+        base[:] = 0
+    if not settings["consistency"]:
+        return _sample(artefact, windows, conditions, seed, settings) / np.float32(gain) + base
+    agree = Consistency(lr, artefact.scale)
+    goal = np.float32(gain) * (lr - agree.reduce(base))
+    x_0 = _sample(artefact, windows, conditions, seed, settings, lambda x: agree.project(x, goal))
+    return agree.fit(x_0 / np.float32(gain) + base)
 
-    temperature = settings["temperature"]
-    x, x_0 = np.float32(temperature) * normal(seed, 0, base.shape), None
+
+def _sample(artefact, windows, conditions, seed, settings, project=None):
+    """Draw x_0, (1, 3, H, W).
+
+    Args:
+        artefact: an :class:`Artefact` of steps.
+        windows: a :class:`Windows`.
+        conditions: for each window a tuple: the step's condition, or nothing.
+        seed, settings: of sampling.
+        project: what is done to x_0 after each step, or None.
+    """
+    about = artefact.description
+    alphas, process = about["alphas_cumprod"], about["process"]
+    count = settings["steps"] if settings["steps"] != len(settings["times"]) else None
+    times = step_times(len(alphas), count, settings["times"])
+    rows = step_rows(settings["sampler"], alphas, times, settings["eta"])
+    temperature, shape = settings["temperature"], (1, 3, *windows.size)
+    x, x_0 = np.float32(temperature) * normal(seed, 0, shape), None
     for k, (t, (a, b, c, d)) in enumerate(zip(times, rows)):
         before, x_0 = x_0, np.empty_like(x)
-        signal, noise_rate = math.sqrt(alphas[t]), math.sqrt(1 - alphas[t])
+        of_xt, of_found = x0_coefficients(process["prediction"], alphas[t])
+        told = np.array([math.sqrt(alphas[t]) if process["noise_level"] == "continuous" else t],
+                        TOLD[process["noise_level"]])  # fmt: skip
         for span, condition in zip(windows.spans, conditions):
             part = windows.cut(x, span)
-            found = as_numpy(artefact.graph("step")(part, np.array([t], np.int32), condition)[0])
-            of_xt, of_found = (
-                (1 / signal, -noise_rate / signal) if process["prediction"] == "noise" else (signal, -noise_rate)
-            )
+            found = as_numpy(artefact.graph("step")(part, told, *condition)[0])
             windows.put(x_0, np.float32(of_xt) * part + np.float32(of_found) * found, span)
         if process["clip"]:
             x_0 = np.clip(x_0, -1, 1)
-        if agree:
-            x_0 = agree.project(x_0, goal)
+        if project:
+            x_0 = project(x_0)
         x = np.float32(a) * x_0 + np.float32(b) * x
         if c:
             x += np.float32(c) * before
         if d * temperature > 0:
             x += np.float32(d * temperature) * normal(seed, k + 1, x.shape)
-    if process["clip"]:
-        x = np.clip(x, -1, 1)
-    picture = x / np.float32(process["residual_scale"]) + base
-    return agree.fit(picture) if agree else picture
+    return np.clip(x, -1, 1) if process["clip"] else x
 
 
 def read_picture(path):
@@ -636,7 +740,7 @@ def read_picture(path):
         raise ArtefactError(f"cannot read {path} as a picture ({error}): replace or remove the file") from error
 
 
-def write_picture(path, sr, alpha, gray):
+def write_picture(path, sr, alpha=None, gray=False):
     """Write a picture whole or not at all; alpha is enlarged by Pillow's bicubic."""
     image = Image.fromarray(sr).convert("L") if gray else Image.fromarray(sr)
     if alpha is not None:
@@ -671,8 +775,12 @@ def arguments():
     """Return the parsed command line."""
     p = argparse.ArgumentParser(description="Upscale pictures with a model that export.py wrote.")
     p.add_argument("--model", required=True, help="X.onnx or X.mindir, with its files beside it; or their folder")
-    p.add_argument("--input", required=True, help="a picture or a folder of pictures")
+    p.add_argument("--input", help="a picture or a folder of pictures")
     p.add_argument("--output", default="results", help="a file, or a folder that keeps the names")
+    nothing = p.add_argument_group("models that make pictures from nothing", "no --input; --output is a folder")
+    nothing.add_argument("--count", type=int, metavar="N", help="how many pictures (default: 1); the n-th, from 0, has "
+                         "the seed SEED + n, and the name SEED + n.png")  # fmt: skip
+    nothing.add_argument("--size", type=int, metavar="S", help="their side; by default as the model was trained")
     p.add_argument("--sampler", choices=SAMPLERS, help="by default, like the options below, the model's own")
     p.add_argument("--steps", type=int)
     p.add_argument("--eta", type=float, help="of ddim, from 0 to 1")
@@ -687,16 +795,36 @@ def arguments():
 
 
 def main():
-    """Upscale as the command line says."""
+    """Upscale, or make pictures, as the command line says."""
     args = arguments()
     if args.temperature is not None and not 0 <= args.temperature <= 100:
         raise ArtefactError(f"the temperature must be a number from 0 to 100, not {args.temperature}")
     threads_fit = args.threads is None or 1 <= args.threads <= 1024
     if not 0 <= args.seed < 2**64 or (args.tile or 0) < 0 or not threads_fit:
         raise ArtefactError("--seed must be from 0 to 2^64 - 1, --tile 0 or more, --threads from 1 to 1024")
+    options = {name: getattr(args, name) for name in ("sampler", "steps", "eta", "temperature", "consistency")}
+    run = _make_pictures if args.input is None else _upscale_pictures
+    run(args, options)
+
+
+def _make_pictures(args, options):
+    count = 1 if args.count is None else args.count
+    if count < 1 or args.seed + count > 2**64 or (args.size is not None and not 1 <= args.size <= 1 << 16):
+        raise ArtefactError("--count must be 1 or more, with --seed up to 2^64 together, --size from 1 to 65536")
+    artefact, output = Artefact(args.model, args.runtime, args.device, args.threads), Path(args.output)
+    if not artefact.conditional and (output.is_file() or output.suffix.lower() in SUFFIXES):
+        raise ArtefactError(f"--output must be a folder where pictures are made from nothing, not {output}")
+    for seed in range(args.seed, args.seed + count):
+        result = output / f"{seed}.png"
+        write_picture(result, generate(artefact, args.size and (args.size,) * 2, seed, args.tile, **options))
+        print(result, flush=True)
+
+
+def _upscale_pictures(args, options):
+    if args.count is not None or args.size is not None:
+        raise ArtefactError("--count and --size are for models that make pictures from nothing: leave --input out")
     work = jobs(args.input, args.output)
     artefact = Artefact(args.model, args.runtime, args.device, args.threads)
-    options = {name: getattr(args, name) for name in ("sampler", "steps", "eta", "temperature", "consistency")}
     broken = []
     for source, result in work:
         try:

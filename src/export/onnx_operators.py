@@ -188,6 +188,11 @@ def _mish(t, operator, args):
     return t.add("Mul", args[0], t.add("Div", n, t.add("Add", n, 2.0)))
 
 
+def _silu(t, operator, args):
+    """x·σ(x) (arXiv 1606.08415), which ONNX has as one operator only from opset 24 on."""
+    return t.add("Mul", args[0], t.add("Sigmoid", args[0]))
+
+
 def _select(t, operator, args):
     """A choice; that between Mish and x itself, where MindSpore's Mish overflows, is ONNX's Mish alone."""
     condition, chosen, other = (t.source(name) for name in operator.inputs)
@@ -267,6 +272,7 @@ TABLE = {
     "Sin": _unary("Sin"),
     "Cos": _unary("Cos"),
     "Mish": _mish,
+    "SiLU": _silu,
     "MatMul": _matmul,
     "BatchMatMul": _batch_matmul,
     "Conv2D": _conv,

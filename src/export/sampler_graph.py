@@ -24,9 +24,10 @@ class Plan(NamedTuple):
         steps: list of ``src.diffusion.schedule.Step``.
         sampling: a filled ``src.inference.sampling.Sampling``.
         prediction: what the network predicts, "noise" or "velocity".
-        target: a ``src.diffusion.target.ResidualTarget``.
-        size: (B, h, w) of LR.
+        target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.target`.
+        size: (B, h, w) of LR, or of the pictures from nothing.
         scale: HR size / LR size.
+        noise_level: what the network is told, see :mod:`src.diffusion.noise_level`.
     """
 
     steps: list
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     target: object
     size: tuple[int, int, int]
     scale: int
+    noise_level: object
 
     def rows(self):
         """A :class:`src.diffusion.samplers.walk.Row` for each step."""
@@ -51,7 +53,7 @@ class Sampler(nn.Cell):
     """The whole: lr (B, 3, h, w) in [−1, 1], noise (draws, B, 3, H, W) → (B, 3, H, W) in [−1, 1], float32.
 
     Args:
-        model: an ``SRDiff``.
+        model: an ``SRDiff``, or an ``SR3`` that looks at pictures.
         plan: a :class:`Plan`.
     """
 
@@ -62,32 +64,65 @@ class Sampler(nn.Cell):
         self.count = len(plan.steps)
 
     def construct(self, lr, noise):
-        x, condition, base, goal = self.start(lr, noise)
+        x, condition, goal, base = self.start(lr, noise)
         before, k = x, self.first
         while k < self.count:
-            x, before = self.advance(k, x, before, condition, goal, noise)
+            x, before = self.advance(k, x, before, noise, condition, goal)
             k = k + 1
         return self.finish(x, base, lr)
 
 
+class SamplerFromNothing(nn.Cell):
+    """As :class:`Sampler`, of a model that looks at no picture: noise (draws, B, 3, H, W) → (B, 3, H, W)."""
+
+    def __init__(self, model, plan):
+        super().__init__(auto_prefix=False)
+        self.start, self.advance = StartFromNothing(plan), Advance(model, plan)
+        self.finish = FinishFromNothing(plan)
+        self.first = ms.Tensor(0, ms.int32)
+        self.count = len(plan.steps)
+
+    def construct(self, noise):
+        x = self.start(noise)
+        before, k = x, self.first
+        while k < self.count:
+            x, before = self.advance(k, x, before, noise)
+            k = k + 1
+        return self.finish(x)
+
+
 class Start(nn.Cell):
-    """Before the steps: lr and noise → x_T, the condition, the base picture, and what x_0 is to be reduced to."""
+    """Before the steps: lr and noise → x_T, the condition, what x_0 is to be reduced to, and the base picture."""
 
     def __init__(self, model, plan):
         super().__init__(auto_prefix=False)
         self.model, self.temperature = model, float(plan.sampling.temperature)
-        self.scale = plan.target.scale
+        self.target = plan.target
         self.consistent = plan.sampling.consistency
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
 
     def construct(self, lr, noise):
         condition, base = self.model.encode(lr)
-        goal = (lr - self.agreement.reduce(base)) * self.scale if self.consistent else lr
-        return noise[0] * self.temperature, condition, base, goal
+        goal = self.target.unclipped(lr, self.agreement.reduce(base)) if self.consistent else lr
+        return noise[0] * self.temperature, condition, goal, base
+
+
+class StartFromNothing(nn.Cell):
+    """Before the steps: noise → x_T."""
+
+    def __init__(self, plan):
+        super().__init__(auto_prefix=False)
+        self.temperature = float(plan.sampling.temperature)
+
+    def construct(self, noise):
+        return noise[0] * self.temperature
 
 
 class Advance(nn.Cell):
-    """Step k, a tensor int32 (): x_t and the step before's x_0 → x_{t_prev} and x_0."""
+    """Step k, a tensor int32 (): x_t and the step before's x_0 → x_{t_prev} and x_0.
+
+    What is ``given`` is the condition and what x_0 is to be reduced to, or nothing.
+    """
 
     def __init__(self, model, plan):
         super().__init__(auto_prefix=False)
@@ -95,20 +130,21 @@ class Advance(nn.Cell):
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
         self.batch, self.draws, rows = plan.size[0], plan.draws, plan.rows()
         of_xt, of_prediction = zip(*(x0_coefficients(plan.prediction, s.alpha_bar) for s in plan.steps), strict=True)
-        self.t = ms.Tensor([step.t for step in plan.steps], ms.int32)
+        told = np.array([plan.noise_level.of(step) for step in plan.steps])
+        self.told = ms.Tensor(told.astype(plan.noise_level.dtype))
         self.of_xt, self.of_prediction = _table(of_xt), _table(of_prediction)
         self.to_x0, self.to_xt, self.to_before = (_table([row[i] for row in rows]) for i in range(3))
         self.deviation = _table([row.deviation * plan.sampling.temperature for row in rows])
         self.second_order = any(row.of_before for row in rows)
 
-    def construct(self, k, x, before, condition, goal, noise):
-        t = ops.broadcast_to(ops.gather(self.t, k, 0).reshape(1), (self.batch,))
-        prediction = self.model(x, t, condition)
+    def construct(self, k, x, before, noise, *given):
+        t = ops.broadcast_to(ops.gather(self.told, k, 0).reshape(1), (self.batch,))
+        prediction = self.model(x, t, *given[:1])
         x_0 = ops.gather(self.of_xt, k, 0) * x + ops.gather(self.of_prediction, k, 0) * prediction
         if self.clip:
             x_0 = ops.clamp(x_0, -1.0, 1.0)
         if self.consistent:
-            x_0 = self.agreement.project(x_0, goal)
+            x_0 = self.agreement.project(x_0, given[1])
         x = ops.gather(self.to_x0, k, 0) * x_0 + ops.gather(self.to_xt, k, 0) * x
         if self.second_order:
             x = x + ops.gather(self.to_before, k, 0) * before
@@ -123,15 +159,23 @@ class Finish(nn.Cell):
 
     def __init__(self, plan):
         super().__init__(auto_prefix=False)
-        self.to_picture, self.clip = 1 / plan.target.scale, plan.target.clip
-        self.consistent = plan.sampling.consistency
+        self.target, self.consistent = plan.target, plan.sampling.consistency
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
 
     def construct(self, x_0, base, lr):
-        if self.clip:
-            x_0 = ops.clamp(x_0, -1.0, 1.0)
-        picture = x_0 * self.to_picture + base
+        picture = self.target.to_picture(x_0, base)
         return self.agreement.fit(picture, lr) if self.consistent else picture
+
+
+class FinishFromNothing(nn.Cell):
+    """After the steps: x_0 → the picture."""
+
+    def __init__(self, plan):
+        super().__init__(auto_prefix=False)
+        self.target = plan.target
+
+    def construct(self, x_0):
+        return self.target.to_picture(x_0, None)
 
 
 class Agreement(nn.Cell):

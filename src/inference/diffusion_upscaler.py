@@ -10,7 +10,7 @@ from src.errors import UserError
 from src.imaging.back_projection import BackProjection
 from src.inference.condition import Condition
 from src.inference.sampling import Sampling, sampling_of
-from src.inference.upscaler import Upscaler, of_sampling
+from src.inference.upscaler import Upscaler
 
 
 class DiffusionUpscaler(Upscaler):
@@ -84,10 +84,6 @@ class DiffusionUpscaler(Upscaler):
             )
         return self.tiling.grid(lr_up.shape[0], *(side // self.scale for side in lr_up.shape[2:]))
 
-    def from_nothing(self, shape):
-        """What :meth:`encode` returns, of a model that needs no picture; this one does, see ``PictureGenerator``."""
-        raise UserError(f"this model enlarges pictures: give them as lr, and no shape {tuple(shape)}")
-
     def predict(self, x_t, t, condition, progress=None):
         """The network's raw prediction (ε or v).
 
@@ -137,27 +133,6 @@ class DiffusionUpscaler(Upscaler):
         out = None if condition.grid.whole else prediction  # a whole picture's prediction is the network's own array
         x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)], out=out)
         return np.clip(x_0, -1, 1, out=x_0) if self.target.clip else x_0
-
-    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
-        """Encode and draw.
-
-        Args:
-            lr, lr_up: as in :meth:`encode`.
-            shape: (B, 3, H, W), instead of both for a model that makes pictures from nothing.
-            seed, progress, options: as in :meth:`draw`.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
-
-        Raises:
-            UserError: an option is unknown or out of range.
-        """
-        self.check(**of_sampling(options))
-        if shape is None:
-            return self.draw(self.encode(lr, lr_up), seed, progress, **options)
-        if lr is not None or lr_up is not None:
-            raise UserError("the shape of the result is that of lr: leave one of them out")
-        return self.draw(self.from_nothing(shape), seed, progress, **options)
 
     def draw(self, condition, seed=0, progress=None, noise=None, callback=None, process=None, **options):
         """Draw HR pictures.

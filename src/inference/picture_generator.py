@@ -3,15 +3,13 @@
 from src.errors import UserError
 from src.inference.condition import NoCondition
 from src.inference.diffusion_upscaler import DiffusionUpscaler
+from src.inference.sampler_upscaler import SamplerUpscaler
 
 _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 
 
-class PictureGenerator(DiffusionUpscaler):
-    """A :class:`DiffusionUpscaler` that knows no LR picture; its scale is 1.
-
-    ``sample(None, shape=(B, 3, H, W))`` draws pictures; ``predict_noise`` takes None as the condition.
-    """
+class FromNothing:
+    """An upscaler that knows no LR picture; its scale is 1. ``sample(None, shape=(B, 3, H, W))`` draws pictures."""
 
     needs_pictures = False
 
@@ -30,12 +28,8 @@ class PictureGenerator(DiffusionUpscaler):
             raise UserError(f"the shape of pictures is (B, 3, H, W), not {tuple(shape)}")
         return NoCondition(self.tiling.grid(shape[0], *shape[2:]), shape)
 
-    def predict(self, x_t, t, condition=None, progress=None):
-        """As in :class:`DiffusionUpscaler`; a condition of None is that of x_t's shape."""
-        return super().predict(x_t, t, condition or self.from_nothing(x_t.shape), progress)
-
     def draw(self, condition, *arguments, **options):
-        """As in :class:`DiffusionUpscaler`.
+        """As of what enlarges.
 
         Raises:
             UserError: the condition is None, which tells no size.
@@ -43,3 +37,32 @@ class PictureGenerator(DiffusionUpscaler):
         if condition is None:
             raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
         return super().draw(condition, *arguments, **options)
+
+
+class PictureGenerator(FromNothing, DiffusionUpscaler):
+    """A :class:`DiffusionUpscaler` :class:`FromNothing`; ``predict_noise`` takes None as the condition."""
+
+    def predict(self, x_t, t, condition=None, progress=None):
+        """As in :class:`DiffusionUpscaler`; a condition of None is that of x_t's shape."""
+        return super().predict(x_t, t, condition or self.from_nothing(x_t.shape), progress)
+
+
+class SamplerGenerator(FromNothing, SamplerUpscaler):
+    """A :class:`SamplerUpscaler` :class:`FromNothing`; its pictures have the one size of the graph."""
+
+    def from_nothing(self, shape):
+        """As in :class:`FromNothing`, of the graph's size alone: tiles would be pictures of their own."""
+        condition = super().from_nothing(shape)
+        height, width = condition.grid.window_size
+        if tuple(shape[2:]) != (height, width):
+            raise UserError(
+                f"this graph of a whole sampler makes pictures of {width} x {height}, not {shape[3]} x {shape[2]}: "
+                "ask for these, or export with --graph step"
+            )
+        return condition
+
+    def _grid(self, condition):
+        return condition.grid
+
+    def _pictures(self, condition):
+        return []

@@ -14,7 +14,8 @@ class SamplerUpscaler(Upscaler):
     """Sampler, steps and temperature are the graph's own; only the seed is free.
 
     Args:
-        graph: maps lr (B, 3, h, w) and noise (draws, B, 3, H, W) to a tuple of one picture (B, 3, H, W), NumPy.
+        graph: maps lr (B, 3, h, w), if it looks at pictures, and noise (draws, B, 3, H, W) to a picture (B, 3, H, W),
+            NumPy.
         config: as in :class:`Upscaler`; its ``eval`` says what the graph does.
         tiling: a :class:`src.inference.fixed_tiling.FixedTiling`.
         batch: B.
@@ -48,8 +49,12 @@ class SamplerUpscaler(Upscaler):
         """See :class:`Upscaler`."""
         return len(self.tiling.grid(*shape).windows) * -(-shape[0] // self._batch)
 
-    def encode(self, lr):
+    def encode(self, lr, lr_up=None):
         """Nothing is computed beforehand: the LR pictures."""
+        if lr_up is not None:
+            raise UserError("this graph of a whole sampler makes LR↑ itself: leave lr_up out")
+        if lr is None:
+            raise UserError("this model enlarges pictures: give them as lr, an array (B, 3, h, w)")
         return np.asarray(lr, np.float32)
 
     def draw(self, condition, seed=0, progress=None, noise=None, callback=None, **options):
@@ -68,20 +73,7 @@ class SamplerUpscaler(Upscaler):
         """
         self.check(**options)
         grid = self._grid(condition)
-        count = len(condition)
-        shape = (count, 3, *grid.size)
-        if noise is None:
-            noise = SeededNoise(seeds_of(seed, count))
-        draws = [noise(k, shape) for k in range(self._draws)]
-        result = np.zeros(shape, np.float32)
-        for window in grid.windows:
-            lr, _ = grid.read(condition, window)
-            z = np.stack([grid.read(draw, window)[0] for draw in draws])
-            for first in range(0, count, self._batch):
-                values = self._run(lr[first : first + self._batch], z[:, first : first + self._batch])
-                grid.add(result[first : first + self._batch], values, window)
-                if progress is not None:
-                    progress()
+        result = self._windows(grid, self._pictures(condition), condition.shape[0], seed, progress, noise)
         if self.config.eval.consistency and not (grid.whole and grid.window_size == grid.size):
             BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
         if callback is not None:
@@ -89,10 +81,31 @@ class SamplerUpscaler(Upscaler):
                 callback(k, None, result, result)
         return result
 
+    def _pictures(self, condition):
+        """What the graph takes beside noise: the LR pictures."""
+        return [condition]
+
+    def _windows(self, grid, pictures, count, seed, progress, noise):
+        """The graph over all windows: (count, 3, H, W); of pictures there is one array (count, 3, h, w), or none."""
+        shape = (count, 3, *grid.size)
+        if noise is None:
+            noise = SeededNoise(seeds_of(seed, count))
+        draws = [noise(k, shape) for k in range(self._draws)]
+        result = np.zeros(shape, np.float32)
+        for window in grid.windows:
+            lr = [grid.read(picture, window)[0] for picture in pictures]
+            z = np.stack([grid.read(draw, window)[0] for draw in draws])
+            for first in range(0, count, self._batch):
+                part = slice(first, first + self._batch)
+                grid.add(result[part], self._run([picture[part] for picture in lr], z[:, part]), window)
+                if progress is not None:
+                    progress()
+        return result
+
     def _run(self, lr, noise):
         """The graph on up to its batch of pictures; a smaller one is filled with the last picture."""
-        missing = self._batch - len(lr)
+        missing = self._batch - noise.shape[1]
         if missing:
-            lr = np.concatenate([lr, lr[-1:].repeat(missing, 0)])
+            lr = [np.concatenate([picture, picture[-1:].repeat(missing, 0)]) for picture in lr]
             noise = np.concatenate([noise, noise[:, -1:].repeat(missing, 1)], axis=1)
-        return self._graph(lr, noise)[: self._batch - missing]
+        return self._graph(*lr, noise)[: self._batch - missing]

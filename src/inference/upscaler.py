@@ -77,17 +77,40 @@ class Upscaler(ABC):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
 
     @abstractmethod
-    def encode(self, lr):
-        """What all samples of a batch share; lr (B, 3, h, w) float32 in [−1, 1]."""
+    def encode(self, lr, lr_up=None):
+        """What all samples of a batch share; lr (B, 3, h, w) float32 in [−1, 1].
+
+        ``lr_up`` (B, 3, H, W) is used as given instead of the network's own LR↑, by models that take it.
+        """
+
+    def from_nothing(self, shape):
+        """What :meth:`encode` returns, of a model that needs no picture; this one does, see ``PictureGenerator``."""
+        raise UserError(f"this model enlarges pictures: give them as lr, and no shape {tuple(shape)}")
 
     @abstractmethod
     def draw(self, condition, seed=0, progress=None, **options):
         """One sample: what :meth:`encode` returned → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
 
-    def sample(self, lr, seed=0, progress=None, **options):
-        """(B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W) float32 NumPy in about [−1, 1]; see :meth:`draw`."""
+    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
+        """Encode and draw.
+
+        Args:
+            lr, lr_up: as in :meth:`encode`.
+            shape: (B, 3, H, W), instead of both for a model that makes pictures from nothing.
+            seed, progress, options: as in :meth:`draw`.
+
+        Returns:
+            (B, 3, H, W) float32 NumPy in about [−1, 1].
+
+        Raises:
+            UserError: an option is unknown or out of range.
+        """
         self.check(**of_sampling(options))
-        return self.draw(self.encode(lr), seed, progress, **options)
+        if shape is None:
+            return self.draw(self.encode(lr, lr_up), seed, progress, **options)
+        if lr is not None or lr_up is not None:
+            raise UserError("the shape of the result is that of lr: leave one of them out")
+        return self.draw(self.from_nothing(shape), seed, progress, **options)
 
     def upscale(self, pictures, seeds=None, **options):
         """Upscale pictures of one size as one batch.
@@ -149,8 +172,10 @@ class RegressionUpscaler(Upscaler):
         """See :class:`Upscaler`."""
         return len(self.tiling.grid(*shape).windows)
 
-    def encode(self, lr):
+    def encode(self, lr, lr_up=None):
         """Nothing is computed beforehand: the LR pictures."""
+        if lr_up is not None:
+            raise UserError("this model has no use for LR↑: leave lr_up out")
         return np.asarray(lr, np.float32)
 
     def draw(self, condition, seed=0, progress=None, consistency=None, callback=None, **options):

@@ -25,7 +25,7 @@ def arguments():
     p.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare export and checkpoint; "
                    "fail above 1e-4, with float16 above 2e-2")  # fmt: skip
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="the fixed LR size of AIR and of --graph "
-                   "sampler, of a model that makes pictures from nothing theirs; without it 128 128, of SR3 and DDPM what "
+                   "sampler, or what a model makes from nothing; without it 128 128, of SR3 and DDPM what "
                    "they were trained with")  # fmt: skip
     p.add_argument("--batch", type=int, metavar="B", help="the fixed batch of AIR and of --graph sampler; without it 1")
     add_sampling(p)

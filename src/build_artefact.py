@@ -230,12 +230,10 @@ def provenance(checkpoint, kind):
 def _in_16_bits(model):
     import mindspore as ms
 
-    from src.models.bicubic import BicubicUpscale
-    from src.models.layers import SinusoidalEmbedding
+    from src.build_precision import compute_in_16_bits
     from src.models.wrap import WideResults
-    from src.training.precision import mixed_precision
 
-    mixed_precision([model], "O3", "float16", in_float32=(SinusoidalEmbedding, BicubicUpscale))
+    compute_in_16_bits(model, "O3", "float16")
     for parameter in model.get_parameters():
         parameter.set_dtype(ms.float16)
     return WideResults(model)

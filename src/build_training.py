@@ -74,11 +74,10 @@ class Training:
         return max(1, steps + max(0, rest // self.samples))
 
     def _build_step(self, dedicated):
-        from src.models.bicubic import BicubicUpscale
-        from src.models.layers import SinusoidalEmbedding
+        from src.build_precision import compute_in_16_bits
         from src.training.distributed import Mean, gradient_mean
         from src.training.optimizers import adam
-        from src.training.precision import loss_scaler, mixed_precision, usable_level
+        from src.training.precision import loss_scaler, usable_level
         from src.training.step import TrainStep, Update
 
         config, train = self.config, self.config.train
@@ -87,7 +86,7 @@ class Training:
         self.optimizer = adam(groups, train.beta1, train.beta2)
         self.trained = list(self.optimizer.parameters)
         self.shown, self.average = self._copy_for_validation(level)
-        mixed_precision([self.model], level, train.amp_dtype, in_float32=(SinusoidalEmbedding, BicubicUpscale))
+        compute_in_16_bits(self.model, level, train.amp_dtype)
         self.scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
         several = self.world.size > 1
         update = Update(

@@ -26,7 +26,7 @@ def usable_level(level, dtype):
     return level
 
 
-def mixed_precision(networks, level, dtype, in_float32=()):
+def mixed_precision(networks, level, dtype, in_float32=(), exact_inputs=()):
     """Make networks compute in 16 bits; their parameters stay float32.
 
     Args:
@@ -34,7 +34,8 @@ def mixed_precision(networks, level, dtype, in_float32=()):
         level: "O2": all but normalisations; "O3": all (``mindspore.amp.auto_mixed_precision``, whose list of
             normalisations lacks GroupNorm); "O0": nothing.
         dtype: "float16" or "bfloat16".
-        in_float32: a tuple of classes of cells that stay in float32 at every level.
+        in_float32: a tuple of classes of cells that stay in float32 at every level, with all inside them.
+        exact_inputs: a tuple of classes of cells that take their inputs as they are; those inside them round theirs.
     """
     if level == "O0":
         return
@@ -45,6 +46,8 @@ def mixed_precision(networks, level, dtype, in_float32=()):
         for _, cell in network.cells_and_names():
             if isinstance(cell, in_float32):
                 cell.to_float(ms.float32)
+            if isinstance(cell, exact_inputs):
+                cell.add_flags(fp16=False, bf16=False, fp32=True)  # as to_float, which changes the cells inside too
 
 
 class ScaledLoss(nn.Cell):

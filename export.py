@@ -72,7 +72,9 @@ def main():
         worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
         if worst > tolerance:
             print(table(found))
-            raise UserError(f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written")
+            raise UserError(
+                f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written; --no-check would"
+            )
 
     about |= provenance(args.checkpoint, args.format)
     written = export(args.output, args.format, graphs, about, args.precision, compare if check else None)

@@ -146,8 +146,9 @@ def convert(beside, about, origin, output):
 def fixed_inputs(about, inputs, size):
     """A description's inputs of a graph, with the shapes for one LR picture of a size."""
     scale = about["scale"]
-    # The condition has the resolution at which the U-Net works
-    divisor = about["config"]["unet"]["space_to_depth"] if about["cut"] == "step" else 1
+    # SRDiff's condition has the resolution at which its U-Net works, SR3's is LR↑
+    folded = about["cut"] == "step" and about["config"]["system"] == "srdiff"
+    divisor = about["config"]["unet"]["space_to_depth"] if folded else 1
     sides = {
         "lr": list(size),
         "x_t": [side * scale for side in size],

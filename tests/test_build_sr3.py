@@ -1,12 +1,9 @@
 """SR3 and DDPM from a configuration or a checkpoint to objects."""
 
 import numpy as np
-import pytest
 
 from src.build import build_model, build_schedule, build_target, build_tiling, load_upscaler, size_multiple
-from src.build_artefact import export_model
 from src.diffusion.target import ImageTarget
-from src.errors import UserError
 from src.training.checkpoints import load_checkpoint
 from tests import tiny_sr3
 
@@ -44,9 +41,3 @@ def test_tiles_are_of_whole_levels_and_never_exact():
     tiling = build_tiling(tiny_sr3.config("sr3.multipliers=[1,1,1]", "sr3.attention=[]"))
     grid = tiling.grid(1, 5, 7)
     assert [side % 4 for side in grid.window_size] == [0, 0] and not tiling.exact
-
-
-def test_export_says_what_it_takes():
-    config = tiny_sr3.config()
-    with pytest.raises(UserError, match="systems rrdb and srdiff, not sr3: run its checkpoint itself"):
-        export_model(config, build_model(config))

@@ -111,8 +111,10 @@ def model(tmp_path):
     sampling = {"sampler": "ddim", "steps": 2, "eta": 0.0, "temperature": 1.0, "consistency": False, "times": [3, 0]}
     about = {
         "format": FORMAT, "format_version": FORMAT_VERSION, "kind": "mindir", "cut": "step", "scale": 2,
-        "size_multiple": 8, "sampling": sampling, "config": {"unet": {"space_to_depth": 1}}, "graphs": graphs,
-        "alphas_cumprod": [0.9, 0.7, 0.4, 0.1], "process": {"prediction": "noise", "residual_scale": 2.0, "clip": True},
+        "size_multiple": 8, "sampling": sampling, "config": {"system": "srdiff", "unet": {"space_to_depth": 1}},
+        "graphs": graphs, "conditional": True, "alphas_cumprod": [0.9, 0.7, 0.4, 0.1],
+        "process": {"target": "residual", "prediction": "noise", "noise_level": "discrete", "residual_scale": 2.0,
+                    "clip": True},
     }  # fmt: skip
     about["sha256"] = description_hash(about)
     (folder / "m.mindir.json").write_text(json.dumps(about))

@@ -21,7 +21,7 @@ class Deviation(NamedTuple):
 
     Attributes:
         stage: "condition", "base picture", "step t=…", or "picture".
-        picture: "random" or "photograph", and the LR size.
+        picture: "random", "photograph", or "noise" where nothing is enlarged; and the LR size.
         largest: the largest absolute difference, in units of the largest value where that is above 1.
     """
 
@@ -45,7 +45,7 @@ def deviations(exported, original, pictures):
     if steps > _MANY:
         logging.info("comparing %d pictures, each in all %d steps; --no-check leaves it out", len(pictures), steps)
     for number, (name, lr) in enumerate(pictures):
-        name = f"{name}, {lr.shape[3]} x {lr.shape[2]}"
+        name = f"{'noise' if isinstance(exported, FromNothing) else name}, {lr.shape[3]} x {lr.shape[2]}"
         yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in _stages(exported, original, lr, number))
 
 

@@ -21,11 +21,13 @@ from src.runtime import select_device
 from tests import tiny_sr3
 from tests.export import models
 
+SHORT = ("sr3.multipliers=[1]", "sr3.attention=[]")  # half as many blocks; attention is still in the middle
 MODELS = {
     "sr3": (),
-    "ddpm": ("sr3.noise_level=discrete", "sr3.affine=true", "sr3.space_to_depth=2", "diffusion.prediction=velocity"),
-    "sr3 from nothing": tiny_sr3.FROM_NOTHING,
-}
+    "ddpm": (*SHORT, "sr3.noise_level=discrete", "sr3.affine=true", "sr3.space_to_depth=2",
+             "diffusion.prediction=velocity"),
+    "sr3 from nothing": (*SHORT, *tiny_sr3.FROM_NOTHING),
+}  # fmt: skip
 ODD = (5, 11)  # LR sides that nothing divides
 WHOLE = (8, 12)  # of the graphs of whole samplers
 
@@ -243,8 +245,8 @@ def test_export_prints_every_stage(checkpoint, command, tmp_path, capsys):
     assert [line.split("  ")[0] for line in lines[2:]] == ["stage", "step t=0", "step t=2", "step t=3", "picture"]
     with pytest.raises(UserError, match="looks at no picture that its own could agree with: leave --consistency out"):
         command(export_command, *arguments, "--output", "n.onnx", "--consistency")
-    with pytest.raises(UserError, match="--size times 1 must be multiples of 2, at least 4, .* not 7 x 8 and 1"):
-        command(export_command, *arguments, "--output", "n.onnx", "--graph", "sampler", "--size", 7, 8)
+    with pytest.raises(UserError, match="and --batch 1 or more, not 16 x 16 and 0"):  # sr3.image_size
+        command(export_command, *arguments, "--output", "n.onnx", "--graph", "sampler", "--batch", 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
 
 

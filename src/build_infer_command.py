@@ -121,7 +121,6 @@ def check_model(upscaler, args, sampling):
 
 
 def size_of(upscaler, side):
-    """The (height, width) that the first model draws: ``side``, or what its attention was counted from."""
+    """The (height, width) that the first model draws: ``side``, or its usual one."""
     first = getattr(upscaler, "stages", [upscaler])[0]
-    side = side or first.config.sr3.image_size
-    return side, side
+    return (side, side) if side else first.usual_size

@@ -45,7 +45,7 @@ def deviations(exported, original, pictures):
     if steps > _MANY:
         logging.info("comparing %d pictures, each in all %d steps; --no-check leaves it out", len(pictures), steps)
     for number, (name, lr) in enumerate(pictures):
-        name = f"{'noise' if isinstance(exported, FromNothing) else name}, {lr.shape[3]} x {lr.shape[2]}"
+        name = f"{name if exported.needs_pictures else 'noise'}, {lr.shape[3]} x {lr.shape[2]}"
         yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in _stages(exported, original, lr, number))
 
 

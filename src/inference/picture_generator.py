@@ -13,6 +13,11 @@ class FromNothing:
 
     needs_pictures = False
 
+    @property
+    def usual_size(self):
+        """(height, width) of pictures, where none is named: what the network was trained with."""
+        return (self.config.sr3.image_size,) * 2
+
     def encode(self, lr=None, lr_up=None):
         """Refuse pictures; without any there is nothing to compute, and the condition is None."""
         if lr is not None or lr_up is not None:
@@ -50,10 +55,15 @@ class PictureGenerator(FromNothing, DiffusionUpscaler):
 class SamplerGenerator(FromNothing, SamplerUpscaler):
     """A :class:`SamplerUpscaler` :class:`FromNothing`; its pictures have the one size of the graph."""
 
+    @property
+    def usual_size(self):
+        """(height, width) of pictures: the graph's."""
+        return self.tiling.grid(1, 1, 1).window_size
+
     def from_nothing(self, shape):
         """As in :class:`FromNothing`, of the graph's size alone: tiles would be pictures of their own."""
         condition = super().from_nothing(shape)
-        height, width = condition.grid.window_size
+        height, width = self.usual_size
         if tuple(shape[2:]) != (height, width):
             raise UserError(
                 f"this graph of a whole sampler makes pictures of {width} x {height}, not {shape[3]} x {shape[2]}: "

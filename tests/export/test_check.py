@@ -39,6 +39,8 @@ def test_other_weights_are_found_in_each_stage(tiny_checkpoints, tmp_path):
 class Fixed:
     """An upscaler whose samples are given."""
 
+    needs_pictures = True
+
     def __init__(self, sample):
         self.config = tiny.config("rrdb")
         self._sample = sample

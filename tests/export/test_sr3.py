@@ -174,13 +174,16 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
     assert generate(Artefact(path)).shape == (16, 16, 3)  # sr3.image_size
 
 
-def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path):
+def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.mindir", "sampler", batch=2)
     expected = levels(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
     up, artefact = load_upscaler(path, "CPU"), Artefact(path)
     found = levels(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.abs(generate(artefact, seed=2).astype(int) - expected[1]).max() <= 1
+    command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")
+    assert capsys.readouterr().out.split() == ["out/1.png", "out/2.png"]
+    assert np.abs(read_rgb(tmp_path / "out" / "2.png").astype(int) - expected[1]).max() <= 1
     with pytest.raises(UserError, match="makes pictures of 12 x 8, not 8 x 8: ask for these, or export with --graph"):
         up.sample(None, shape=(1, 3, 8, 8))
     with pytest.raises(ArtefactError, match="this graph makes pictures of 12 x 8 only: leave --size out"):

@@ -63,7 +63,8 @@ def _stages(exported, original, lr, seed):
             told = np.array([original.noise_level.of(step)])
             pairs = zip(both, conditions, strict=True)
             yield f"step t={step.t}", [upscaler.predict(x_t, told, condition) for upscaler, condition in pairs]
-        sampling["steps"] = min(STEPS, sampling["steps"])
+        if sampling["steps"] > STEPS:
+            sampling |= {"steps": STEPS, "spacing": "uniform"}  # a spacing of its own may list β for all steps
     yield "picture", [upscaler.sample(seed=seed, **given, **sampling) for upscaler in both]
 
 

@@ -13,7 +13,7 @@ import pytest
 from src.build import load_upscaler
 from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export import exporter
+from src.export import mindir_writer
 from src.export.check import deviations, random_pictures
 from src.export.exporter import check_request
 from src.export.offline import file_hash
@@ -169,10 +169,21 @@ def test_a_failing_export_leaves_the_older_one(copied, tiny_checkpoints, monkeyp
             raise ZeroDivisionError
         Path(file_name).write_bytes(b"new")
 
-    monkeypatch.setattr(exporter.ms, "export", fail)
+    monkeypatch.setattr(mindir_writer.ms, "export", fail)
     with pytest.raises(ZeroDivisionError):
         models.write(tiny_checkpoints["srdiff"], copied)
     assert {path.name: path.read_bytes() for path in copied.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["mindir", "onnx"])
+def test_weights_that_mindspore_splits_are_refused(kind, tiny_checkpoints, tmp_path, monkeypatch):
+    def split(cell, *inputs, file_name, file_format):
+        Path(file_name.replace(".mindir", "_graph.mindir")).write_bytes(b"graph")
+
+    monkeypatch.setattr(mindir_writer.ms, "export", split)
+    with pytest.raises(UserError, match="one file of up to 1 GB, but MindSpore splits .* --precision float16 halves"):
+        models.write(tiny_checkpoints["rrdb"], tmp_path / f"m.{kind}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.export import models
 
 SHORT = ("sr3.multipliers=[1]", "sr3.attention=[]")  # half as many blocks; attention is still in the middle
 MODELS = {
-    "sr3": (),
+    "sr3": ("eval.spacing=betas:0.05,0.1,0.15,0.2,0.3", "eval.steps=5"),  # levels between and beside the trained ones
     "ddpm": (*SHORT, "sr3.noise_level=discrete", "sr3.affine=true", "sr3.space_to_depth=2",
              "diffusion.prediction=velocity"),
     "sr3 from nothing": (*SHORT, *tiny_sr3.FROM_NOTHING),

@@ -182,7 +182,7 @@ def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, cap
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.abs(generate(artefact, seed=2).astype(int) - expected[1]).max() <= 1
     command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")
-    assert capsys.readouterr().out.split() == ["out/1.png", "out/2.png"]
+    assert capsys.readouterr().out.split() == ["out/1.png", "out/2.png", "out/grid.png"]
     assert np.abs(read_rgb(tmp_path / "out" / "2.png").astype(int) - expected[1]).max() <= 1
     with pytest.raises(UserError, match="makes pictures of 12 x 8, not 8 x 8: ask for these, or export with --graph"):
         up.sample(None, shape=(1, 3, 8, 8))

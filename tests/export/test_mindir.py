@@ -212,7 +212,7 @@ def test_a_folder_that_is_a_file(tmp_path, tiny_checkpoints):
 def test_it_runs_without_the_models_source(exported, tiny_checkpoints, tmp_path, photo):
     needed = ["infer.py", "src/__init__.py", "src/*.py", "src/config", "src/imaging", "src/inference", "src/export"]
     needed += ["src/diffusion/__init__.py", "src/diffusion/process.py", "src/diffusion/schedule.py"]
-    needed += ["src/diffusion/noise_level.py"]
+    needed += ["src/diffusion/noise_level.py", "src/diffusion/betas.py"]
     needed += ["src/diffusion/target.py", "src/diffusion/samplers"]
     for pattern in needed:
         for source in tiny.ROOT.glob(pattern):

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from src.build_denoising import Denoising
 from src.errors import UserError
 from src.metrics.evaluate import Scores
 from src.training.checkpoints import load_checkpoint, path_of
@@ -151,6 +152,18 @@ def test_what_the_tables_say(run):
     assert not folder.validated(2, "another")
     assert folder.best("one", "psnr") == 30 and folder.best("one", "lpips") == 0.3
     assert folder.best("bicubic", "ssim") is None and folder.best("another", "psnr") is None
+    asked = [("psnr", 31), ("psnr", 30), ("lpips", 0.2), ("lpips", 0.3), ("ssim", None), ("loss", 9.0)]
+    assert [folder.improves("one", *what) for what in asked] == [True, False, True, False, False, True]
+    folder.close()
+
+
+def test_a_loss_is_a_score_too(run):
+    folder = RunFolder(run, resume=True)
+    folder.add_validation(8, {"one": Denoising(0.012345678)})
+    assert folder.rows("validation.csv")[-1] == {
+        "step": "8", "method": "one", "psnr": "", "ssim": "", "lr_psnr": "", "lpips": "", "loss": "0.0123457",
+    }  # fmt: skip
+    assert [folder.improves("one", "loss", loss) for loss in (0.0123, 0.0124)] == [True, False]
     folder.close()
 
 

@@ -51,16 +51,13 @@ def as_two_ranks(program, *arguments, folder):
             process.kill()
 
 
-CASES = {
-    "plain": [],
-    "accumulated": ["train.accumulate=2", "train.clip_norm=0.01"],
-    "dropout": ["sr3.dropout=0.3", "train.best_metric=loss", *tiny_sr3.FROM_NOTHING],
-}
+ACCUMULATED = ("train.accumulate=2", "train.clip_norm=0.01", "sr3.dropout=0.3")
+CASES = {"plain": (), "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_FROM_NOTHING, *tiny_sr3.ONE_LEVEL)}
 
 
 def case(pictures, encoder, name, batch_size):
     settings = ["train.steps=5", "data.val_pictures=0", *CASES[name], f"train.batch_size={batch_size}"]
-    if name == "dropout":
+    if name == "accumulated":
         data = f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"
         return tiny_sr3.config(*data, *settings)
     return tiny.config("srdiff", pictures, f"encoder.checkpoint={encoder}", "encoder.frozen=false", *settings)

@@ -19,14 +19,13 @@ def device():
 
 def config(pictures, *overrides):
     data = f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"
-    return tiny_sr3.config(*data, "train.val_every=2", *overrides)
+    return tiny_sr3.config(*data, "train.val_every=2", *tiny_sr3.ONE_LEVEL, *overrides)
 
 
+FROM_NOTHING = (*tiny_sr3.TRAINED_FROM_NOTHING, "train.log_pictures=3")
 RUNS = {
     "continuous": ("train.draws=2",),
-    "discrete": ("sr3.noise_level=discrete", "train.accumulate=2", "train.ema_decay=0"),
-    "regression": ("sr3.noise_level=none", "train.pixel_loss=l2"),
-    "from nothing": (*tiny_sr3.FROM_NOTHING, "train.best_metric=loss", "train.log_pictures=3"),
+    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *FROM_NOTHING),
 }
 
 
@@ -81,5 +80,5 @@ def test_validation_drops_nothing(tiny_pictures):
 
 
 def test_a_dry_run(tiny_pictures):
-    made = config(tiny_pictures, *tiny_sr3.FROM_NOTHING, "train.best_metric=loss")
+    made = config(tiny_pictures, *tiny_sr3.TRAINED_FROM_NOTHING)
     assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(made))

@@ -5,6 +5,8 @@ that is drawn where its crop and its noise are, and each layer has a salt; both 
 value is dropped. The arithmetic is that of int32 that wraps around, which CPU, GPU and Ascend have alike.
 """
 
+import zlib
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -36,7 +38,7 @@ class Dropout(nn.Cell):
         self.rate, self.salt = rate, salt
         self.below = min(round((1 - rate) * 2**32) - 2**31, 2**31 - 1)
         self.gain = 1 / (1 - rate)
-        self.salt_bits = _signed((salt + 1) * _GOLDEN)
+        self.salt_bits = zlib.crc32(b"%d" % salt) - 2**31  # unlike others'; the keys are scattered as they are
 
     def construct(self, x, keys=None):
         """Drop values while training.
@@ -58,9 +60,9 @@ class Dropout(nn.Cell):
 
     def _words(self, keys, count):
         """``count`` odd numbers for each key, (B, count) int32."""
-        of_layer = hashed(ops.bitwise_xor(keys, self.salt_bits)).reshape(-1, 1)
         places = ops.arange(0, count, 1, dtype=ms.int32) * _GOLDEN
-        return ops.bitwise_or(hashed(ops.bitwise_xor(places.reshape(1, -1), of_layer)), 1)
+        start = ops.bitwise_xor(keys, self.salt_bits).reshape(-1, 1)
+        return ops.bitwise_or(hashed(ops.bitwise_xor(places.reshape(1, -1), start)), 1)
 
 
 def hashed(z):
@@ -73,8 +75,3 @@ def hashed(z):
 def _shifted(z, shift):
     """z ^ (z >> shift) of the 32 bits; the shift of an int32 would repeat the sign."""
     return ops.bitwise_xor(z, ops.bitwise_and(ops.bitwise_right_shift(z, shift), 2 ** (32 - shift) - 1))
-
-
-def _signed(number):
-    """The int32 with the same lowest 32 bits as a whole number."""
-    return (number + 2**31) % 2**32 - 2**31

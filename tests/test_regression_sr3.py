@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 
+import eval as eval_command
+import infer
 from src.build import load_model, load_upscaler
 from src.build_run import run_training
 from src.errors import UserError
+from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
 from src.inference.tile_choice import TileOptions
 from src.runtime import select_device
-from tests import tiny, tiny_sr3
+from tests import tiny_sr3
 from tests.export import models
 
-REGRESSION = "sr3.noise_level=none", "sr3.dropout=0.5", "train.pixel_loss=l2", "train.steps=1"
+REGRESSION = "sr3.noise_level=none", "sr3.dropout=0.5", "train.pixel_loss=l2", "train.steps=1", *tiny_sr3.ONE_LEVEL
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +62,13 @@ def test_exported(path, photo, tmp_path):
         models.write(path, tmp_path / "n.mindir", steps=3)
 
 
-def test_the_commands(path, photo, tmp_path):
-    from src.imaging.io import read_rgb, write_image
-
+def test_the_commands(path, photo, tmp_path, monkeypatch, capsys):
     write_image(tmp_path / "hr" / "eye.png", photo[100:132, 200:232])
-    arguments = "--checkpoint", path, "--device", "CPU"
-    status, out, lines = tiny.run("eval.py", *arguments, "--hr", "hr", "--lpips", "none", "--output", "f", cwd=tmp_path)
-    assert status == 0 and "sr3_tiny" in out, lines
-    status, out, lines = tiny.run("infer.py", *arguments, "--input", "hr", "--output", "sr", cwd=tmp_path)
-    assert status == 0 and read_rgb(tmp_path / "sr" / "eye.png").shape == (128, 128, 3), lines
+    monkeypatch.chdir(tmp_path)
+    common = "--checkpoint", str(path), "--device", "CPU"
+    monkeypatch.setattr("sys.argv", ["eval.py", *common, "--hr", "hr", "--lpips", "none", "--output", "found"])
+    eval_command.main()
+    assert "sr3_tiny" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["infer.py", *common, "--input", "hr", "--output", "sr"])
+    infer.main()
+    assert read_rgb(tmp_path / "sr" / "eye.png").shape == (128, 128, 3)

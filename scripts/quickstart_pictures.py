@@ -20,8 +20,8 @@ def main():
     """Write the photographs; print where they are."""
     p = parser(__doc__)
     p.add_argument("--output", required=True, metavar="DIR", help="the folder to write to")
-    p.add_argument("--reduce", type=int, metavar="N", help="reduce them N times by MATLAB's bicubic, N from 1 to 8, and "
-                   "write them to DIR/train and DIR/val")  # fmt: skip
+    text = "reduce them N times by MATLAB's bicubic, N from 1 to 8, and write them to DIR/train and DIR/val"
+    p.add_argument("--reduce", type=int, metavar="N", help=text)
     args = p.parse_args()
     if args.reduce is not None and not 1 <= args.reduce <= 8:
         p.error(f"argument --reduce: expected a number from 1 to 8, got {args.reduce}")

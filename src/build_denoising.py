@@ -10,7 +10,7 @@ from src.build_validation import find_validation_pairs
 from src.dataset.pairs import load_pair
 from src.dataset.randomness import VALIDATION, generator
 from src.errors import UserError
-from src.imaging.strip import grid
+from src.imaging.strip import mosaic
 from src.inference.sampling import effective_options
 from src.inference.upscaler import levels
 
@@ -81,7 +81,7 @@ class DenoisingValidation:
         """Return the :class:`DenoisingReport` of all pictures; every rank gets the same.
 
         Args:
-            keep: called with ("samples", method, a grid of pictures drawn from nothing, uint8); None draws none.
+            keep: called with ("samples", method, a mosaic of pictures drawn from nothing, uint8); None draws none.
         """
         from src.training.distributed import gather_rows
 
@@ -90,7 +90,7 @@ class DenoisingValidation:
         rows = [[self._denoise(load_pair(self.pairs[number], config.data.scale)[0], number)] for number in own]
         losses = [loss for (loss,) in gather_rows(rows, world)]
         if keep and self._draws():
-            keep("samples", config.name, grid(self._pictures()))
+            keep("samples", config.name, mosaic(self._pictures()))
         return DenoisingReport(config.name, [pair.name for pair in self.pairs], losses)
 
     def shown(self, name, pictures):

@@ -148,7 +148,7 @@ class PatchPairs:
                 f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
                 f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
             )
-        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + kept) <= cache_bytes
+        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
 
 
 def _sizes_in_order(sizes, pairs, folder, scale):

@@ -62,26 +62,6 @@ def mosaic(pictures):
     return joined([joined(places[first : first + columns], 1) for first in range(0, len(places), columns)], 0)
 
 
-def grid(pictures):
-    """Put pictures in rows, of which there are about as many as columns.
-
-    Args:
-        pictures: one or more uint8 (H, W, 3) of one size.
-
-    Returns:
-        uint8 (R·H + (R − 1)·:data:`SEPARATOR`, C·W + (C − 1)·:data:`SEPARATOR`, 3) of C = ⌈√n⌉ columns and R = ⌈n/C⌉
-        rows, white between them and where there is none.
-    """
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    height, width = (side + SEPARATOR for side in pictures[0].shape[:2])
-    result = np.full((rows * height - SEPARATOR, columns * width - SEPARATOR, 3), _WHITE, np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = number // columns * height, number % columns * width
-        result[top : top + height - SEPARATOR, left : left + width - SEPARATOR] = picture
-    return result
-
-
 def at_most(picture, longest):
     """Return a picture, reduced by MATLAB's bicubic if its longer side has more than ``longest`` pixels.
 

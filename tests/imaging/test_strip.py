@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.imaging.strip import SEPARATOR, at_most, grid, strip
+from src.imaging.strip import SEPARATOR, at_most, strip
 
 
 def test_lr_sr_hr(photo):
@@ -24,17 +24,6 @@ def test_any_number_of_pictures_of_any_scale(photo):
     assert strip(photo[:1, :1]).shape == (1, 1, 3)
     assert strip(photo[:1, :1], photo[:8, :8]).shape == (8, 16 + SEPARATOR, 3)
     assert strip(photo[:6, :7], photo[:6, :7], photo[:6, :7], photo[:6, :7]).shape == (6, 28 + 3 * SEPARATOR, 3)
-
-
-def test_a_grid(photo):
-    pictures = [photo[10 * n : 10 * n + 4, :5] for n in range(5)]
-    found = grid(pictures)
-    assert found.shape == (2 * 4 + SEPARATOR, 3 * 5 + 2 * SEPARATOR, 3)
-    for number, picture in enumerate([*pictures, np.full((4, 5, 3), 255)]):
-        top, left = number // 3 * (4 + SEPARATOR), number % 3 * (5 + SEPARATOR)
-        np.testing.assert_array_equal(found[top : top + 4, left : left + 5], picture)
-    assert (found[4 : 4 + SEPARATOR] == 255).all()
-    np.testing.assert_array_equal(grid(pictures[:1]), pictures[0])
 
 
 @pytest.mark.parametrize("sizes", [[(8, 9)], [(9, 9)], [(8, 10), (12, 15)], [(2, 2)]])

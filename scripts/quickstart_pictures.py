@@ -25,16 +25,20 @@ def main():
     args = p.parse_args()
     if args.reduce is not None and not 1 <= args.reduce <= 8:
         p.error(f"argument --reduce: expected a number from 1 to 8, got {args.reduce}")
-    folder = Path(args.output)
+    write(Path(args.output), args.reduce)
+    print(args.output)
+
+
+def write(folder, times=None):
+    """Write the photographs to a folder; reduced so many times to its folders train and val."""
     from src.imaging.io import write_image
 
     for name, picture in photographs():
-        if args.reduce is None:
+        if times is None:
             write_image(folder / f"{name}.png", picture)
         else:
             part, _, rest = name.partition("_")
-            write_image(folder / part / f"{rest}.png", reduced(picture, args.reduce))
-    print(folder)
+            write_image(folder / part / f"{rest}.png", reduced(picture, times))
 
 
 def reduced(picture, times):

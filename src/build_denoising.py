@@ -75,7 +75,7 @@ class DenoisingValidation:
         side = self.config.data.patch_size
         self._denoise(np.zeros((side, side, 3), np.uint8), 0)
         if self._draws():
-            self._pictures(steps=1)
+            self._pictures(steps=1, spacing="uniform")
 
     def run(self, keep=None):
         """Return the :class:`DenoisingReport` of all pictures; every rank gets the same.

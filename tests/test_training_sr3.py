@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from scripts import quickstart_pictures
 from src.build import load_upscaler
 from src.build_run import run_training
 from src.build_training import Training, dry_run
+from src.config.loader import load_config
+from src.config.validate import check
 from src.event_files import events
 from src.runtime import select_device
 from src.training.checkpoints import load_checkpoint
-from tests import tiny_sr3
+from src.training.progress import Progress
+from tests import tiny, tiny_sr3
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +62,19 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
         assert up.sample(None, shape=(1, 3, 16, 16)).shape[2] == 16
     else:
         assert up.sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
+
+
+@pytest.mark.parametrize("name", ["sr3_lite_8_32", "sr3_lite_uncond_32"])
+def test_the_lite_models_learn(tmp_path, name):
+    quickstart_pictures.write(tmp_path, 2)
+    smaller = "sr3.width=16", "sr3.groups=4", "sr3.multipliers=[1]", "train.steps=24", "train.warmup_steps=0"
+    data = f"data.train={tmp_path / 'train'}", f"data.val={tmp_path / 'val'}"
+    made = load_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
+    check(made)
+    training = Training(made)
+    assert len(training.patches) == 9 and len(training.validation.pairs) == 2
+    losses = [float(training.step(batches)[0].asnumpy()) for batches in training.batches(Progress())]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:2])
 
 
 def check_what_was_logged_of_drawing_from_nothing(run):

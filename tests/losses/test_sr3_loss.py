@@ -71,7 +71,7 @@ def test_steps_lower_the_loss(level, options):
 
 def test_training_drops_values_as_their_keys_say():
     config = tiny_sr3.config("sr3.dropout=0.5")
-    loss = build_loss(config, build_model(config))
+    loss = build_loss(config, build_model(config), dropout=True)
     batch = [ms.Tensor(array) for array in (HR, LR, TIMES["continuous"], NOISE)]
     step = TrainStep(loss, Update(ms.nn.Adam(loss.trainable_params(), 1e-12)))  # the weights stay the same
     keys = [[1, 2, 3], [1, 2, 3], [1, 2, 4]]

@@ -59,7 +59,7 @@ def main():
     check_request(args.output, args.format, args.graph, args.precision, device, check)
     config, model = load_model(args.checkpoint, not args.no_ema)
     config = with_sampling(config, given_sampling(args))
-    fixed = args.format == "air" or (args.graph == "sampler" and config.system != "rrdb")
+    fixed = args.format == "air" or (args.graph == "sampler" and not config.is_regression)
     if not fixed and (args.size is not None or args.batch is not None):
         raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
     size = fixed_size(config, args.size, args.batch) if fixed else None

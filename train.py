@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train one stage: the RRDB encoder (configs/rrdb_*.yaml), then SRDiff (configs/srdiff_*.yaml)."""
+"""Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*.yaml), or SR3 and DDPM (sr3_*.yaml, ddpm_*.yaml)."""
 
 from src.command import add_device, parser, quieten, run
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Write the photographs that come with scikit-image as PNG files: train_*.png, and val_*.png to hold out."""
+"""Write the photographs that come with scikit-image as PNG files: train_*.png, and val_*.png to hold out.
+
+With --reduce they are small, and in the folders train and val, ready for configs/sr3_lite_*_32.yaml.
+"""
 
 import sys
 from pathlib import Path
@@ -17,12 +20,34 @@ def main():
     """Write the photographs; print where they are."""
     p = parser(__doc__)
     p.add_argument("--output", required=True, metavar="DIR", help="the folder to write to")
-    folder = Path(p.parse_args().output)
+    text = "reduce them N times by MATLAB's bicubic, N from 1 to 8, and write them to DIR/train and DIR/val"
+    p.add_argument("--reduce", type=int, metavar="N", help=text)
+    args = p.parse_args()
+    if args.reduce is not None and not 1 <= args.reduce <= 8:
+        p.error(f"argument --reduce: expected a number from 1 to 8, got {args.reduce}")
+    write(Path(args.output), args.reduce)
+    print(args.output)
+
+
+def write(folder, times=None):
+    """Write the photographs to a folder; reduced so many times to its folders train and val."""
     from src.imaging.io import write_image
 
     for name, picture in photographs():
-        write_image(folder / f"{name}.png", picture)
-    print(folder)
+        if times is None:
+            write_image(folder / f"{name}.png", picture)
+        else:
+            part, _, rest = name.partition("_")
+            write_image(folder / part / f"{rest}.png", reduced(picture, times))
+
+
+def reduced(picture, times):
+    """A photograph, uint8 (H, W) or (H, W, 3), cut to a multiple of ``times`` and reduced so many times."""
+    from src.imaging.resize import imresize
+
+    height, width = (n // times * times for n in picture.shape[:2])
+    cut = picture[:height, :width]
+    return imresize(cut if cut.ndim == 3 else cut[..., None].repeat(3, 2), 1 / times)
 
 
 def photographs():

@@ -11,7 +11,7 @@ from src.runtime import select_device
 
 
 def build_model(config):
-    """Return the network of a configuration's system: an RRDBNet (parameters ``encoder.*``), an SRDiff or an SR3."""
+    """Return a configuration's network: an RRDBNet (parameters ``encoder.*``), an SRDiff, an SR3 or SR3Regression."""
     if config.system == "sr3":
         return build_sr3.build_model(config)
     encoder = _build_encoder(config)
@@ -59,18 +59,23 @@ def build_target(config):
     return ResidualTarget(config.diffusion.residual_scale, config.diffusion.clip)
 
 
-def build_loss(config, model):
-    """Return the Cell that maps a batch to the loss: (hr, lr) for rrdb, else (hr, lr, t, noise)."""
-    if config.system == "rrdb":
+def build_loss(config, model, lr_up=False, dropout=False):
+    """Return the Cell that maps a batch to the loss: (hr, lr) of a regression, else (hr, lr, t, noise).
+
+    Args:
+        config, model: a ``Config`` and its network.
+        lr_up, dropout: whether batches bring LR↑, of a diffusion model, and dropout's keys at their end.
+    """
+    if config.is_regression:
         from src.losses.pixel import RegressionLoss
 
-        return RegressionLoss(model)
+        return RegressionLoss(model, config.train.pixel_loss)
     from src.losses.diffusion import DiffusionLoss
 
     diffusion = config.diffusion
     return DiffusionLoss(
         model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
-        diffusion.loss_weight, config.encoder.frozen, build_sr3.is_continuous(config),
+        diffusion.loss_weight, config.encoder.frozen, build_sr3.is_continuous(config), lr_up, dropout,
     )  # fmt: skip
 
 
@@ -115,7 +120,7 @@ def build_upscaler(config, networks, tile_options=None, tiling=None):
         tiling: what cuts pictures; None for :func:`build_tiling`'s.
     """
     tiling = tiling or build_tiling(config, tile_options, getattr(networks, "products", False))
-    if config.system == "rrdb":
+    if config.is_regression:
         from src.inference.upscaler import RegressionUpscaler
 
         return RegressionUpscaler(networks, config, tiling)
@@ -137,7 +142,7 @@ def networks_of(config, model):
     for role, (cell, inputs) in export_graphs(config, model).items():
         cell.set_inputs(*inputs)
         graphs[role] = Graph(cell)
-    if config.system == "rrdb":
+    if config.is_regression:
         return RegressionNetworks(graphs["whole"])
     if config.system == "sr3":
         return build_sr3.networks_of(graphs)
@@ -153,7 +158,7 @@ def export_graphs(config, model, size=(None, None, None)):
         config, model: from :func:`load_model`.
         size: batch, height and width of the LR picture; None is free.
     """
-    if config.system == "sr3":
+    if config.system == "sr3" and not config.is_regression:
         return build_sr3.export_graphs(config, model, size)
     import mindspore as ms
 
@@ -162,7 +167,7 @@ def export_graphs(config, model, size=(None, None, None)):
 
     batch, height, width = size
     lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
-    if config.system == "rrdb":
+    if config.is_regression:
         return {"whole": (Enlarge(model), [lr])}
 
     def at_hr(channels, divisor=1):

@@ -50,7 +50,7 @@ def _check_agreement(artefact, config):
     for name, value in describe(config).items():
         if name != "cut" and artefact.description.get(name) != json.loads(json.dumps(value)):
             raise ArtefactError(f"{artefact.path} contradicts its configuration in its field {name}: {ADVICE}")
-    if (artefact.cut == "whole") != (config.system == "rrdb"):
+    if (artefact.cut == "whole") != config.is_regression:
         raise ArtefactError(f"{artefact.path} contradicts its configuration in its field cut: {ADVICE}")
 
 
@@ -106,7 +106,7 @@ def with_sampling(config, sampling):
     """
     from src.inference.sampling import Sampling, sampling_of
 
-    if config.system == "rrdb" and set(sampling) - {"consistency"}:
+    if config.is_regression and set(sampling) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
     options = Sampling(**sampling).filled(sampling_of(config))
     options.function()
@@ -130,7 +130,7 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     if precision == "float16":
         model = _in_16_bits(model)
     about = describe(config)
-    if config.system == "rrdb":
+    if config.is_regression:
         return build.export_graphs(config, model, size), about
     if cut == "step":
         return build.export_graphs(config, model, size), about | {"cut": "step"}
@@ -175,7 +175,7 @@ def describe(config):
         "sampling": {"consistency": config.eval.consistency},
         "config": config_to_dict(config),
     }
-    if config.system == "rrdb":
+    if config.is_regression:
         return about
     schedule, target, options = build.build_schedule(config), build.build_target(config), config.eval
     names = [field.name for field in dataclasses.fields(EvalConfig) if field.name != "protocol"]

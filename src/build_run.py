@@ -11,8 +11,7 @@ from src.build import config_json, config_of
 from src.build_training import Training
 from src.config.loader import config_to_dict, dump_yaml
 from src.errors import UserError
-from src.imaging.strip import strip
-from src.metrics.evaluate import BASELINE, METRICS
+from src.metrics.evaluate import BASELINE
 from src.tracking import Tracker, open_tracker
 
 
@@ -226,25 +225,23 @@ class Run:
 
     def _validate(self, step):
         strips = {}
-        report = self.training.validate(keep=partial(self._keep_strip, strips))
+        report = self.training.validate(keep=partial(self._keep_strip, strips) if self.tracker else None)
         if not self.folder:
             return
         name, metric = self.config.name, self.config.train.best_metric
-        best, score = self.folder.best(name, metric), getattr(report.mean(name), metric)
-        if score is not None and (best is None or (score < best if metric == "lpips" else score > best)):
-            self.folder.save_best(self.training.weights(), self.text, step)
         means = {method: report.mean(method) for method in report.scores}
+        if self.folder.improves(name, metric, getattr(means[name], metric)):
+            self.folder.save_best(self.training.weights(), self.text, step)
         self.folder.add_validation(step, means)  # last: where it stands, the validation is done
         for method, mean in means.items():
             logging.info("step %d %s: %s", step, method, _shown(mean))
             group = "val" if method == name else method
-            self.tracker.scalars(step, {f"{group}/{key}": getattr(mean, key) for key in METRICS})
+            self.tracker.scalars(step, {f"{group}/{key}": value for key, value in dataclasses.asdict(mean).items()})
         self.tracker.pictures(step, strips)
 
     def _keep_strip(self, strips, name, method, sr):
-        if self.folder and method != BASELINE and len(strips) < self.config.train.log_pictures:
-            hr, lr = self.training.validation.picture(name)
-            strips[f"val/{name}"] = strip(lr, sr, hr)
+        if method != BASELINE and len(strips) < self.config.train.log_pictures:
+            strips[f"val/{name}"] = self.training.validation.shown(name, sr)
 
     def _validate_if_missed(self):
         """Validate where the run was interrupted between saving and validating."""
@@ -312,5 +309,6 @@ def _shared_by(world):
 def _shown(mean):
     """The scores as text; pictures may be too small for one, and LPIPS may not have been asked for."""
     formats = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
-    scores = {key: getattr(mean, key) for key in formats}
+    formats |= {"loss": "loss {:.4g}"}
+    scores = {key: getattr(mean, key, None) for key in formats}
     return ", ".join(formats[key].format(score) for key, score in scores.items() if score is not None)

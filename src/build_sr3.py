@@ -2,16 +2,18 @@
 
 
 def build_model(config):
-    """Return the :class:`src.diffusion.denoiser.SR3` of a configuration, parameters ``unet.*``."""
-    from src.diffusion.denoiser import SR3
+    """Return a configuration's ``SR3`` or ``SR3Regression`` (:mod:`src.diffusion.denoiser`), parameters ``unet.*``."""
+    from src.diffusion.denoiser import SR3, SR3Regression
     from src.models.bicubic import BicubicUpscale
     from src.models.sr3_unet import SR3UNet
 
     sr3 = config.sr3
     unet = SR3UNet(
         sr3.width, sr3.multipliers, sr3.blocks, sr3.attention, sr3.image_size, sr3.groups, sr3.dropout,
-        sr3.noise_level, sr3.affine, sr3.conditional, sr3.space_to_depth,
+        sr3.noise_level, sr3.affine, sr3.conditional and not config.is_regression, sr3.space_to_depth,
     )  # fmt: skip
+    if config.is_regression:
+        return SR3Regression(unet, BicubicUpscale(config.data.scale))
     return SR3(unet, BicubicUpscale(config.data.scale) if sr3.conditional else None)
 
 
@@ -27,7 +29,7 @@ def is_from_nothing(config):
 
 def takes_lr_up(config):
     """Whether the condition of a configuration of any system is LR↑, so that a prepared one is used as given."""
-    return config.system == "sr3" and config.sr3.conditional
+    return config.system == "sr3" and config.sr3.conditional and not config.is_regression
 
 
 def drops(config):

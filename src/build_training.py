@@ -10,6 +10,7 @@ from pathlib import Path
 
 from src import build_sr3
 from src.build import build_loss, build_model, config_of, networks_of
+from src.build_denoising import DenoisingValidation
 from src.build_validation import Validation
 from src.config.validate import check_encoder
 from src.errors import UserError
@@ -39,11 +40,6 @@ class Training:
         from src.training.distributed import World
 
         data, train = config.data, config.train
-        if build_sr3.is_from_nothing(config):
-            raise UserError(
-                "sr3.conditional=false: train.py validates on pictures that it enlarges, and such a model enlarges "
-                "none; convert a trained one with convert.py"
-            )
         for name, path in (("data.train", data.train), ("data.val", data.val)):
             if not Path(path).exists():
                 raise UserError(
@@ -66,7 +62,7 @@ class Training:
         if train.init and pretrained:
             load_into(self.model, _load_initial(config).model_arrays(), train.init)
         self._build_step(dedicated)
-        self.validation = Validation(config, self._networks_shown(), self.world)
+        self.validation = self._validation()
 
     def _steps_of_epochs(self, steps, samples):
         """The steps of the whole run: those done, and as many as the rest of the epochs' samples fill."""
@@ -95,7 +91,8 @@ class Training:
             gradient_mean=gradient_mean(self.trained, self.world) if several else None,
         )  # fmt: skip
         products = self._products(dedicated and level == "O0")
-        self.step = TrainStep(build_loss(config, products or self.model), update, train.accumulate)
+        loss = build_loss(config, products or self.model, self.patches.lr_up, build_sr3.drops(config))
+        self.step = TrainStep(loss, update, train.accumulate)
         self.convolves = products is None
 
     def _products(self, wanted):
@@ -109,6 +106,11 @@ class Training:
         if found is not None:
             release_isa()
         return found
+
+    def _validation(self):
+        if build_sr3.is_from_nothing(self.config):
+            return DenoisingValidation(self.config, self.shown, self.world)
+        return Validation(self.config, self._networks_shown(), self.world)
 
     def _networks_shown(self):
         """What validation asks for its networks."""
@@ -144,12 +146,12 @@ class Training:
     def _copy_for_validation(self, level):
         """Return the network that validation runs, and what moves its weights: the average, or None.
 
-        It is a copy where it holds the averages, or where the trained one computes in 16 bits or drops values.
+        It is a copy where it holds the averages, or where the trained one computes in 16 bits.
         """
         from src.training.ema import PREFIX, MovingAverage
 
         decay = self.config.train.ema_decay
-        if not decay and level == "O0" and not build_sr3.drops(self.config):
+        if not decay and level == "O0":
             return self.model, None
         copy = build_model(self.config)
         for parameter in copy.get_parameters():
@@ -180,12 +182,13 @@ class Training:
         from src.dataset.pipeline import training_batches
 
         config = self.config
+        noise_steps, draws = (None, 1) if config.is_regression else (config.diffusion.steps, config.train.draws)
         return training_batches(
             self.patches, batch_size=config.train.batch_size,
             batches=(self.steps - progress.step) * config.train.accumulate,
             first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-            noise_steps=None if config.system == "rrdb" else config.diffusion.steps, draws=config.train.draws,
-            continuous=build_sr3.is_continuous(config), rank=self.world.rank, ranks=self.world.size,
+            noise_steps=noise_steps, draws=draws, continuous=build_sr3.is_continuous(config),
+            dropout_keys=build_sr3.drops(config), rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
 
     def state(self):
@@ -228,7 +231,7 @@ class Training:
         return not missing
 
     def validate(self, keep=None):
-        """Upscale and score the validation pictures; see ``Validation.run``."""
+        """Look at the validation pictures with the weights shown; see ``Validation`` and ``DenoisingValidation``."""
         self._refresh_shown()
         return self.validation.run(keep)
 
@@ -272,7 +275,7 @@ def _load_initial(config):
         )
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     before, now = dataclasses.asdict(config_of(checkpoint).diffusion), dataclasses.asdict(config.diffusion)
-    for name in () if found == "rrdb" else now:
+    for name in () if config.is_regression else now:
         if now[name] != before[name]:
             logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, before[name], now[name])
     return checkpoint

@@ -5,6 +5,8 @@ import numpy as np
 from src import build_sr3
 from src.build import build_upscaler
 from src.dataset.pairs import find_pairs, load_lr_up, load_pair
+from src.errors import UserError
+from src.imaging.strip import strip
 from src.inference.sampling import effective_options
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.lpips_weights import find_weights, load_lpips
@@ -30,7 +32,7 @@ class Validation:
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
-        steps = {} if self.config.system == "rrdb" else {"steps": 1, "spacing": "uniform"}
+        steps = {} if self.config.is_regression else {"steps": 1, "spacing": "uniform"}
         self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
     def run(self, keep=None):
@@ -50,10 +52,11 @@ class Validation:
         rows = gather_rows(report.rows(), world)
         return report.with_rows([pair.name for pair in self.pairs], rows)
 
-    def picture(self, name):
-        """Return the (hr, lr) of a picture, uint8 RGB."""
+    def shown(self, name, sr):
+        """Return a picture's result as it is logged, uint8 RGB: LR | SR | HR."""
         pair = next(pair for pair in self.pairs if pair.name == name)
-        return load_pair(pair, self.config.data.scale)
+        hr, lr = load_pair(pair, self.config.data.scale)
+        return strip(lr, sr, hr)
 
     def _upscaler(self):
         """Made anew for each use: how pictures are cut depends on the memory that is free now."""
@@ -76,15 +79,26 @@ class Validation:
         )  # fmt: skip
 
 
-def find_validation_pairs(config):
+def find_validation_pairs(config, at_least=1):
     """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
 
+    Args:
+        config: a ``Config``.
+        at_least: pixels that the sides of HR must have.
+
     Raises:
-        UserError: there are none, one cannot be read, or HR and LR do not fit.
+        UserError: there are none, one cannot be read or is too small, or HR and LR do not fit.
     """
     pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
     for pair in pairs:
-        prepared_lr_up(config, pair, load_pair(pair, config.data.scale)[1])
+        hr, lr = load_pair(pair, config.data.scale)
+        prepared_lr_up(config, pair, lr)
+        height, width = hr.shape[:2]
+        if min(height, width) < at_least:
+            raise UserError(
+                f"{pair.hr} is {width}×{height}, smaller than data.patch_size {at_least}: remove it, or lower "
+                "data.patch_size"
+            )
     return pairs
 
 

@@ -17,7 +17,7 @@ def test_every_setting_of_the_network_reaches_it():
     assert [block.block2.conv.out_channels for block in net.down_blocks] == [12, 12, 24, 24, 36, 36]
     assert [hasattr(block.attention, "to_qkv") for block in net.down_blocks] == [False] * 4 + [True] * 2
     first = net.down_blocks[0]
-    assert first.block1.norm.num_groups == 3 and first.block2.dropout.p == 0.5 and first.modulation.affine
+    assert first.block1.norm.num_groups == 3 and first.block2.dropout.rate == 0.5 and first.modulation.affine
     assert type(net.time_activation).__name__ == "SiLU" and net.first_conv.in_channels == 3
     assert size_multiple(config) == net.size_multiple == 4
 

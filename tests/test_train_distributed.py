@@ -18,7 +18,7 @@ from src.imaging.io import write_image
 from src.runtime import select_device
 from src.training.checkpoints import load_checkpoint
 from src.training.progress import Progress
-from tests import tiny
+from tests import tiny, tiny_sr3
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,16 @@ def as_two_ranks(program, *arguments, folder):
             process.kill()
 
 
-CASES = {"plain": [], "accumulated": ["train.accumulate=2", "train.clip_norm=0.01"]}
+ACCUMULATED = ("train.accumulate=2", "train.clip_norm=0.01", "sr3.dropout=0.3")
+CASES = {"plain": (), "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_FROM_NOTHING, *tiny_sr3.ONE_LEVEL)}
 
 
 def case(pictures, encoder, name, batch_size):
-    settings = [f"encoder.checkpoint={encoder}", "encoder.frozen=false", "train.steps=5", "data.val_pictures=0"]
-    return tiny.config("srdiff", pictures, *settings, *CASES[name], f"train.batch_size={batch_size}")
+    settings = ["train.steps=5", "data.val_pictures=0", *CASES[name], f"train.batch_size={batch_size}"]
+    if name == "accumulated":
+        data = f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"
+        return tiny_sr3.config(*data, *settings)
+    return tiny.config("srdiff", pictures, f"encoder.checkpoint={encoder}", "encoder.frozen=false", *settings)
 
 
 @pytest.fixture(scope="module")

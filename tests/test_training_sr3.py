@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from scripts import quickstart_pictures
 from src.build import load_upscaler
 from src.build_run import run_training
 from src.build_training import Training, dry_run
-from src.errors import UserError
+from src.config.loader import load_config
+from src.config.validate import check
+from src.event_files import events
 from src.runtime import select_device
 from src.training.checkpoints import load_checkpoint
-from tests import tiny_sr3
+from src.training.progress import Progress
+from tests import tiny, tiny_sr3
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +23,19 @@ def device():
 
 def config(pictures, *overrides):
     data = f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"
-    return tiny_sr3.config(*data, "train.val_every=2", *overrides)
+    return tiny_sr3.config(*data, "train.val_every=2", *tiny_sr3.ONE_LEVEL, *overrides)
 
 
-@pytest.mark.parametrize("level", ["continuous", "discrete"])
-def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, level):
-    made = config(tiny_pictures, "sr3.dropout=0", f"sr3.noise_level={level}", "train.draws=2")
+FROM_NOTHING = (*tiny_sr3.TRAINED_FROM_NOTHING, "train.log_pictures=3")
+RUNS = {
+    "continuous": ("train.draws=2",),
+    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *FROM_NOTHING),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
+    made = config(tiny_pictures, "sr3.dropout=0.3", *RUNS[name])
     run_training(made, tmp_path / "whole")
     batches = Training.batches
 
@@ -38,25 +49,53 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, level):
         patched.setattr(Training, "batches", interrupted)
         run_training(made, tmp_path / "again")
     run_training(made, tmp_path / "again", resume=True)
-    for name in ("curve.csv", "validation.csv"):
-        assert (tmp_path / "again" / name).read_text() == (tmp_path / "whole" / name).read_text()
-    one, two = (load_checkpoint(tmp_path / run / "model.ckpt").arrays for run in ("whole", "again"))
-    for name in one:
-        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
-    assert load_upscaler(tmp_path / "whole/model.ckpt", "CPU").sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
+    for table in ("curve.csv", "validation.csv"):
+        assert (tmp_path / "again" / table).read_text() == (tmp_path / "whole" / table).read_text()
+    for kind in ("model.ckpt", "checkpoints/step_00000004.ckpt"):
+        one, two = (load_checkpoint(tmp_path / run / kind).arrays for run in ("whole", "again"))
+        assert one.keys() == two.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], two[key], err_msg=key)
+    up = load_upscaler(tmp_path / "whole/model.ckpt", "CPU")
+    if name == "from nothing":
+        check_what_was_logged_of_drawing_from_nothing(tmp_path / "whole")
+        assert up.sample(None, shape=(1, 3, 16, 16)).shape[2] == 16
+    else:
+        assert up.sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
+
+
+@pytest.mark.parametrize("name", ["sr3_lite_8_32", "sr3_lite_uncond_32"])
+def test_the_lite_models_learn(tmp_path, name):
+    quickstart_pictures.write(tmp_path, 2)
+    smaller = "sr3.width=16", "sr3.groups=4", "sr3.multipliers=[1]", "train.steps=24", "train.warmup_steps=0"
+    data = f"data.train={tmp_path / 'train'}", f"data.val={tmp_path / 'val'}"
+    made = load_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
+    check(made)
+    training = Training(made)
+    assert len(training.patches) == 9 and len(training.validation.pairs) == 2
+    losses = [float(training.step(batches)[0].asnumpy()) for batches in training.batches(Progress())]
+    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:2])
+
+
+def check_what_was_logged_of_drawing_from_nothing(run):
+    rows = [line.split(",") for line in (run / "validation.csv").read_text().splitlines()]
+    assert rows[0][-1] == "loss" and [row[:-1] for row in rows[1:]] == [[s, "sr3_tiny", "", "", "", ""] for s in "24"]
+    losses = [float(row[-1]) for row in rows[1:]]
+    assert load_checkpoint(run / "best.ckpt").step == (2, 4)[np.argmin(losses)]
+    pytest.importorskip("tensorboardX")
+    logged = {}
+    for path in sorted((run / "tensorboard").iterdir()):
+        logged |= {value.tag: value for event, _ in events(path) for value in event.summary.value}
+    assert logged["val/loss"].simple_value == pytest.approx(losses[-1], rel=1e-5)
+    assert (logged["val/samples"].image.height, logged["val/samples"].image.width) == (34, 34)  # 2 by 2, one empty
 
 
 def test_validation_drops_nothing(tiny_pictures):
-    training = Training(config(tiny_pictures, "sr3.dropout=0.5", "train.ema_decay=0"))
-    assert training.shown is not training.model and training.average is None
-    first, second = (training.validate() for _ in range(2))
-    np.testing.assert_array_equal(first.rows(), second.rows())
+    dropping, other = (Training(config(tiny_pictures, f"sr3.dropout={rate}", "train.ema_decay=0")) for rate in (0.5, 0))
+    assert dropping.shown is dropping.model
+    np.testing.assert_array_equal(dropping.validate().rows(), other.validate().rows())
 
 
 def test_a_dry_run(tiny_pictures):
-    assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(config(tiny_pictures)))
-
-
-def test_a_model_that_cannot_be_validated_is_not_trained(tiny_pictures):
-    with pytest.raises(UserError, match="sr3.conditional=false"):
-        Training(config(tiny_pictures, *tiny_sr3.FROM_NOTHING))
+    made = config(tiny_pictures, *tiny_sr3.TRAINED_FROM_NOTHING)
+    assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(made))

@@ -14,6 +14,8 @@ SETTINGS = {
     "eval": {"protocol": "sr3", "sampler": "ddpm", "steps": 2},
 }
 FROM_NOTHING = ("sr3.conditional=false", "data.scale=1")
+TRAINED_FROM_NOTHING = (*FROM_NOTHING, "train.best_metric=loss")
+ONE_LEVEL = ("sr3.multipliers=[1]", "sr3.attention=[]")  # whose graphs compile in half the time
 
 
 def config(*overrides):

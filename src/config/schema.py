@@ -57,8 +57,10 @@ class SR3Config:
     image_size: int = 128  # HR pixels that the resolutions are counted from; pictures may have other sizes
     space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the papers), 2 or 4
     groups: int = 32  # GroupNorm groups
-    dropout: float = 0.2  # while training
-    noise_level: str = "continuous"  # what the network is told: "continuous": √ᾱ (SR3); "discrete": the step (DDPM)
+    dropout: float = 0.2  # share of values dropped while training
+    # what the network is told: "continuous": √ᾱ (SR3); "discrete": the step (DDPM); "none": nothing, it makes the
+    # picture from LR↑ in one pass, without diffusion (SR3's regression baseline)
+    noise_level: str = "continuous"
     affine: bool = False  # the noise level scales and shifts the channels; false: it shifts them
     conditional: bool = True  # LR↑ beside x_t; false: pictures from nothing
 
@@ -100,6 +102,7 @@ class TrainConfig:
     warmup_steps: int = 0  # the rate grows linearly over so many steps
     beta1: float = 0.9  # Adam
     beta2: float = 0.999
+    pixel_loss: str = "l1"  # of a network that makes its picture in one pass: "l1" or "l2"
     clip_norm: float = 10.0  # clip the gradient's global norm; 0 does not clip
     ema_decay: float = 0.9999  # of the moving average of the weights, which validation and export use; 0: no average
     amp_level: str = "O0"  # "O0": float32; "O2", "O3": MindSpore's mixed precision, on Ascend and GPU
@@ -109,13 +112,15 @@ class TrainConfig:
     max_loss_ratio: float = 30.0  # a step whose loss is so many times the recent ones' median is skipped; 0: none is
     max_skipped: int = 25  # after so many skipped steps in a row, go back to the last checkpoint
     log_every: int = 100
-    log_pictures: int = 4  # validation pictures shown as LR | SR | HR
+    log_pictures: int = 4  # validation pictures shown as LR | SR | HR, or pictures that are drawn from nothing
     tensorboard: bool = True
     wandb: str = "off"  # Weights & Biases: "off", "offline" or "online"
     wandb_project: str = "mindspore-sr"
     val_every: int = 5000  # 0: only at the end
     val_lpips: str = "none"  # LPIPS in validation: "none", "squeeze", "alex" or "vgg"
-    best_metric: str = "psnr"  # best.ckpt is the best of the validations by "psnr", "ssim", "lr_psnr" or "lpips"
+    # best.ckpt is the best of the validations by "psnr", "ssim", "lr_psnr" or "lpips"; where sr3.conditional is false,
+    # by "loss", that of denoising the validation pictures
+    best_metric: str = "psnr"
     save_every: int = 5000
     keep: int = 3  # checkpoints kept
 
@@ -148,3 +153,8 @@ class Config:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+
+    @property
+    def is_regression(self):
+        """Whether one pass of the network is the result, and nothing is diffused or sampled."""
+        return self.system == "rrdb" or (self.system == "sr3" and self.sr3.noise_level == "none")

@@ -4,7 +4,7 @@ import math
 from operator import attrgetter
 
 from src.config.validate_spacing import check_spacing
-from src.config.validate_sr3 import check_scale, check_sr3
+from src.config.validate_sr3 import check_best_metric, check_scale, check_sr3
 from src.errors import UserError
 
 _CHOICES = {
@@ -13,7 +13,7 @@ _CHOICES = {
     "encoder.upsampler": ("nearest", "pixelshuffle"),
     "unet.space_to_depth": (1, 2, 4),
     "sr3.space_to_depth": (1, 2, 4),
-    "sr3.noise_level": ("continuous", "discrete"),
+    "sr3.noise_level": ("continuous", "discrete", "none"),
     "diffusion.schedule": ("cosine", "linear"),
     "diffusion.lr_divisor": (255, 256),
     "diffusion.prediction": ("noise", "velocity"),
@@ -21,11 +21,12 @@ _CHOICES = {
     "diffusion.loss_weight": ("uniform", "min_snr", "x0"),
     "diffusion.residual_of": ("bicubic", "encoder"),
     "train.lr_schedule": ("step", "cosine", "constant"),
+    "train.pixel_loss": ("l1", "l2"),
     "train.amp_level": ("O0", "O2", "O3"),
     "train.amp_dtype": ("float16", "bfloat16"),
     "train.wandb": ("off", "offline", "online"),
     "train.val_lpips": ("none", "squeeze", "alex", "vgg"),
-    "train.best_metric": ("psnr", "ssim", "lr_psnr", "lpips"),
+    "train.best_metric": ("psnr", "ssim", "lr_psnr", "lpips", "loss"),
     "eval.protocol": ("srdiff", "classic", "y", "sr3"),
     "eval.sampler": ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "sr3"),
 }
@@ -97,7 +98,7 @@ def check(config):
         _check_residual(config)
     if config.system == "sr3":
         check_sr3(config)
-    if config.system != "rrdb":
+    if not config.is_regression:
         _check_diffusion(config)
     _check_patch_size(config)
     _check_training(config)
@@ -237,6 +238,7 @@ def _check_training(config):
         raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
     if train.best_metric == "lpips" and train.val_lpips == "none":
         raise UserError("'train.best_metric' is lpips, but 'train.val_lpips' is none; set train.val_lpips=alex")
+    check_best_metric(config)
     if config.data.sink and train.accumulate > 1:
         raise UserError(
             f"'data.sink' feeds one batch a step, but 'train.accumulate' is {train.accumulate}; set one of them back"

@@ -23,7 +23,7 @@ def check_spacing(config):
     elif spacing not in _NAMES:
         raise UserError(f"'eval.spacing' must be one of {', '.join(_NAMES)}, or have β of its own, got '{spacing}'")
     knows_any_level = config.system == "sr3" and config.sr3.noise_level == "continuous"
-    if steps > trained and config.system != "rrdb" and not (colon and knows_any_level):
+    if steps > trained and not config.is_regression and not (colon and knows_any_level):
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")
 
 

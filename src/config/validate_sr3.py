@@ -20,6 +20,8 @@ def check_sr3(config):
     sr3, diffusion = config.sr3, config.diffusion
     _check_sizes(sr3)
     _check_attention(sr3)
+    if config.is_regression:
+        _check_regression(sr3)
     for name in _OF_THE_RESIDUAL:
         if getattr(diffusion, name) != getattr(DiffusionConfig, name):
             raise UserError(
@@ -30,6 +32,22 @@ def check_sr3(config):
         raise UserError(
             f"'diffusion.loss_weight' must be uniform where 'sr3.noise_level' is continuous, got "
             f"{diffusion.loss_weight}; or set sr3.noise_level=discrete"
+        )
+
+
+def check_best_metric(config):
+    """Refuse to choose the best validation by the loss where pictures are scored.
+
+    Args:
+        config: a :class:`~src.config.schema.Config` of any system.
+
+    Raises:
+        UserError: as said.
+    """
+    if config.train.best_metric == "loss" and not (config.system == "sr3" and not config.sr3.conditional):
+        raise UserError(
+            "'train.best_metric' may be loss only where 'sr3.conditional' is false, and validation scores no pictures; "
+            "set train.best_metric=psnr"
         )
 
 
@@ -47,6 +65,13 @@ def check_scale(config):
         raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {config.data.scale}")
     if config.data.scale == 1 and not from_nothing:
         raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
+
+
+def _check_regression(sr3):
+    if not sr3.conditional:
+        raise UserError("'sr3.conditional' is false, but 'sr3.noise_level' none makes pictures from LR↑; set one back")
+    if sr3.affine:
+        raise UserError("'sr3.affine' is how the noise level is told, but 'sr3.noise_level' is none; set one back")
 
 
 def _check_sizes(sr3):

@@ -32,6 +32,8 @@ def find_folders(data, scale, split="val"):
     if squares := find_squares(data, scale):
         return squares
     if high := child(data, "X1"):
+        if scale == 1:
+            return Folders(high)
         low = child(data, f"X{scale}")
         if low is None:
             raise UserError(f"{data} has X1 but no X{scale}: run div2k_preprocess.py with --scale {scale}")
@@ -40,7 +42,7 @@ def find_folders(data, scale, split="val"):
         if (part := child(data, name)) and (child(part, "X1") or find_squares(part, scale)):
             return find_folders(part, scale, split)
     if high := child(data, "HR"):
-        return Folders(high, child(data, "LR"))
+        return Folders(high, None if scale == 1 else child(data, "LR"))
     if (part := child(data, f"x{scale}")) and child(part, "HR"):
         return find_folders(part, scale, split)
     return Folders(data)

@@ -72,7 +72,7 @@ def checked_sizes(split_folder, scale):
 
     Args:
         split_folder: ``train``, ``val`` or ``test`` of a preprocessed output.
-        scale: the scale that is wanted.
+        scale: the scale that is wanted; 1 looks at HR pictures alone, which are the same for every scale.
 
     Returns:
         {stem: (height, width)} of the HR pictures, or None where no manifest lists the split.
@@ -93,7 +93,8 @@ def checked_sizes(split_folder, scale):
     if not manifest["complete"]:
         raise UserError(f"the preprocessing of {output} is unfinished: run div2k_preprocess.py again, it continues")
     made_for = manifest["options"]["scale"]
-    if made_for != scale and "sizes" not in manifest["options"]:  # the names of folders of squares tell by themselves
+    # the names of folders of squares tell by themselves
+    if scale not in (1, made_for) and "sizes" not in manifest["options"]:
         raise UserError(f"{output} was made for scale {made_for}, not {scale}: run div2k_preprocess.py --scale {scale}")
     if split_folder.name not in manifest["splits"]:
         return None

@@ -38,7 +38,7 @@ def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
         data: folder; or else
         hr: folder of HR pictures, and
         lr: folder of their LR pictures; None if they are to be made.
-        scale: integer factor between LR and HR.
+        scale: integer factor between LR and HR; at 1 no LR pictures are looked for.
         split: which part of a preprocessed root is meant, ``"train"``, ``"val"`` or ``"test"``.
 
     Returns:
@@ -67,7 +67,7 @@ def load_pair(pair, scale):
     """Read a pair; an absent LR is made by MATLAB's bicubic (symmetric edges).
 
     Returns:
-        hr: uint8 (H, W, 3), cropped to a multiple of ``scale``; lr: uint8 (H/scale, W/scale, 3).
+        hr: uint8 (H, W, 3), cropped to a multiple of ``scale``; lr: uint8 (H/scale, W/scale, 3), at scale 1 hr itself.
 
     Raises:
         UserError: a file cannot be read, or the sizes do not fit each other.

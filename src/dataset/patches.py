@@ -24,7 +24,7 @@ class PatchPairs:
         root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
             with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made by MATLAB's
             bicubic when first needed and stay in memory; for the scale 1 they are HR's.
-        scale: integer factor between LR and HR.
+        scale: integer factor between LR and HR; 1: there is no LR.
         patch_size: side of the HR patch in pixels, a multiple of ``scale``.
         seed: int in [0, 2**64).
         flip: mirror every other patch left to right.
@@ -69,8 +69,8 @@ class PatchPairs:
             index: global sample number: 0, 1, 2, …
 
         Returns:
-            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3); where :attr:`lr_up` holds, lr_up: uint8 (P, P, 3).
-            All are new arrays.
+            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3), at scale 1 hr itself; where :attr:`lr_up` holds,
+            lr_up: uint8 (P, P, 3). All are new arrays.
 
         Raises:
             UserError: the picture cannot be decoded, or is not what its header said.
@@ -85,11 +85,9 @@ class PatchPairs:
         mirrored, turns = mirrored * self.flip, turns * self.rotate
         hr, lr, *lr_up = self._picture(number)
         large = (top * self.scale, left * self.scale, self.patch_size, mirrored, turns)
-        return (
-            _crop(hr, *large),
-            _crop(lr, top, left, side, mirrored, turns),
-            *(_crop(enlarged, *large) for enlarged in lr_up),
-        )
+        patch = _crop(hr, *large)
+        small = patch if self.scale == 1 else _crop(lr, top, left, side, mirrored, turns)
+        return patch, small, *(_crop(enlarged, *large) for enlarged in lr_up)
 
     def _picture(self, number):
         """Return a picture's whole hr, lr and, where there is one, lr_up, uint8 (H, W, 3)."""
@@ -142,14 +140,15 @@ class PatchPairs:
     def _fits(self, cache_bytes):
         """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
         lr_bytes = [3 * height * width for height, width in self.lr_sizes]
-        kept = self.scale > 1  # else HR is LR as well
-        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None and kept)
+        if self.scale == 1:
+            return sum(lr_bytes) <= cache_bytes
+        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
         if made > cache_bytes:
             raise UserError(
                 f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
                 f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
             )
-        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + kept) <= cache_bytes
+        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
 
 
 def _sizes_in_order(sizes, pairs, folder, scale):

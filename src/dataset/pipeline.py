@@ -5,19 +5,20 @@ cores busy as processes would, share the cache of decoded pictures, and need no 
 mindspore has threads of its own.
 """
 
+import functools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import mindspore.dataset as ds
 import numpy as np
 
-from src.dataset.randomness import noise_at
+from src.dataset.randomness import dropout_keys_at, noise_at
 from src.errors import UserError
 
 
 def training_batches(
     patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, draws=1,
-    continuous=False, rank=0, ranks=1,
+    continuous=False, dropout_keys=False, rank=0, ranks=1,
 ):  # fmt: skip
     """Return a number of batches of one rank.
 
@@ -33,8 +34,9 @@ def training_batches(
         workers: threads that prepare batches.
         prefetch: batches kept ready.
         noise_steps: T; None leaves out ``t`` and ``noise``.
-        draws: D, pairs of t and noise for each sample.
+        draws: D, pairs of t and noise for each sample; 1 without ``noise_steps``.
         continuous: t is real.
+        dropout_keys: add the column of keys for :class:`src.models.counted_dropout.Dropout`.
         rank: this process's number among ``ranks`` processes.
         ranks: how many processes share a step.
 
@@ -42,8 +44,8 @@ def training_batches(
         A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
         (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 or, if continuous, float32 (B·D,) in [0, T),
         and noise, float32 (B·D, 3, P, P), those of one sample one after the other; at last, where ``patches.lr_up``
-        holds, lr_up, float32 (B, 3, P, P) in [-1, 1]. Its iterators make one pass and raise a worker's UserError as
-        itself.
+        holds, lr_up, float32 (B, 3, P, P) in [-1, 1], and, if asked, keys, int32 (B·D,). At scale 1 lr is hr. Its
+        iterators make one pass and raise a worker's UserError as itself.
 
     Raises:
         UserError: a number is out of range.
@@ -51,7 +53,12 @@ def training_batches(
     _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks)
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
-    return _Batches(_Source(patches, first_samples, batch_size, noise_steps, draws, continuous, workers, prefetch))
+    make = functools.partial(
+        make_batch, patches, batch_size=batch_size, noise_steps=noise_steps, draws=draws, continuous=continuous,
+        dropout_keys=dropout_keys,
+    )  # fmt: skip
+    columns = ["hr", "lr"] + ["t", "noise"] * bool(noise_steps) + ["lr_up"] * patches.lr_up + ["keys"] * dropout_keys
+    return _Batches(_Source(make, first_samples, columns, workers, prefetch))
 
 
 def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks):
@@ -69,11 +76,9 @@ def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ra
 class _Source:
     """An iterable of batches that threads prepare ahead and that come in order."""
 
-    def __init__(self, patches, first_samples, batch_size, noise_steps, draws, continuous, workers, prefetch):
-        self.patches, self.first_samples, self.batch_size = patches, first_samples, batch_size
-        self.noise_steps, self.draws, self.continuous = noise_steps, draws, continuous
+    def __init__(self, make, first_samples, columns, workers, prefetch):
+        self.make, self.first_samples, self.columns = make, first_samples, columns
         self.workers, self.prefetch = workers, prefetch
-        self.columns = ["hr", "lr"] + ["t", "noise"] * bool(noise_steps) + ["lr_up"] * patches.lr_up
         self.error = None
 
     def __len__(self):
@@ -85,8 +90,7 @@ class _Source:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="batches")
         try:
             for first in self.first_samples:
-                what = (self.patches, first, self.batch_size, self.noise_steps, self.draws, self.continuous)
-                pending.append(pool.submit(make_batch, *what))
+                pending.append(pool.submit(self.make, first))
                 if len(pending) > self.prefetch:
                     yield pending.popleft().result()
             while pending:
@@ -100,28 +104,40 @@ class _Source:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False):
+def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False, dropout_keys=False):
     """Return the batch of the samples first, …, first + batch_size - 1 as a tuple of NumPy arrays.
 
     The arrays are the columns that :func:`training_batches` describes.
     """
+    samples = range(first, first + batch_size)
+    hr, lr, *lr_up = _pictures(patches, samples)
+    batch = [hr, lr]
+    if noise_steps:
+        t = np.empty((batch_size, draws), np.float32 if continuous else np.int32)
+        noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
+        for i, number in enumerate(samples):
+            t[i], noise[i] = noise_at(patches.seed, number, hr.shape[1:], noise_steps, draws, continuous)
+        batch += [t.reshape(-1), noise.reshape(-1, *hr.shape[1:])]
+    batch += lr_up
+    if dropout_keys:
+        batch.append(np.concatenate([dropout_keys_at(patches.seed, number, draws) for number in samples]))
+    return tuple(batch)
+
+
+def _pictures(patches, samples):
+    """Return hr, lr and, where there is one, lr_up of samples in [-1, 1]; hr and lr are one array at scale 1."""
     side = patches.patch_size
-    low = side // patches.scale
-    sides = [side, low] + [side] * patches.lr_up
-    columns = hr, lr, *lr_up = [np.empty((batch_size, 3, n, n), np.float32) for n in sides]
-    for i in range(batch_size):
-        for column, picture in zip(columns, patches.sample(first + i), strict=True):
+    low = [] if patches.scale == 1 else [side // patches.scale]
+    columns = [np.empty((len(samples), 3, n, n), np.float32) for n in [side, *low, *[side] * patches.lr_up]]
+    for i, number in enumerate(samples):
+        hr, lr, *lr_up = patches.sample(number)
+        for column, picture in zip(columns, [hr, *[lr] * len(low), *lr_up], strict=True):
             column[i] = picture.transpose(2, 0, 1)
     for column in columns:  # [0, 255] to [-1, 1], in place
         column /= 127.5
         column -= 1
-    if not noise_steps:
-        return hr, lr, *lr_up
-    t = np.empty((batch_size, draws), np.float32 if continuous else np.int32)
-    noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
-    for i in range(batch_size):
-        t[i], noise[i] = noise_at(patches.seed, first + i, hr.shape[1:], noise_steps, draws, continuous)
-    return hr, lr, t.reshape(-1), noise.reshape(-1, *hr.shape[1:]), *lr_up
+    hr, *rest = columns
+    return (hr, *rest) if low else (hr, hr, *rest)
 
 
 class _Batches(ds.GeneratorDataset):

@@ -8,7 +8,8 @@ A run that resumes at step k needs nothing but k. The key is (seed, stream) and 
 
 import numpy as np
 
-ORDER, AUGMENTATION, DIFFUSION = range(3)  # the streams: pictures of an epoch; crop, flip and turn; t and noise
+# The streams: pictures of an epoch; crop, flip and turn; t and noise; keys of dropout; noise of validations.
+ORDER, AUGMENTATION, DIFFUSION, DROPOUT, VALIDATION = range(5)
 
 
 def generator(seed, stream, index):
@@ -16,7 +17,7 @@ def generator(seed, stream, index):
 
     Args:
         seed: int in [0, 2**64).
-        stream: ``ORDER``, ``AUGMENTATION`` or ``DIFFUSION``; streams are independent of each other.
+        stream: such as ``ORDER``; streams are independent of each other.
         index: int in [0, 2**64), such as a global sample number.
 
     Returns:
@@ -49,6 +50,11 @@ def noise_at(seed, index, shape, steps, draws=1, continuous=False):
     else:
         t = ((random.integers(steps) + np.arange(draws) * steps // draws) % steps).astype(np.int32)
     return t, random.standard_normal((draws, *shape), dtype=np.float32)
+
+
+def dropout_keys_at(seed, index, draws=1):
+    """Return the keys, int32 (draws,), of the dropout masks of one training sample (global number ``index``)."""
+    return generator(seed, DROPOUT, index).integers(-(2**31), 2**31, draws, dtype=np.int32)
 
 
 def permutation_at(seed, epoch, length):

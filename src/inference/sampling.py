@@ -62,6 +62,6 @@ def sampling_of(config):
 def effective_options(config):
     """Those of a configuration's options that have an effect on its system, as keyword arguments of ``upscale``."""
     options = sampling_of(config)._asdict()
-    if config.system == "rrdb":
+    if config.is_regression:
         return {"consistency": True} if options["consistency"] else {}
     return options if options["sampler"] == "ddim" else options | {"eta": 0.0}

@@ -43,7 +43,7 @@ class Upscaler(ABC):
             options: of sampling, those that were given; the others are the model's own.
         """
         resolved = Sampling(**options).filled(sampling_of(self.config))._asdict()
-        if self.config.system == "rrdb":
+        if self.config.is_regression:
             resolved = {"consistency": resolved["consistency"]}
         return {"system": self.config.system, "scale": self.scale, **resolved}
 

@@ -22,11 +22,12 @@ class DiffusionLoss(nn.Cell):
         weight: how much each t counts, see :func:`src.losses.weights.error_scale`.
         frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
         continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
+        lr_up, dropout: whether batches bring LR↑, and the keys of dropout's masks; for an ``SR3`` only.
     """
 
     def __init__(
         self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True,
-        continuous=False,
+        continuous=False, lr_up=False, dropout=False,
     ):  # fmt: skip
         super().__init__(auto_prefix=False)
         if prediction not in PREDICTIONS:
@@ -35,6 +36,7 @@ class DiffusionLoss(nn.Cell):
         self.target = target
         self.predicts_velocity = prediction == "velocity"
         self.frozen_encoder = frozen_encoder
+        self.lr_up, self.dropout = lr_up, dropout
         self.pixel_loss = PixelLoss(loss)
         self.levels = ContinuousLevels(schedule) if continuous else StepLevels(schedule)
         self.uniform = weight == "uniform"
@@ -44,7 +46,7 @@ class DiffusionLoss(nn.Cell):
             )
         self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
 
-    def construct(self, hr, lr, t, noise, lr_up=None):
+    def construct(self, hr, lr, t, noise, *given):
         """The loss of one batch, a float32 scalar.
 
         Args:
@@ -52,9 +54,10 @@ class DiffusionLoss(nn.Cell):
             lr: (B, 3, h, w) float32 in [−1, 1].
             t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
             noise: (B·D, 3, H, W) float32, standard normal.
-            lr_up: (B, 3, H, W) float32 in [−1, 1], used as given instead of the model's own; of an ``SR3`` only.
+            given: as the constructor says: lr_up (B, 3, H, W) float32 in [−1, 1], used as given instead of the model's
+                own; keys (B·D,) int32, those of the masks of a model with dropout.
         """
-        features, base = self.model.given(lr) if lr_up is None else self.model.given(lr, lr_up)
+        features, base = self.model.given(lr, *(given[:1] if self.lr_up else ()))
         if self.frozen_encoder:
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
         draws = t.shape[0] // hr.shape[0]
@@ -64,7 +67,7 @@ class DiffusionLoss(nn.Cell):
         signal, noise_rate, told = self.levels(t)
         x_t = q_sample(x_0, noise, signal, noise_rate)
         goal = velocity(x_0, noise, signal, noise_rate) if self.predicts_velocity else noise
-        prediction = self.model(x_t, told, condition)
+        prediction = self.model(x_t, told, condition, *(given[-1:] if self.dropout else ()))
         if self.uniform:
             return self.pixel_loss(prediction, goal)
         scale = self.error_scale[t].reshape(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Pixel losses, and stage 1 of SRDiff's training: the encoder alone."""
+"""Pixel losses, and the training of a network that makes its picture in one pass."""
 
 from mindspore import nn, ops
 
@@ -24,16 +24,22 @@ class PixelLoss(nn.Cell):
 
 
 class RegressionLoss(nn.Cell):
-    """L1 between the network's picture and HR: SRDiff's pre-training of the encoder (arXiv 2104.14951, section 3.3).
+    """The difference between the network's picture and HR.
+
+    It is SRDiff's pre-training of the encoder, with L1 (arXiv 2104.14951, section 3.3), and SR3's regression baseline
+    (arXiv 2104.07636, section 4).
 
     Args:
         model: maps LR (B, 3, h, w) to HR (B, 3, H, W), both in [−1, 1].
+        loss: "l1" or "l2".
     """
 
-    def __init__(self, model):
+    def __init__(self, model, loss="l1"):
         super().__init__(auto_prefix=False)
         self.model = model
-        self.pixel_loss = PixelLoss("l1")
+        self.pixel_loss = PixelLoss(loss)
 
-    def construct(self, hr, lr):
-        return self.pixel_loss(self.model(lr), hr)
+    def construct(self, hr, lr, keys=None):
+        """The loss of one batch, a float32 scalar; ``keys`` (B,) int32 are those of a model with dropout, or None."""
+        picture = self.model(lr) if keys is None else self.model(lr, keys)
+        return self.pixel_loss(picture, hr)

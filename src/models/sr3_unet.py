@@ -4,28 +4,33 @@ In the form of the widely used PyTorch port (github.com/Janspiry/Image-Super-Res
 GroupNorm and Swish before each convolution, zero padding, and self-attention at the levels of chosen resolutions.
 """
 
+import itertools
 import math
 
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.models.counted_dropout import Dropout
 from src.models.layers import AddPerChannel, Fold, NearestUpsample2x, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
 
-NOISE_LEVELS = ("continuous", "discrete")
+NOISE_LEVELS = ("continuous", "discrete", "none")
 
 
 class NormConv(nn.Cell):
-    """GroupNorm, Swish, dropout while training, 3×3 convolution: (B, in, H, W) → (B, out, H, W), float32."""
+    """GroupNorm, Swish, dropout while training, 3×3 convolution: (B, in, H, W) → (B, out, H, W), float32.
 
-    def __init__(self, in_channels, out_channels, groups, dropout=0.0):
+    ``salt`` and ``keys`` are those of :class:`src.models.counted_dropout.Dropout`.
+    """
+
+    def __init__(self, in_channels, out_channels, groups, dropout=0.0, salt=0):
         super().__init__()
         self.norm = nn.GroupNorm(groups, in_channels)
         self.activation = nn.SiLU()
-        self.dropout = nn.Dropout(p=dropout) if dropout else nn.Identity()
+        self.dropout = Dropout(dropout, salt)
         self.conv = conv3x3(in_channels, out_channels)
 
-    def construct(self, x):
-        return self.conv(self.dropout(self.activation(self.norm(x))))
+    def construct(self, x, keys=None):
+        return self.conv(self.dropout(self.activation(self.norm(x)), keys))
 
 
 class Modulation(nn.Cell):
@@ -78,24 +83,27 @@ class SelfAttention(nn.Cell):
 class ResidualBlock(nn.Cell):
     """Two NormConvs with the noise level told between them, a skip connection around both, and perhaps attention.
 
-    Input (B, in, H, W) and the embedding (B, embedding); output (B, out, H, W), float32.
+    Input (B, in, H, W), the embedding (B, embedding), not looked at where ``embedding_channels`` is 0, and dropout's
+    keys; output (B, out, H, W), float32.
     """
 
-    def __init__(self, in_channels, out_channels, embedding_channels, groups, dropout, affine, attention):
+    def __init__(self, in_channels, out_channels, embedding_channels, groups, dropout, salt, affine, attention):
         super().__init__()
         self.block1 = NormConv(in_channels, out_channels, groups)
-        self.modulation = Modulation(embedding_channels, out_channels, affine)
-        self.block2 = NormConv(out_channels, out_channels, groups, dropout)
+        self.modulation = Modulation(embedding_channels, out_channels, affine) if embedding_channels else None
+        self.block2 = NormConv(out_channels, out_channels, groups, dropout, salt)
         self.skip = conv1x1(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
         self.attention = SelfAttention(out_channels, groups) if attention else nn.Identity()
 
-    def construct(self, x, embedding):
-        h = self.modulation(self.block1(x), embedding)
-        return self.attention(self.block2(h) + self.skip(x))
+    def construct(self, x, embedding, keys=None):
+        h = self.block1(x)
+        if self.modulation is not None:
+            h = self.modulation(h, embedding)
+        return self.attention(self.block2(h, keys) + self.skip(x))
 
 
 class SR3UNet(nn.Cell):
-    """What of x_t is noise, given how much there is, and LR↑ beside it or nothing.
+    """What of x_t is noise, given how much there is, and LR↑ beside it or nothing; or a picture from LR↑ alone.
 
     Args:
         width: channels of the first level, and of the embedding.
@@ -109,7 +117,8 @@ class SR3UNet(nn.Cell):
             then works at 1/r of the resolution, about r² times as fast. Not in the papers.
         groups: GroupNorm groups, which divide the channels of every level.
         dropout: share of values dropped in the second half of each block while training.
-        noise_level: "continuous": the network is told √ᾱ (SR3); "discrete": it is told the step t (DDPM).
+        noise_level: "continuous": the network is told √ᾱ (SR3); "discrete": it is told the step t (DDPM); "none": it
+            is told nothing, as where nothing is noisy (SR3's regression baseline, section 4).
         affine: the noise level scales and shifts the channels; False: it shifts them.
         conditional: LR↑ is concatenated to x_t.
 
@@ -130,12 +139,16 @@ class SR3UNet(nn.Cell):
         channels = [width * m for m in multipliers]
         attends = [image_size // space_to_depth >> level in attention for level in range(self.levels)]
 
-        def block(inputs, level, attention):
-            return ResidualBlock(inputs, channels[level], width, groups, dropout, affine, attention)
+        self.told = noise_level != "none"
+        embedding, salts = width if self.told else 0, itertools.count()
 
-        self.embedding = SinusoidalEmbedding(width, to_the_end=False)
-        self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), nn.SiLU(), nn.Dense(4 * width, width)])
-        self.time_activation = nn.SiLU() if noise_level == "discrete" else nn.Identity()
+        def block(inputs, level, attention):
+            return ResidualBlock(inputs, channels[level], embedding, groups, dropout, next(salts), affine, attention)
+
+        if self.told:
+            self.embedding = SinusoidalEmbedding(width, to_the_end=False)
+            self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), nn.SiLU(), nn.Dense(4 * width, width)])
+            self.time_activation = nn.SiLU() if noise_level == "discrete" else nn.Identity()
         self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
         picture_channels = 3 * space_to_depth**2
         self.first_conv = conv3x3(2 * picture_channels if conditional else picture_channels, width)
@@ -159,30 +172,31 @@ class SR3UNet(nn.Cell):
         self.double = NearestUpsample2x()
         self.last_block = NormConv(width, picture_channels, groups)
 
-    def construct(self, x_t, t, lr_up=None):
+    def construct(self, x_t, t=None, lr_up=None, keys=None):
         """Predict from x_t.
 
         Args:
             x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple``.
-            t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step.
+            t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step; not looked at where none is told.
             lr_up: (B, 3, H, W) float32 in [−1, 1]; not looked at by an unconditional network.
+            keys: (B,) int32, from which dropout makes its masks in training; None drops nothing.
 
         Returns:
-            (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
+            (B, 3, H, W) float32: the noise ε, the velocity or the picture, as the network was trained.
         """
-        embedding = self.time_activation(self.time_mlp(self.embedding(t)))
+        embedding = self.time_activation(self.time_mlp(self.embedding(t))) if self.told else None
         x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
         skips = (x,)
         for level in range(self.levels):
             for number in range(self.blocks):
-                x = self.down_blocks[level * self.blocks + number](x, embedding)
+                x = self.down_blocks[level * self.blocks + number](x, embedding, keys)
                 skips = skips + (x,)
             if level < self.levels - 1:
                 x = self.halvings[level](x)
                 skips = skips + (x,)
-        x = self.mid_block2(self.mid_block1(x, embedding), embedding)
+        x = self.mid_block2(self.mid_block1(x, embedding, keys), embedding, keys)
         for number in range(self.levels * (self.blocks + 1)):
-            x = self.up_blocks[number](ops.concat((x, skips[-1 - number]), 1), embedding)
+            x = self.up_blocks[number](ops.concat((x, skips[-1 - number]), 1), embedding, keys)
             level, number_in_level = number // (self.blocks + 1), number % (self.blocks + 1)
             if number_in_level == self.blocks and level < self.levels - 1:
                 x = self.doublings[level](self.double(x))

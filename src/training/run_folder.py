@@ -26,7 +26,8 @@ from src.training.checkpoints import load_checkpoint, path_of, paths_of, remove_
 
 CURVE = ("step", "loss", "learning_rate", "gradient_norm", "skipped")
 SPEED = ("step", "samples_per_second", "waiting")
-VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr", "lpips")
+VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss")
+SMALLER_IS_BETTER = ("lpips", "loss")
 TABLES = {"curve.csv": CURVE, "speed.csv": SPEED, "validation.csv": VALIDATION}
 
 
@@ -138,10 +139,17 @@ class RunFolder:
         return any(int(row["step"]) == step and row["method"] == method for row in self.rows("validation.csv"))
 
     def best(self, method, metric):
-        """Return the best score of a method so far, the smallest LPIPS or else the largest value; None without any."""
+        """Return the best score of a method so far, the smallest LPIPS or loss, else the largest; None without any."""
         rows = self.rows("validation.csv")
         values = [float(row[metric]) for row in rows if row["method"] == method and row[metric]]
-        return (min if metric == "lpips" else max)(values, default=None)
+        return (min if metric in SMALLER_IS_BETTER else max)(values, default=None)
+
+    def improves(self, method, metric, score):
+        """Return whether a score, which may be None, is better than all of a method so far."""
+        best = self.best(method, metric)
+        if score is None or best is None:
+            return score is not None
+        return score < best if metric in SMALLER_IS_BETTER else score > best
 
     def add_curve(self, row):
         """Append one log line (``src.training.loop.Row``) to ``curve.csv`` and ``speed.csv``."""
@@ -150,12 +158,17 @@ class RunFolder:
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
 
     def add_validation(self, step, means):
-        """Write a step's mean scores to ``validation.csv``, of all methods at once: method → scores."""
+        """Write a step's mean scores to ``validation.csv``, of all methods at once.
+
+        Args:
+            step: when.
+            means: method → an object whose attributes are named like the table's columns, each of which it may lack.
+        """
         rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
         lines = [[row[column] for column in VALIDATION] for row in rows]
         for method, mean in means.items():
-            values = [mean.psnr, mean.ssim, mean.lr_psnr, mean.lpips]
-            lines.append([step, method] + ["" if value is None else f"{value:.4f}" for value in values])
+            values = {column: getattr(mean, column, None) for column in VALIDATION[2:]}
+            lines.append([step, method, *(_cell(column, value) for column, value in values.items())])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([VALIDATION, *lines])
         write_text(self.path / "validation.csv", text.getvalue(), "table")
@@ -221,6 +234,13 @@ class RunFolder:
             raise UserError(
                 f"cannot write {self.path / name}: {error.strerror}; free some space and --resume"
             ) from error
+
+
+def _cell(column, value):
+    """A score as text: losses may be small, and are compared."""
+    if value is None:
+        return ""
+    return f"{value:.6g}" if column == "loss" else f"{value:.4f}"
 
 
 class _LogFile(logging.FileHandler):

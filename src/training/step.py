@@ -155,7 +155,7 @@ class TrainStep:
         if passes > 1:
             self.accumulate = Accumulate(loss, update)
             self.finish = UpdateFromSums(self.accumulate, update)
-        # the loss by itself: whoever holds its gradient only does not hand the mode on to its dropout
+        # the loss by itself: whoever holds its gradient only does not hand the mode on to it
         for cell in (loss, self.whole) if passes == 1 else (loss, self.accumulate, self.finish):
             cell.set_train()
 

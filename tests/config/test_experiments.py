@@ -17,7 +17,10 @@ def test_the_promised_experiments_are_there():
     models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
     assert {path.stem for path in EXPERIMENTS} >= {
         f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
-    } | {"sr3_16_128", "sr3_64_512", "sr3_imagenet_64_256", "ddpm_16_128"}
+    } | {
+        "sr3_16_128", "sr3_64_512", "sr3_imagenet_64_256", "ddpm_16_128", "sr3_uncond_128", "ddpm_uncond_128",
+        "sr3_regression_16_128", "sr3_lite_8_32", "sr3_lite_16_64", "sr3_lite_uncond_32",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -90,6 +93,8 @@ def test_the_published_mindspore_sizes(system):
         ("sr3_16_128", 8, 128, 5, 2, 0.2),
         ("sr3_64_512", 8, 512, 7, 2, 0.0),
         ("sr3_imagenet_64_256", 4, 256, 6, 3, 0.0),
+        ("sr3_uncond_128", 1, 128, 5, 2, 0.2),
+        ("sr3_regression_16_128", 8, 128, 5, 2, 0.2),
     ],
 )
 def test_sr3_s_numbers(name, scale, size, levels, blocks, dropout):
@@ -105,3 +110,26 @@ def test_sr3_s_numbers(name, scale, size, levels, blocks, dropout):
     )
     assert (train.batch_size * train.accumulate, train.steps, train.warmup_steps) == (256, 1_000_000, 10_000)
     assert (train.lr, train.lr_schedule, config.eval.steps) == (1e-4, "constant", 2000)
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "multipliers", "betas"),
+    [
+        ("sr3_uncond_128", "continuous", (1, 2, 4, 8, 8), (1e-6, 1e-2)),
+        ("ddpm_uncond_128", "discrete", (1, 1, 2, 2, 4, 4), (1e-4, 2e-2)),
+    ],
+)
+def test_the_numbers_of_models_that_make_pictures_from_nothing(name, told, multipliers, betas):
+    config = load_config(CONFIGS / f"{name}.yaml")
+    sr3, diffusion, train = config.sr3, config.diffusion, config.train
+    assert (sr3.conditional, sr3.noise_level, sr3.width, sr3.multipliers) == (False, told, 64, multipliers)
+    assert (sr3.blocks, sr3.attention, sr3.image_size, sr3.dropout) == (2, (16,), 128, 0.2)
+    assert (diffusion.steps, diffusion.beta_start, diffusion.beta_end) == (2000, *betas)
+    assert (train.lr, train.val_every, train.ema_decay, train.warmup_steps) == (1e-4, 10_000, 0.9999, 10_000)
+    assert (train.best_metric, config.data.scale, config.data.patch_size) == ("loss", 1, 128)
+
+
+def test_the_regression_baseline_has_sr3_s_network():
+    baseline, sr3 = (load_config(CONFIGS / f"{name}.yaml") for name in ("sr3_regression_16_128", "sr3_16_128"))
+    assert baseline.is_regression and not sr3.is_regression and baseline.train.pixel_loss == "l2"
+    assert dataclasses.replace(baseline.sr3, noise_level="continuous") == sr3.sr3 and baseline.data == sr3.data

@@ -234,3 +234,16 @@ def test_an_encoder_of_another_size_is_refused_with_both_sizes_and_the_overrides
 def test_the_remedy_holds_only_what_differs(trained, scale, remedy):
     with pytest.raises(UserError, match=remedy):
         check_encoder(Config(), trained, scale, "e.ckpt")
+
+
+def test_the_regression_baseline_enlarges_and_is_told_nothing():
+    sizes = {"system": "sr3", "sr3__noise_level": "none"}
+    assert "'sr3.affine' is how the noise level is told" in refusal(**sizes, sr3__affine=True)
+    message = refusal(**sizes, sr3__conditional=False, data__scale=1)
+    assert message == "'sr3.conditional' is false, but 'sr3.noise_level' none makes pictures from LR↑; set one back"
+
+
+def test_the_loss_is_the_metric_of_models_without_lr_alone():
+    assert "'train.best_metric' may be loss only where 'sr3.conditional' is false" in refusal(train__best_metric="loss")
+    settings = {"system": "sr3", "sr3.conditional": False, "data.scale": 1, "train.best_metric": "loss"}
+    assert check(configured(settings)) is None

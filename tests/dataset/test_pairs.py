@@ -194,3 +194,12 @@ def test_official_files_are_read_unchanged(tmp_path, pictures):
     pair = find_pairs(tmp_path)[1]
     hr, lr = load_pair(pair, 4)
     assert np.array_equal(hr, pictures[1]) and np.array_equal(lr, read_rgb(pair.lr))
+
+
+@pytest.mark.parametrize(("high", "low"), [("X1", "X4"), ("HR", "LR")])
+def test_at_scale_1_hr_alone_is_looked_at(tmp_path, pictures, high, low):
+    write_split(tmp_path, pictures, high, low)
+    pairs = find_pairs(tmp_path, scale=1)
+    assert [(pair.hr.parent.name, pair.lr) for pair in pairs] == [(high, None)] * 3
+    hr, lr = load_pair(pairs[0], 1)
+    assert hr is lr and np.array_equal(hr, pictures[0])

@@ -6,7 +6,7 @@ import pytest
 
 from src.dataset.patches import PatchPairs
 from src.dataset.pipeline import make_batch, training_batches
-from src.dataset.randomness import noise_at
+from src.dataset.randomness import dropout_keys_at, noise_at
 from src.errors import UserError
 from tests.dataset.pictures import crops, write_pictures
 
@@ -43,6 +43,25 @@ def test_columns(patches):
         assert np.array_equal(np.rint((row["hr"][i] + 1) * 127.5).astype(np.uint8), hr.transpose(2, 0, 1))
         assert np.array_equal(np.rint((row["lr"][i] + 1) * 127.5).astype(np.uint8), lr.transpose(2, 0, 1))
         assert row["t"][i] == t and np.array_equal(row["noise"][i], noise[0])
+
+
+def test_keys_of_dropout_come_last(patches):
+    row, rest = rows(patches, draws=2, dropout_keys=True)[2], rows(patches, draws=2)[2]
+    assert list(row) == [*rest, "keys"] and (row["keys"].shape, row["keys"].dtype) == ((6,), np.int32)
+    assert_same([{name: row[name] for name in rest}], [rest])
+    assert row["keys"].tolist() == [key for number in (6, 7, 8) for key in dropout_keys_at(3, number, 2)]
+    two_ranks = [rows(patches, dropout_keys=True, batches=2, ranks=2, rank=rank)[1]["keys"] for rank in range(2)]
+    one = rows(patches, dropout_keys=True, batches=2, batch_size=6)[1]["keys"]
+    assert np.concatenate(two_ranks).tolist() == one.tolist() and len(set(one)) == 6
+
+
+def test_at_scale_1_lr_is_hr(tmp_path, photo):
+    folder = write_pictures(tmp_path, crops(photo, 5))
+    whole = PatchPairs(folder, scale=1, patch_size=16, seed=3)
+    (hr, lr), expected = make_batch(whole, 3, 2), make_batch(PatchPairs(folder, scale=4, patch_size=16, seed=3), 3, 2)
+    assert hr is lr and hr.shape == expected[0].shape and hr.min() >= -1 and np.abs(hr).max() <= 1
+    on_demand = PatchPairs(folder, scale=1, patch_size=16, seed=3, cache_bytes=1000)
+    assert not on_demand.cached and np.array_equal(make_batch(on_demand, 3, 2)[0], hr)
 
 
 def test_several_draws_of_a_sample_follow_one_another(patches):

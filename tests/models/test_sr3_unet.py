@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.export.mindir_reader import read_mindir
+from src.models.counted_dropout import Dropout
 from src.models.layers import SinusoidalEmbedding
 from src.models.sr3_unet import Modulation, SelfAttention, SR3UNet
 from tests.training.conftest import graph_mode
@@ -12,6 +14,7 @@ from tests.training.conftest import graph_mode
 __all__ = ["graph_mode"]  # an autouse fixture, for this module too
 
 SIZES = {"width": 8, "multipliers": (1, 2, 2), "blocks": 1, "attention": (4,), "image_size": 16, "groups": 4}
+ONE_LEVEL = SIZES | {"multipliers": (1,), "attention": ()}  # for what is no matter of levels
 
 
 def tensor(*shape):
@@ -75,14 +78,24 @@ def test_attention_sits_in_the_levels_of_the_nominal_resolutions():
     assert attended(attention=(64,), image_size=64) == attended(attention=(16,))
 
 
-def test_dropout_is_of_training_alone():
-    net, x = SR3UNet(**(SIZES | {"dropout": 0.5})), tensor(1, 3, 8, 8)
-    level = ms.Tensor([0.5], ms.float32)
-    net.set_train(True)
-    first, second = net(x, level, x).asnumpy(), net(x, level, x).asnumpy()
-    assert np.abs(first - second).max() > 1e-3
-    net.set_train(False)
-    np.testing.assert_array_equal(net(x, level, x).asnumpy(), net(x, level, x).asnumpy())
+def test_dropout_is_of_training_alone(tmp_path):
+    cells = [cell for _, cell in SR3UNet(**(SIZES | {"dropout": 0.5})).cells_and_names()]
+    salts = [cell.salt for cell in cells if isinstance(cell, Dropout) and cell.rate]
+    assert len(salts) == len(set(salts)) == 11
+    net, x, level = SR3UNet(**(ONE_LEVEL | {"dropout": 0.5})), tensor(1, 3, 8, 8), ms.Tensor([0.5], ms.float32)
+    first, again, other = (net(x, level, x, ms.Tensor([key], ms.int32)).asnumpy() for key in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+    ms.export(net, x, level, x, file_name=str(tmp_path / "net"), file_format="MINDIR")
+    kinds = {operator.kind for operator in read_mindir(tmp_path / "net.mindir").operators}
+    assert "Conv2D" in kinds and not kinds & {"BitwiseXor", "BitwiseAnd", "BitwiseOr", "RightShift", "Less"}
+
+
+def test_a_network_that_is_told_nothing():
+    net, x = SR3UNet(**(ONE_LEVEL | {"noise_level": "none", "conditional": False})), tensor(2, 3, 8, 8)
+    assert net(x).shape == x.shape
+    assert not any("modulation" in parameter.name or "time" in parameter.name for parameter in net.get_parameters())
 
 
 def test_every_parameter_has_a_gradient():
@@ -133,7 +146,7 @@ def test_the_embedding_ends_before_the_last_frequency():
     [
         ({"groups": 3}, "sr3.groups must divide .* 3 does not: try 4"),
         ({"attention": (5,)}, r"sr3.attention must name resolutions of the levels, 16, 8, 4, not \[5\]"),
-        ({"noise_level": "gamma"}, "sr3.noise_level must be one of continuous, discrete, not 'gamma'"),
+        ({"noise_level": "gamma"}, "sr3.noise_level must be one of continuous, discrete, none, not 'gamma'"),
         ({"width": 3, "groups": 1}, "width must be an even number"),
     ],
 )

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from src.build_denoising import Denoising
 from src.errors import UserError
 from src.metrics.evaluate import Scores
 from src.training.checkpoints import load_checkpoint, path_of
@@ -45,7 +46,7 @@ def test_its_files(run):
     assert head == {
         "curve.csv": ["step,loss,learning_rate,gradient_norm,skipped", "2,0.123457,0.0002,1.5,3"],
         "speed.csv": ["step,samples_per_second,waiting", "2,1234,0.123"],
-        "validation.csv": ["step,method,psnr,ssim,lr_psnr,lpips", "2,bicubic,28.1235,,inf,"],
+        "validation.csv": ["step,method,psnr,ssim,lr_psnr,lpips,loss", "2,bicubic,28.1235,,inf,,"],
     }
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step_00000004.ckpt", "step_00000006.ckpt"]
 
@@ -78,12 +79,12 @@ def test_a_half_written_line_is_dropped(run):
 
 def test_a_validation_that_was_cut_off_is_written_anew(run):
     with open(run / "validation.csv", "a") as handle:
-        handle.write("8,bicubic,28.1235,,inf,\n")
+        handle.write("8,bicubic,28.1235,,inf,,\n")
     folder = RunFolder(run, resume=True)
     assert not folder.validated(8, "one")
     folder.add_validation(8, {"bicubic": Scores(1.0), "one": Scores(2.0)})
     folder.close()
-    assert (run / "validation.csv").read_text().splitlines()[-2:] == ["8,bicubic,1.0000,,,", "8,one,2.0000,,,"]
+    assert (run / "validation.csv").read_text().splitlines()[-2:] == ["8,bicubic,1.0000,,,,", "8,one,2.0000,,,,"]
 
 
 def test_an_interrupted_checkpoint_is_the_newest_until_the_next_that_was_due(run):
@@ -151,6 +152,18 @@ def test_what_the_tables_say(run):
     assert not folder.validated(2, "another")
     assert folder.best("one", "psnr") == 30 and folder.best("one", "lpips") == 0.3
     assert folder.best("bicubic", "ssim") is None and folder.best("another", "psnr") is None
+    asked = [("psnr", 31), ("psnr", 30), ("lpips", 0.2), ("lpips", 0.3), ("ssim", None), ("loss", 9.0)]
+    assert [folder.improves("one", *what) for what in asked] == [True, False, True, False, False, True]
+    folder.close()
+
+
+def test_a_loss_is_a_score_too(run):
+    folder = RunFolder(run, resume=True)
+    folder.add_validation(8, {"one": Denoising(0.012345678)})
+    assert folder.rows("validation.csv")[-1] == {
+        "step": "8", "method": "one", "psnr": "", "ssim": "", "lr_psnr": "", "lpips": "", "loss": "0.0123457",
+    }  # fmt: skip
+    assert [folder.improves("one", "loss", loss) for loss in (0.0123, 0.0124)] == [True, False]
     folder.close()
 
 

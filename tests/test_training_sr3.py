@@ -67,14 +67,15 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
 @pytest.mark.parametrize("name", ["sr3_lite_8_32", "sr3_lite_uncond_32"])
 def test_the_lite_models_learn(tmp_path, name):
     quickstart_pictures.write(tmp_path, 2)
-    smaller = "sr3.width=16", "sr3.groups=4", "sr3.multipliers=[1]", "train.steps=24", "train.warmup_steps=0"
+    smaller = "sr3.width=16", "sr3.groups=4", "sr3.multipliers=[1]", "train.steps=40", "train.warmup_steps=0"
     data = f"data.train={tmp_path / 'train'}", f"data.val={tmp_path / 'val'}"
     made = load_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
     check(made)
     training = Training(made)
     assert len(training.patches) == 9 and len(training.validation.pairs) == 2
-    losses = [float(training.step(batches)[0].asnumpy()) for batches in training.batches(Progress())]
-    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:2])
+    batches = list(training.batches(Progress()))
+    losses = [float(training.step(batch)[0].asnumpy()) for batch in [*batches, batches[0]]]
+    assert losses[-1] < 0.85 * losses[0]  # of the same patches, t and noise
 
 
 def check_what_was_logged_of_drawing_from_nothing(run):

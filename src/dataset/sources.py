@@ -133,9 +133,16 @@ def find_below(root, path, subfolders=False):
 def _subfolders(folder):
     try:
         with os.scandir(folder) as entries:  # it knows what is a folder without asking for each of a million files
-            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
     except PermissionError:
         return []
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle, or to where nobody may look
+        return False
 
 
 def _has_pictures(folder, subfolders):

@@ -117,6 +117,15 @@ def test_official_validation_pictures_stay_where_none_are_set_aside(tmp_path, of
     assert messages == []
 
 
+def test_links_that_lead_nowhere_or_in_a_circle_are_passed_by(tmp_path, official):
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "gone").symlink_to("nowhere")
+    official(tmp_path / "DIV2K_train_HR")
+    assert find_sources(tmp_path, ["div2k"], 4)[0]["train"]
+    with pytest.raises(UserError, match="no folder Flickr2K_HR"):
+        find_sources(tmp_path, ["flickr2k"], 4)
+
+
 def test_any_folder(tmp_path, official):
     official(tmp_path / "plain")
     official(tmp_path / "pairs/HR")

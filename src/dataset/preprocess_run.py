@@ -37,7 +37,8 @@ def preprocess(sources, plan, output, workers=1, force=False):
         The finished manifest. Sources that could not be used are logged and have their ``error`` set.
 
     Raises:
-        UserError: the output cannot be written, is in use, or is another plan's; or no picture of a split can be used.
+        UserError: the output cannot be written, is in use, or is another plan's; or of squares, no picture of a
+            split can be used.
     """
     write = write_squares if "sizes" in plan["options"] else write_tiles
     with locked(output), logging_redirect_tqdm():
@@ -52,6 +53,8 @@ def preprocess(sources, plan, output, workers=1, force=False):
             _report(entry)
         for name, split in plan["splits"].items():
             _count(name, split)
+            if write is write_squares:  # of patches the plan has, by the headers
+                _require_some(name, split)
         finish(output, plan)
     return plan
 
@@ -72,20 +75,24 @@ def _report(entry):
 
 
 def _count(name, split):
-    """Note how many files a split has; say how many pictures were left out as too small.
-
-    Raises:
-        UserError: there are pictures, and all were left out.
-    """
+    """Note how many files a split has; say how many pictures were left out as too small."""
     sources = split["sources"]
     small = [entry for entry in sources if entry.get("small")]
-    used = [entry for entry in sources if entry["error"] is None and not entry.get("small")]
-    split["files"] = sum(entry["count"] for entry in used)
+    split["files"] = sum(entry["count"] for entry in sources if entry["error"] is None and not entry.get("small"))
     if small:
         side = small[0]["tile"][0]
         words = f"{len(small)} of {len(sources)} pictures are smaller than {side}, first {small[0]['name']}"
         _LOGGER.warning("%s: %s: they are left out", name, words)
-    if sources and not used:
+
+
+def _require_some(name, split):
+    """Refuse a split of squares for which there are pictures, but none that can be used.
+
+    Raises:
+        UserError: it is one.
+    """
+    sources = split["sources"]
+    if sources and not split["files"]:
         broken = [entry["error"] for entry in sources if entry["error"]]
         why = f"the first: {broken[0]}" if broken else "all are too small: lower --sizes, or name others"
         remedy = "; or set more aside with a larger --val-count" if name == "val" else ""

@@ -253,6 +253,16 @@ def test_a_picture_without_a_header_gets_no_numbers(tmp_path, div2k, caplog, con
     assert names == [f"image_{number:04d}.png" for number in range(20)]
 
 
+def test_where_the_only_picture_of_a_split_breaks_the_others_are_still_made(tmp_path, photo, capsys):
+    root = write_pictures(tmp_path / "in", crops(photo, 3))
+    path = root / "0003.png"  # the one that is set aside
+    path.write_bytes(path.read_bytes()[:500])
+    output = tmp_path / "out"
+    assert run(root, output, dataset="folder") == 1
+    assert "val: 0 pictures from 0 source pictures" in capsys.readouterr().out
+    assert read_manifest(output)["complete"] and list((output / "train/X1").iterdir())
+
+
 def test_a_broken_official_lr_skips_its_picture(tmp_path, div2k, caplog):
     (div2k / "DIV2K_train_LR_bicubic/X4/0003x4.png").write_bytes(b"")
     assert run(div2k, tmp_path / "out") == 1

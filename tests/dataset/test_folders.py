@@ -70,6 +70,19 @@ def test_for_the_scale_one_hr_is_all(own):
     assert PatchPairs(own, scale=1, patch_size=32, cache_bytes=3 * 32 * 32 * 3).cached
 
 
+def test_for_the_scale_one_hr_of_any_layout_will_do(tmp_path, photo):
+    pictures = crops(photo, 3, 64, 64)
+    write_pictures(tmp_path / "pairs/HR", pictures, ["1.png", "2.png", "3.png"])
+    write_pictures(tmp_path / "pairs/LR", [hr[::4, ::4] for hr in pictures], ["1x4.png", "2x4.png", "3x4.png"])
+    arguments = ["--root", tmp_path / "pairs", "--dataset", "folder", "--output", tmp_path / "out", "--workers", "1"]
+    assert main([str(argument) for argument in [*arguments, "--patch-size", "32", "--stride", "32"]]) == 0
+    for folder, count, high in (("pairs", 3, "HR"), ("out", 8, "X1")):
+        patches = PatchPairs(tmp_path / folder, scale=1, patch_size=32)
+        assert len(patches) == count
+        assert all(pair.hr.parent.name == high and pair.lr is None for pair in patches.pairs)
+        np.testing.assert_array_equal(*patches.sample(0))
+
+
 def test_another_scale_is_refused(own, port):
     for folder in (own, port):
         with pytest.raises(UserError, match=r"hr_N with its lr_N/8 for scale 8, but holds hr_32, lr_8, sr_8_32"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from src.dataset.pairs import list_pictures
+from src.dataset.folders import list_pictures
 from src.errors import UserError
 from src.imaging.io import read_rgb
 from src.metrics.fid import read_statistics, write_statistics
@@ -39,9 +39,9 @@ class FidOptions:
 
     def describe(self):
         """Return what a report says of them: a dict that is empty, or has an entry ``"fid"``."""
-        return (
-            {} if self.form == "none" else {"fid": {"as": self.form, "reference": self.reference or "the HR pictures"}}
-        )
+        if self.form == "none":
+            return {}
+        return {"fid": {"as": self.form, "reference": self.reference or "the HR pictures"}}
 
 
 def add_fid(arguments):
@@ -64,10 +64,9 @@ def add_fid(arguments):
 
 
 def _samples(text):
-    number = int(text)
-    if number < 2:
+    if not text.isdecimal() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"expected a number from 2 up, got {text}")
-    return number
+    return int(text)
 
 
 def given_fid(args, default="none"):

@@ -10,14 +10,16 @@ from src.build_evaluation import describe, find_pictures
 from src.build_fid import given_fid, open_sets, save_reference
 from src.build_sr3 import is_from_nothing
 from src.build_tracking import EVALUATION_PICTURES, evaluation_tracker
-from src.dataset.pairs import list_pictures
+from src.command import given_sampling
+from src.dataset.folders import list_pictures
 from src.errors import UserError
 from src.imaging.headers import picture_size
 from src.imaging.io import read_rgb, write_image
 from src.inference.upscaler import levels
 from src.metrics.set_report import as_table, write_report
 
-TOGETHER = 8  # pictures that are sampled as one batch
+TOGETHER = 8  # the most pictures that are sampled as one batch
+_OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
 
 
 def is_generation(models, args):
@@ -28,11 +30,14 @@ def is_generation(models, args):
         args: the command line of ``eval.py``, with ``generated`` and ``samples``.
 
     Raises:
-        UserError: some of the models enlarge pictures and some do not, there are models and a folder, or a number of
-            samples has no effect.
+        UserError: some of the models enlarge pictures and some do not, or an option that was given has no effect.
     """
-    if args.generated and models:
-        raise UserError("--generated scores pictures that are there already: leave --checkpoint out, or --generated")
+    if args.generated:
+        unread = ["--checkpoint"] * bool(models) + ["--save-pictures"] * args.save_pictures
+        if unread := unread + [f"--{name}" for name in given_sampling(args)]:
+            raise UserError(
+                f"--generated scores pictures that are there already: leave {', '.join(unread)} out, or --generated"
+            )
     kinds = {is_from_nothing(model.config) for model in models}
     if len(kinds) == 2:
         raise UserError("some of the checkpoints enlarge pictures and some make them from nothing: evaluate them apart")
@@ -54,8 +59,9 @@ def evaluate_generation(models, config, args, output):
         UserError: something is missing, wrong or without effect.
     """
     fid = given_fid(args, default="pytorch-fid")
-    if args.lr or fid.form == "none":
-        raise UserError("FID and IS are all that is measured here: leave --fid none and --lr out")
+    unread = [f"--{name.replace('_', '-')}" for name in _OF_PAIRS if getattr(args, name)]
+    if unread := unread + ["--fid none"] * (fid.form == "none"):
+        raise UserError(f"FID and IS are all that is measured here: leave {', '.join(unread)} out")
     files, data = _reference_files(models, config, fid, args.data, args.hr)
     sources, count = _sources(models, args, len(files) if files else None)
     sets = open_sets(fid, count, args.device, files)
@@ -101,7 +107,7 @@ def _sources(models, args, references):
     count = args.samples or references
     if count is None:
         raise UserError("how many pictures are to be sampled? name it with --samples N: 10000 and 50000 are usual")
-    return {model.name: lambda done, model=model: _drawn(model, count, args.seed, done) for model in models}, count
+    return {model.name: lambda done, model=model: sampled(model, count, args.seed, done) for model in models}, count
 
 
 def _read(files, done):
@@ -110,13 +116,25 @@ def _read(files, done):
         done()
 
 
-def _drawn(model, count, seed, done):
-    """Yield ``count`` samples of a model; picture n from the seed + n, whatever the batches."""
-    side, sampling = model.config.data.patch_size, model.sampling()
-    for first in range(0, count, TOGETHER):
-        size = min(TOGETHER, count - first)
-        drawn = model.upscaler.sample(
-            None, seed=list(range(seed + first, seed + first + size)), shape=(size, 3, side, side),
+def sampled(model, count, seed, done):
+    """Sample pictures from nothing, of the size that infer.py gives them where none is named.
+
+    Args:
+        model: an unconditional :class:`src.build_evaluation.Model`.
+        count: how many.
+        seed: picture n takes the seed + n, whatever the batches.
+        done: called with the size of the batch after each of its steps.
+
+    Yields:
+        uint8 (H, W, 3) RGB.
+    """
+    upscaler, sampling = model.upscaler, model.sampling()
+    height, width = upscaler.usual_size
+    together = upscaler.batch(TOGETHER, height, width)  # more would be cut into tiles, each a picture of its own
+    for first in range(0, count, together):
+        size = min(together, count - first)
+        drawn = upscaler.sample(
+            None, seed=list(range(seed + first, seed + first + size)), shape=(size, 3, height, width),
             callback=lambda *_, size=size: done(size), **sampling,
         )  # fmt: skip
         yield from levels(drawn)
@@ -125,9 +143,9 @@ def _drawn(model, count, seed, done):
 def _tell_sizes(files, models):
     """Say so where the first picture to compare with has another size than the models' pictures."""
     for model, file in itertools.product(models, (files or [])[:1]):
-        side, size = model.config.data.patch_size, picture_size(file)
-        if tuple(size) != (side, side):
+        made, size = model.upscaler.usual_size, picture_size(file)
+        if tuple(size) != tuple(made):
             logging.warning(
                 "%s makes %d×%d pictures, %s has %d×%d: FID tells sizes apart, reduce the latter beforehand",
-                model.name, side, side, file, size[1], size[0],
+                model.name, made[1], made[0], file, size[1], size[0],
             )  # fmt: skip

@@ -6,11 +6,13 @@ import json
 import logging
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import src.build_fid
+from src.build_generation import TOGETHER, sampled
 from src.command import run
 from src.imaging.io import read_rgb, write_image
 from tests import tiny_sr3
@@ -116,11 +118,32 @@ def test_an_unconditional_model_is_sampled(evaluate, hr, inception, unconditiona
     status, _, err = evaluate(*given)
     assert status == 0 and "sr3_tiny makes 16×16 pictures, large/0.png has 24×40" in err
     assert metrics("other")["pictures"] == 3  # as many as there are to compare with
-    for number in range(2):  # picture n has the seed + n, whatever the batch
+    for number in range(2):  # picture n has the seed + n, whatever the run
         one, same = (
             read_rgb(f"{run}/pictures/sr3_tiny/{n:06d}.png") for run, n in (("other", number), ("out", number + 1))
         )
         np.testing.assert_array_equal(one, same)
+
+
+def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_into_tiles():
+    class Upscaler:
+        usual_size, batches, seeds = (16, 24), [], []
+
+        def batch(self, wanted, height, width):
+            return 3 if (wanted, height, width) == (TOGETHER, 16, 24) else wanted
+
+        def sample(self, lr, seed, shape, callback, steps):
+            self.batches.append(shape)
+            self.seeds.extend(seed)
+            callback()
+            return np.zeros(shape, np.float32)
+
+    upscaler, done = Upscaler(), []
+    model = SimpleNamespace(upscaler=upscaler, sampling=lambda: {"steps": 1})
+    pictures = list(sampled(model, 7, 5, done.append))
+    assert [picture.shape for picture in pictures] == [(16, 24, 3)] * 7
+    assert upscaler.batches == [(3, 3, 16, 24), (3, 3, 16, 24), (1, 3, 16, 24)] and done == [3, 3, 1]
+    assert upscaler.seeds == list(range(5, 12))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +171,11 @@ def test_an_unconditional_model_is_sampled(evaluate, hr, inception, unconditiona
         (["--generated", "{hr}", "--hr", "{hr}", "--fid-reference", "few.npz"], "by one of --fid-reference, --hr and"),
         (["--checkpoint", "{model}", "--generated", "{hr}"], "--generated scores pictures that are there already"),
         (["--checkpoint", "{model}", "--fid-reference", "few.npz"], "how many pictures are to be sampled?"),
-        (["--checkpoint", "{model}", "--hr", "{hr}", "--samples", "x"], "argument --samples: invalid"),
+        (["--checkpoint", "{model}", "--hr", "{hr}", "--samples", "x"], "--samples: expected a number from 2 up"),
+        (["--generated", "{hr}", "--hr", "{hr}", "--save-pictures"], "leave --save-pictures out, or --generated"),
+        (["--generated", "{hr}", "--hr", "{hr}", "--steps", "5"], "leave --steps out, or --generated"),
+        (["--generated", "{hr}", "--hr", "{hr}", "--scale", "4", "--protocol", "y"], "leave --scale, --protocol out"),
+        (["--checkpoint", "{model}", "--hr", "{hr}", "--lpips-weights", "w"], "leave --lpips-weights out"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(evaluate, hr, unconditional, tmp_path, photo, arguments, message):

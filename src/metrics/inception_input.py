@@ -23,7 +23,9 @@ def as_pytorch_fid(picture):
 
 
 def as_torch_fidelity(picture):
-    """Return a picture as torch-fidelity does, and TensorFlow 1 of the first FIDs: corners aligned, (v − 128)/128.
+    """Return a picture as torch-fidelity does, and TensorFlow 1 for the first FIDs: (v − 128)/128.
+
+    The centres of the first pixels are aligned, the last pixels lie further in: pixel i at i·n/299.
 
     Args:
         picture: uint8 (H, W, 3) RGB of any size.

@@ -25,6 +25,8 @@ def evaluation_tracker(folder, mode, project, *, about, **measure):
         for name, method in about["methods"].items()
     }
     config = about | {"data": last_names(about["data"]), "methods": methods} | measure
+    if "fid" in about:
+        config["fid"] = about["fid"] | {"reference": last_names(about["fid"]["reference"])}
     name = "eval " + (", ".join(method for method in methods if method != BASELINE) or BASELINE)
     return open_tracker(folder, tensorboard=False, wandb=mode, project=project, name=name, config=config, job="eval")
 

@@ -15,7 +15,7 @@ import src.build_fid
 from src.build_generation import TOGETHER, sampled
 from src.command import run
 from src.imaging.io import read_rgb, write_image
-from tests import tiny_sr3
+from tests import tiny_sr3, wandb_files
 from tests.metrics.fake_inception import FakeInception
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +123,17 @@ def test_an_unconditional_model_is_sampled(evaluate, hr, inception, unconditiona
             read_rgb(f"{run}/pictures/sr3_tiny/{n:06d}.png") for run, n in (("other", number), ("out", number + 1))
         )
         np.testing.assert_array_equal(one, same)
+
+
+def test_wandb_gets_the_scores_some_pictures_and_no_whole_paths(evaluate, hr, inception, wandb):
+    given = "--generated", hr, "--hr", hr, "--fid-weights", "weights.pth"
+    assert evaluate(*given, "--output", "out", "--wandb", "offline")[0] == 0
+    run = wandb_files.read(Path("out"))
+    assert run["config"]["fid"] == {"as": "pytorch-fid", "reference": "/".join(hr.parts[-2:])}
+    logged = run["history"][0]
+    assert logged["my pictures/fid"] == metrics("out")["sets"]["my pictures"]["fid"]
+    picture = read_rgb(run["files"] / logged["pictures/my pictures_1"]["path"])
+    np.testing.assert_array_equal(picture, read_rgb(hr / "1.png"))
 
 
 def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_into_tiles():

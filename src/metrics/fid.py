@@ -13,6 +13,11 @@ import numpy as np
 from src.atomic_file import replacing
 from src.errors import UserError
 
+_DAMAGE = (
+    (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
+    + (zipfile.BadZipFile, zlib.error, RuntimeError)  # the last: a zip that Python does not read, or encrypted
+)
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -119,16 +124,7 @@ def read_statistics(path):
             mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}: name statistics as pytorch-fid writes them") from error
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"{path} holds no statistics: expected an .npz with mu and sigma, as pytorch-fid writes it ({error})"
         ) from error

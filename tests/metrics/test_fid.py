@@ -106,6 +106,9 @@ def write_npz(path, **arrays):
 def test_broken_statistics_are_refused_in_one_line(tmp_path):
     good = write_npz(tmp_path / "good.npz", mu=np.zeros(50), sigma=np.eye(50)).read_bytes()
     (tmp_path / "short.npz").write_bytes(good[: len(good) // 2])
+    method = good.index(b"PK\x01\x02") + 10  # of compression, in the archive's table of contents
+    (tmp_path / "method.npz").write_bytes(good[:method] + b"\x63" + good[method + 1 :])
+    (tmp_path / "locked.npz").write_bytes(good[: method - 2] + b"\x01" + good[method - 1 :])
     (tmp_path / "empty.npz").write_bytes(b"")
     (tmp_path / "text.npz").write_text("mu sigma")
     np.save(tmp_path / "array.npz.npy", np.zeros(3))
@@ -118,7 +121,8 @@ def test_broken_statistics_are_refused_in_one_line(tmp_path):
     write_npz(tmp_path / "nan.npz", mu=np.zeros(2), sigma=np.full((2, 2), np.nan))
     messages = {
         **dict.fromkeys(
-            ("short", "empty", "text", "array", "names", "pickled", "words"), "expected an .npz with mu and"
+            ("short", "method", "locked", "empty", "text", "array", "names", "pickled", "words"),
+            "expected an .npz with mu and",
         ),
         **dict.fromkeys(("shapes", "none"), r"expected \(D,\) and \(D, D\)"),
         **{"nan": "not finite", "missing": "there is no file"},

@@ -12,6 +12,7 @@ class Layout:
         val: that of those to validate on; empty where there are none.
         train_lr, val_lr: folders of official LR pictures with one subfolder per scale; empty where there are none.
         subfolders: the pictures may lie in subfolders of ``train`` and ``val``.
+        beside: ``val`` is looked for where ``train`` is, and nowhere else: others have folders of that name, too.
         val_from: pictures whose names are numbers from this one on are to validate on; None where no number tells.
     """
 
@@ -20,6 +21,7 @@ class Layout:
     train_lr: str = ""
     val_lr: str = ""
     subfolders: bool = False
+    beside: bool = False
     val_from: int | None = None
 
 
@@ -43,7 +45,7 @@ OFFICIAL = {
     "imagenet": (
         Layout("CLS-LOC/train", "CLS-LOC/val", subfolders=True),  # ILSVRC/Data/CLS-LOC
         Layout("ILSVRC2012_img_train", "ILSVRC2012_img_val", subfolders=True),  # named as the archives are
-        Layout("train", "val", subfolders=True),
+        Layout("train", "val", subfolders=True, beside=True),
     ),
 }  # fmt: skip
 DATASETS = (*OFFICIAL, "folder")

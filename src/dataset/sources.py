@@ -80,13 +80,22 @@ def _any_folder(root, scale):
 def _splits(root, layout, train, scale):
     """Return {"train": pairs, "val": pairs or []} of a data set whose folder to train on was found."""
     splits = {"train": _pairs(root, train, layout.train_lr, scale), "val": []}
-    if layout.val and (val := find_below(root, layout.val, layout.subfolders)):
+    if layout.val and (val := _find_val(root, layout, train)):
         splits["val"] = _pairs(root, val, layout.val_lr, scale)
     if layout.val_from is not None:
         early, late = _by_number(splits["train"], layout.val_from)
         if early:
             splits = {"train": early, "val": late}
     return splits
+
+
+def _find_val(root, layout, train):
+    """Return the folder of a data set's own pictures to validate on, or None."""
+    if not layout.beside:
+        return find_below(root, layout.val, layout.subfolders)
+    inside = train != Path(root).absolute()  # else the folder beside it is not the root's
+    val = child(train.parent, layout.val) if inside else None
+    return val if val and _has_pictures(val, layout.subfolders) else None
 
 
 def _by_number(pairs, first_late):

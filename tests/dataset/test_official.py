@@ -95,6 +95,19 @@ def test_imagenet(write, train, val, sorted_val):
     }
 
 
+def test_a_val_elsewhere_is_not_imagenet_s(write):
+    root = write({"imagenet/train/n01": [f"{n}.JPEG" for n in range(3)], "other/val": ["1.png"]})
+    assert found(root, "imagenet")["val"] == ["imagenet/train/n01/2.JPEG"]
+    assert found(write({"imagenet/val": ["1.JPEG"]}) / "imagenet/train", "imagenet")["val"] == ["n01/2.JPEG"]
+    assert found(root, "imagenet")["val"] == ["imagenet/val/1.JPEG"]
+
+
+def test_an_output_is_not_imagenet_s_val(write):
+    root = write({"imagenet/train/n01": [f"{n}.JPEG" for n in range(3)]})
+    write({"imagenet/out/val/hr_64": ["image_0000.png"]})  # an output that a second run continues
+    assert found(root / "imagenet", "imagenet")["val"] == ["train/n01/2.JPEG"]
+
+
 @pytest.mark.parametrize(
     ("dataset", "names"),
     [

@@ -27,7 +27,7 @@ def is_generation(models, args):
 
     Args:
         models: from :func:`src.build_evaluation.load_models`.
-        args: the command line of ``eval.py``, with ``generated`` and ``samples``.
+        args: the command line of ``eval.py``.
 
     Raises:
         UserError: some of the models enlarge pictures and some do not, or an option that was given has no effect.

@@ -48,10 +48,10 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     if edges not in EDGES:
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
-    result, rounded = image if image.ndim == 3 else image[:, :, np.newaxis], image.dtype == np.uint8
+    result = image if image.ndim == 3 else image[:, :, np.newaxis]
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         weights, indices = contributions(sizes[axis], scales[axis])
-        result = _resize_axis(result, axis, weights, indices, scales[axis], edges, rounded)
+        result = _resize_axis(result, axis, weights, indices, scales[axis], edges, image.dtype == np.uint8)
     return result.reshape(sizes + image.shape[2:]).astype(image.dtype, copy=False)
 
 
@@ -74,18 +74,15 @@ def area_resize(image, size):
     """
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
-    sums, covered = image if image.ndim == 3 else image[:, :, np.newaxis], 1
+    sums = image if image.ndim == 3 else image[:, :, np.newaxis]
+    covered = 1
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         overlaps, indices = area_overlaps(sizes[axis], scales[axis])
         # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
         sums = _resize_axis(sums, axis, overlaps, indices, scales[axis], "replicate", rounded=False)
         covered *= scales[axis].denominator
-    means = sums / covered
-    return (
-        (np.floor(means + 0.5) if image.dtype == np.uint8 else means)
-        .reshape(sizes + image.shape[2:])
-        .astype(image.dtype)
-    )
+    means = (sums / covered).reshape(sizes + image.shape[2:])
+    return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
 
 
 def cubic(x):

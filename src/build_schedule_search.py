@@ -17,7 +17,7 @@ import numpy as np
 from src.atomic_file import write_text
 from src.errors import UserError
 from src.metrics.evaluate import METRICS, Scores, picture_seed
-from src.metrics.scores import lr_psnr, protocol_named
+from src.metrics.scores import lr_agreement, protocol_named
 
 CEILING = 99.0  # dB, in place of the infinite PSNR of equal pictures
 BETTER_LOWER = ("lpips",)
@@ -143,7 +143,7 @@ class Search:
         seed = picture_seed(self._seed, number)
         sr = levels(self._upscaler.draw(condition, seed, **candidate._asdict(), **self._options))[0]
         distance = self._lpips(sr, hr) if self._lpips else None
-        scores = dataclasses.asdict(Scores(*self._score(sr, hr, self._upscaler.scale), distance, lr_psnr(sr, lr)))
+        scores = dataclasses.asdict(Scores(*self._score(sr, hr, self._upscaler.scale), distance, *lr_agreement(sr, lr)))
         return {name: CEILING if value == math.inf else value for name, value in scores.items()}
 
 

@@ -15,7 +15,7 @@ class FromNothing:
 
     @property
     def usual_size(self):
-        """(height, width) of pictures, where none is named: what the network was trained with."""
+        """(height, width) of pictures where none is named: ``sr3.image_size``, a training's patches as a rule."""
         return (self.config.sr3.image_size,) * 2
 
     def encode(self, lr=None, lr_up=None):

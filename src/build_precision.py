@@ -10,12 +10,13 @@ def compute_in_16_bits(model, level, dtype):
         model: the network of any configuration, changed.
         level, dtype: see :func:`src.training.precision.mixed_precision`.
     """
-    from src.diffusion.denoiser import SR3
+    from src.diffusion.denoiser import SR3, SR3Regression
     from src.models.bicubic import BicubicUpscale
     from src.models.layers import SinusoidalEmbedding
     from src.models.sr3_unet import SR3UNet
     from src.training.precision import mixed_precision
 
     mixed_precision(
-        [model], level, dtype, in_float32=(SinusoidalEmbedding, BicubicUpscale), exact_inputs=(SR3, SR3UNet)
-    )
+        [model], level, dtype, in_float32=(SinusoidalEmbedding, BicubicUpscale),
+        exact_inputs=(SR3, SR3Regression, SR3UNet),
+    )  # fmt: skip

@@ -194,6 +194,14 @@ def test_an_interruption_is_not_lost_where_the_run_is_about_to_diverge():
         Run(lambda k: NAN, progress=run.saved[0])(log_every=1, save_every=100, max_skipped=3)
 
 
+@pytest.fixture(autouse=True)
+def answered_interrupts():
+    """Answer SIGINT also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_signal_in_the_step_that_diverges_wins():
     class Signalled(Run):
         def log(self, row):

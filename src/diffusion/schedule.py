@@ -122,9 +122,9 @@ class Schedule:
             UserError: count is out of range, the spacing is unknown, or it has more noise than any trained t.
         """
         total = len(self)
-        if has_own_betas(spacing) and any_level:
-            return self._own_steps(own_betas(spacing, count or total))
         count = total if count is None else count
+        if has_own_betas(spacing) and any_level:
+            return self._own_steps(own_betas(spacing, count))
         if not 1 <= count <= total:
             raise UserError(f"the number of sampling steps must be from 1 to {total} for this model, not {count}")
         times = distinct_times(self._spaced(count, spacing), total)
@@ -148,6 +148,8 @@ class Schedule:
                 f"these β leave {levels[0]:.2g} of the signal's variance, less than the {self.alphas_cumprod[-1]:.2g} "
                 "that the network was trained with: take a smaller last β or fewer steps"
             )
+        if not (np.diff(levels) > 0).all():  # a solver of second order divides by a step's length
+            raise UserError("some of these β are too small for a step of their own: take larger ones, 1e-8 or more")
         return levels
 
     def alpha_bar(self, t):

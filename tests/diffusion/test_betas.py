@@ -57,6 +57,19 @@ def test_more_noise_than_was_trained_is_refused(any_level):
         TRAINED.steps(10, "linear_beta:0.1,0.99", any_level)
 
 
+@pytest.mark.parametrize("any_level", [False, True])
+def test_a_step_without_length_is_refused(any_level):
+    with pytest.raises(UserError, match="too small for a step of their own: take larger ones, 1e-8 or more"):
+        TRAINED.steps(4, "betas:0.1,0.1,1e-17,0.3", any_level)
+    assert len(TRAINED.steps(4, "betas:0.1,0.1,1e-8,0.3", any_level)) == 4
+
+
+@pytest.mark.parametrize("any_level", [False, True])
+def test_no_steps_are_refused(any_level):
+    with pytest.raises(UserError, match="number of sampling steps must be from 1 to .*, not 0"):
+        TRAINED.steps(0, "linear_beta:1e-6,1e-2", any_level)
+
+
 WRONG = {
     "betas:0.1": "'betas:0.1' has 1 steps, not 2: take 1 steps, or another spacing",
     "betas:": "must have β above 0 and below 1, with commas",

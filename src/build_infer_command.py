@@ -93,7 +93,7 @@ def check_options(args):
 
 
 def _check_from_nothing(args):
-    if not 1 <= args.count <= MOST_PICTURES or not 1 <= (args.size or 1) <= LARGEST or args.size == 0:
+    if not 1 <= args.count <= MOST_PICTURES or (args.size is not None and not 1 <= args.size <= LARGEST):
         raise UserError(
             f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
         )
@@ -122,5 +122,4 @@ def check_model(upscaler, args, sampling):
 
 def size_of(upscaler, side):
     """The (height, width) that the first model draws: ``side``, or its usual one."""
-    first = getattr(upscaler, "stages", [upscaler])[0]
-    return (side, side) if side else first.usual_size
+    return (side, side) if side else upscaler.usual_size

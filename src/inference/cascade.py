@@ -7,7 +7,7 @@ import numpy as np
 from src.errors import UserError
 from src.inference.diffusion_upscaler import seeds_of
 from src.inference.sampling import Sampling
-from src.inference.upscaler import RegressionUpscaler, Upscaler, of_sampling
+from src.inference.upscaler import RegressionUpscaler, Upscaler
 
 _SEEDS = 1 << 64  # apart, so that no stage draws another's noise; the first stage's is what it would be alone
 
@@ -79,38 +79,24 @@ class Cascade(Upscaler):
         given = zip(self._with(options), sizes, strict=True)
         return sum(stage.passes((shape[0], *size), **own) for (stage, own), size in given)
 
-    def encode(self, lr):
-        """What the first stage computes beforehand."""
-        return self.stages[0].encode(lr)
+    @property
+    def usual_size(self):
+        """(height, width) that the first stage makes from nothing, where none is named."""
+        return self.stages[0].usual_size
 
-    def sample(self, lr, seed=0, progress=None, shape=None, **options):
-        """Draw through all stages.
+    def encode(self, lr, lr_up=None):
+        """What the first stage computes beforehand; see :class:`Upscaler`."""
+        return self.stages[0].encode(lr, lr_up)
 
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1]; None where the first stage makes pictures from nothing.
-            shape: (B, 3, h, w) of what the first stage makes from nothing, else None.
-            seed, progress, options: as in :meth:`draw`.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
-
-        Raises:
-            UserError: an option is unknown or out of range, or both or none of lr and shape suit the first stage.
-        """
-        self.check(**of_sampling(options))
-        if (lr is None) == (shape is None):
-            raise UserError("give one of both: lr, pictures to enlarge, or the shape of pictures to make from nothing")
-        first = self.stages[0]
-        if shape is not None and first.needs_pictures:
-            raise UserError(f"this cascade enlarges pictures: give them as lr, and no shape {tuple(shape)}")
-        condition = first.encode(lr) if shape is None else first.from_nothing(shape)
-        return self.draw(condition, seed, progress, **options)
+    def from_nothing(self, shape):
+        """The first stage's, see :class:`Upscaler`; (B, 3, h, w) is the shape of what that stage makes."""
+        return self.stages[0].from_nothing(shape)
 
     def draw(self, condition, seed=0, progress=None, process=None, **options):
         """Draw HR pictures.
 
         Args:
-            condition: from :meth:`encode`, or of a first stage that makes pictures from nothing ``from_nothing``.
+            condition: from :meth:`encode` or :meth:`from_nothing`.
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture, below 2^64;
                 stage n, from 0, takes it plus n·2^64.
             progress: called after each pass of a network over a window.
@@ -120,15 +106,14 @@ class Cascade(Upscaler):
         Returns:
             (B, 3, H, W) float32 NumPy in about [−1, 1].
         """
-        picture, last = None, len(self.stages) - 1
+        last = len(self.stages) - 1
         for number, (stage, own) in enumerate(self._with(options)):
             if number:
                 condition = stage.encode(np.clip(picture, -1, 1))
+                seed = [one + _SEEDS for one in seeds_of(seed, len(picture))]
             if process is not None and number == last:
                 own = own | {"process": process}
-            if picture is None:
-                seeds = seeds_of(seed, condition.shape[0])
-            picture = stage.draw(condition, [seed + number * _SEEDS for seed in seeds], progress, **own)
+            picture = stage.draw(condition, seed, progress, **own)
             del condition  # its features may be as large as what the next stage needs
         return picture
 

@@ -22,6 +22,8 @@ def test_the_scales_multiply_and_pictures_stay_floats_between_the_stages():
     np.testing.assert_allclose(found, LR.repeat(8, 2).repeat(8, 3), atol=1e-4)  # 8 bits would be 4e-3 apart
     (picture,) = cascade.upscale([PICTURE])
     np.testing.assert_array_equal(picture, PICTURE.repeat(8, 0).repeat(8, 1))
+    given = -LR.repeat(2, 2).repeat(2, 3)  # LR↑ of the first stage
+    np.testing.assert_allclose(cascade.sample(None, lr_up=given), given.repeat(4, 2).repeat(4, 3), atol=1e-4)
 
 
 def test_what_overshoots_is_clipped_between_the_stages():
@@ -119,14 +121,17 @@ def test_the_process_is_the_last_stages():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UserError, match="model 2 of the cascade, gray, makes pictures from nothing"):
         Cascade([enlarger(2), generator()])
-    with pytest.raises(UserError, match="this cascade enlarges pictures: give them as lr, and no shape"):
+    with pytest.raises(UserError, match="this model enlarges pictures: give them as lr, and no shape"):
         Cascade([enlarger(2), enlarger(2)]).sample(None, shape=(1, 3, 4, 4))
     from_nothing = Cascade([generator(), enlarger(2)])
     with pytest.raises(UserError, match="from nothing and enlarges none"):
         from_nothing.sample(LR)
-    for given in ({"lr": LR, "shape": (1, 3, 4, 4)}, {"lr": None}):
-        with pytest.raises(UserError, match="give one of both: lr, pictures to enlarge, or the shape"):
-            from_nothing.sample(**given)
+    with pytest.raises(UserError, match="the shape of the result is that of lr: leave one of them out"):
+        from_nothing.sample(LR, shape=(1, 3, 4, 4))
+    with pytest.raises(UserError, match="from nothing, but of which size"):
+        from_nothing.sample(None)
+    with pytest.raises(UserError, match="give them as lr, an array"):
+        Cascade([enlarger(2), enlarger(2)]).sample(None)
 
 
 def test_checkpoints_in_a_row(tmp_path, tiny_checkpoints):

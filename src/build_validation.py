@@ -31,7 +31,12 @@ class Validation:
         self.lpips = _lpips(config.train.val_lpips)
 
     def compile(self):
-        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
+        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
+
+        Raises:
+            UserError: the model cannot be sampled as its configuration says.
+        """
+        self._upscaler().check(**effective_options(self.config))
         steps = {} if self.config.is_regression else {"steps": 1, "spacing": "uniform"}
         self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 

@@ -116,3 +116,9 @@ def test_a_broken_lr_up_shows_before_the_training(tmp_path, triples, photo):
     broken.write_bytes(broken.read_bytes()[:60])
     with pytest.raises(UserError, match=r"sr_4_16/00001\.png"):
         Validation(config(tmp_path), None, None)
+
+
+def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(triples):
+    validation = Validation(config(triples, "eval.spacing=linear_beta:0.5,0.9999"), lambda: None, None)
+    with pytest.raises(UserError, match="less than the .* that the network was trained with"):
+        validation.compile()

@@ -107,14 +107,16 @@ def test_what_does_not_fit_is_refused(command, arguments, message):
 
 
 def test_no_space_for_the_process_is_one_line(command, monkeypatch):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
+    save = Image.Image.save
 
-    monkeypatch.setattr("src.imaging.frames.joined", full)
-    monkeypatch.setattr("src.inference.process.film_strip", lambda frames: np.zeros((2, 2, 3), np.uint8))
-    monkeypatch.setattr("PIL.Image.Image.save", full)
-    with pytest.raises(UserError, match="no space left on the disk"):
-        command("--checkpoint gray.ckpt --count 1 --size 16 --output out")
+    def full(image, path, format=None, **options):
+        if format == "GIF":
+            raise OSError(28, "No space left on device")
+        save(image, path, format, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match="no space left on the disk for the animation out/0_process.gif"):
+        command("--checkpoint gray.ckpt --count 1 --size 16 --output out --process gif")
 
 
 def test_as_a_user_runs_it(tmp_path):

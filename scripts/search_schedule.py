@@ -6,7 +6,6 @@ pictures, the better half on twice as many, and so on. Scores are kept in a JSON
 was stopped, and a finer grid costs its new schedules alone. Prints the best and how to use them.
 """
 
-import hashlib
 import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
@@ -67,7 +66,6 @@ def main():
     from tqdm import tqdm
 
     from src.build_schedule_search import Search, candidates, record_sampling
-    from src.dataset.pairs import load_pair
     from src.metrics.halving import halve, rungs
 
     upscaler, pairs, lpips, about = prepare(args)
@@ -75,8 +73,8 @@ def main():
     upscaler.check(**options)
     grid = candidates(upscaler, args.samplers, args.steps, args.families, args.firsts, args.lasts)
     search = Search(
-        args.output, about, upscaler, lambda number: load_pair(pairs[number], upscaler.scale), about["protocol"], lpips,
-        args.seed, **options,
+        args.output, about, upscaler, lambda number: read(pairs[number], upscaler), about["protocol"], lpips, args.seed,
+        **options,
     )  # fmt: skip
     plan = rungs(len(grid), len(pairs), args.first_pictures, args.keep)
     with tqdm(total=sum(r.candidates * (r.last - r.first) for r in plan), desc="searching", unit="picture") as bar:
@@ -91,12 +89,22 @@ def main():
         print(f"written {args.record}")
 
 
+def read(pair, upscaler):
+    """Return a pair's HR and LR, and {"lr_up": …} where its LR↑ is prepared and the model takes it, as eval.py does."""
+    from src.build_validation import prepared_lr_up
+    from src.dataset.pairs import load_pair
+
+    hr, lr = load_pair(pair, upscaler.scale)
+    return hr, lr, prepared_lr_up(upscaler.config, pair, lr)
+
+
 def prepare(args):
     """Return the upscaler, the pairs, the LPIPS distance or None, and what scores depend on beside the candidates."""
     from src.build import load_upscaler
     from src.build_evaluation import lpips_distance
     from src.dataset.pairs import find_pairs
     from src.errors import UserError
+    from src.export.offline import file_hash
 
     upscaler = load_upscaler(args.checkpoint, args.device)
     if upscaler.config.system == "rrdb" or not upscaler.needs_pictures:
@@ -106,8 +114,8 @@ def prepare(args):
     if args.metric == "lpips" and lpips is None:
         raise UserError("--metric lpips needs its weights: name them with --lpips-weights, or take --metric psnr")
     about = {
-        "checkpoint": hashlib.sha256(Path(args.checkpoint).read_bytes()).hexdigest(),
-        "pictures": [pair.name for pair in pairs],
+        "checkpoint": file_hash(args.checkpoint),
+        "pictures": {pair.name: [file_hash(path) for path in (pair.hr, pair.lr, pair.lr_up) if path] for pair in pairs},
         "protocol": args.protocol or upscaler.config.eval.protocol,
         "lpips": args.lpips if lpips else None,
         "seed": args.seed,

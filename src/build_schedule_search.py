@@ -16,6 +16,7 @@ import numpy as np
 
 from src.atomic_file import write_text
 from src.errors import UserError
+from src.inference.upscaler import arrays, levels
 from src.metrics.evaluate import METRICS, Scores, picture_seed
 from src.metrics.scores import lr_agreement, protocol_named
 
@@ -62,8 +63,9 @@ def candidates(upscaler, samplers, steps, families, firsts, lasts):
         if family not in FAMILIES:
             raise UserError(f"a family must be one of {', '.join(FAMILIES)}, not '{family}'")
     own = [f"{family}:{first},{last}" for family, first, last in itertools.product(families, firsts, lasts)]
+    grid = dict.fromkeys(itertools.starmap(Candidate, itertools.product(samplers, [steps], [*SPACINGS, *own])))
     found = []
-    for candidate in itertools.starmap(Candidate, itertools.product(samplers, [steps], [*SPACINGS, *own])):
+    for candidate in grid:
         try:
             upscaler.check(**candidate._asdict())
         except UserError:
@@ -71,7 +73,7 @@ def candidates(upscaler, samplers, steps, families, firsts, lasts):
                 raise
             continue
         found.append(candidate)
-    left_out = len(samplers) * (len(SPACINGS) + len(own)) - len(found)
+    left_out = len(grid) - len(found)
     if left_out:
         logging.info("%d schedules are left out, which have more noise than the model was trained with", left_out)
     return found
@@ -84,7 +86,8 @@ class Search:
         path: of the JSON file; what it holds already is taken over.
         about: dict that JSON can hold, of all that scores depend on beside the candidate.
         upscaler: a ``DiffusionUpscaler``.
-        pictures: ``pictures(number) → (hr, lr)``, uint8 RGB.
+        pictures: ``pictures(number) → (hr, lr, given)``: uint8 RGB, and {"lr_up": [uint8 RGB]} where the model is to
+            take a prepared LR↑, else {}.
         protocol: of PSNR and SSIM, see ``src.metrics.scores``.
         lpips: a distance, or None.
         seed: picture n is sampled with the seed + n.
@@ -110,8 +113,9 @@ class Search:
         """
         missing = [candidate for candidate in wanted if str(number) not in self.scores.get(candidate.key(), {})]
         if missing:
-            hr, lr = self._pictures(number)
-            condition = self._upscaler.encode(lr.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1)
+            hr, lr, given = self._pictures(number)
+            given = {name: arrays(pictures) for name, pictures in given.items()}
+            condition = self._upscaler.encode(arrays([lr]), **given)
         for candidate in wanted:
             if candidate in missing:
                 found = self._scored(candidate, number, condition, hr, lr)
@@ -138,8 +142,6 @@ class Search:
         return value if metric in BETTER_LOWER else -value
 
     def _scored(self, candidate, number, condition, hr, lr):
-        from src.inference.upscaler import levels
-
         seed = picture_seed(self._seed, number)
         sr = levels(self._upscaler.draw(condition, seed, **candidate._asdict(), **self._options))[0]
         distance = self._lpips(sr, hr) if self._lpips else None

@@ -19,15 +19,15 @@ ABOUT = {"checkpoint": "c", "seed": 0}
 
 @pytest.fixture
 def search(tmp_path):
-    def search(about=ABOUT, path=tmp_path / "a b" / "search.json", up=None):
+    def search(about=ABOUT, path=tmp_path / "a b" / "search.json", up=None, given=lambda number: {}):
         up = up or enlarger(4)
-        return Search(path, about, up, lambda number: (HR[number], HR[number][::4, ::4]), "sr3")
+        return Search(path, about, up, lambda number: (HR[number], HR[number][::4, ::4], given(number)), "sr3")
 
     return search
 
 
 def test_the_grid_leaves_out_what_the_model_cannot_sample():
-    found = candidates(enlarger(4), ["ddpm", "ddim"], 2, ["linear_beta"], ["1e-3", "1e-2"], ["0.5", "0.999999"])
+    found = candidates(enlarger(4), ["ddpm", "ddim", "ddpm"], 2, ["linear_beta"], ["1e-3", "1e-2"], ["0.5", "0.999999"])
     assert len(found) == len(set(found)) == 2 * (5 + 2)
     own = [candidate for candidate in found if not candidate.is_trained()]
     assert {candidate.spacing for candidate in own} == {"linear_beta:1e-3,0.5", "linear_beta:1e-2,0.5"}
@@ -67,6 +67,13 @@ def test_scores_are_the_upscalers_and_are_kept(search, tmp_path):
     assert search().loss(one, 2, "psnr") == -mean.psnr
     with pytest.raises(UserError, match="too small for lpips"):
         search().loss(one, 2, "lpips")
+
+
+def test_a_prepared_lr_up_is_taken(search):
+    one = Candidate("ddpm", 2, "uniform")
+    found = search(given=lambda number: {"lr_up": [HR[number]]})
+    found.measure([one], 0)
+    assert found.scores[one.key()]["0"]["psnr"] > 60
 
 
 def test_a_file_of_another_search_is_left_alone(search, tmp_path):
@@ -112,5 +119,10 @@ def test_from_the_command_line(tmp_path, photo):
     assert (code, out) == (2, "") and err == [
         "error: argument --lasts: a β is a number above 0 and below 1, not 'half' (see search_schedule.py --help)"
     ]
+    write_image(tmp_path / "val set" / "1.png", photo[:16, :16])
+    code, out, err = tiny.run("scripts/search_schedule.py", *given[:-2], cwd=tmp_path)
+    assert (code, out) == (2, "") and err[-1].endswith(
+        "is of another search, with another pictures: name another --output"
+    )
     counts = sorted(len(row) for row in json.loads((tmp_path / "s.json").read_text())["scores"].values())
     assert counts == [1] * 3 + [2] * 2 + [3] * 2  # 7 on one picture, 4 on two, 2 on all

@@ -106,7 +106,7 @@ class Cascade(Upscaler):
         Returns:
             (B, 3, H, W) float32 NumPy in about [−1, 1].
         """
-        last = len(self.stages) - 1
+        picture, last = None, len(self.stages) - 1
         for number, (stage, own) in enumerate(self._with(options)):
             if number:
                 condition = stage.encode(np.clip(picture, -1, 1))

@@ -142,8 +142,8 @@ class Upscaler(ABC):
         """
         self.check(count, **of_sampling(options))
         seeds = range(len(pictures)) if seeds is None else seeds
-        given = {} if lr_up is None else {"lr_up": _arrays(lr_up)}
-        condition = self.encode(_arrays(pictures), **given)
+        given = {} if lr_up is None else {"lr_up": arrays(lr_up)}
+        condition = self.encode(arrays(pictures), **given)
         for k in range(count):
             yield self.draw(condition, [seed + k for seed in seeds], **options)
 
@@ -201,8 +201,8 @@ class RegressionUpscaler(Upscaler):
         return result
 
 
-def _arrays(pictures):
-    """List of uint8 (H, W, 3) → (B, 3, H, W) float32 in [−1, 1]."""
+def arrays(pictures):
+    """List of uint8 (H, W, 3), all of one size → (B, 3, H, W) float32 in [−1, 1]."""
     return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
 
 

@@ -14,7 +14,7 @@ class Sampling(NamedTuple):
 
     Attributes:
         sampler: a name in ``src.diffusion.samplers.registry.SAMPLERS``.
-        steps: 1 to T.
+        steps: 1 to T; more with a schedule of its own, where the network is told √ᾱ.
         spacing: a name in ``src.diffusion.schedule.SPACINGS``, or a schedule of its own (:mod:`src.diffusion.betas`).
         eta: of ``ddim``: 0 is deterministic, 1 has DDPM's noise.
         temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.

@@ -5,8 +5,8 @@ import pytest
 
 from src.config.loader import with_overrides
 from src.config.validate_spacing import check_spacing
-from src.diffusion.betas import own_betas
-from src.diffusion.schedule import make_schedule
+from src.diffusion.betas import FAMILIES, own_betas
+from src.diffusion.schedule import SPACINGS, make_schedule
 from src.errors import UserError
 from tests import tiny_sr3
 
@@ -87,7 +87,10 @@ def test_what_is_no_schedule_is_refused(spacing):
             TRAINED.steps(2, spacing, any_level)
 
 
-@pytest.mark.parametrize("spacing", ["linear_beta:1e-4,0.5", "quadratic_beta:1e-4,.5", "betas:1e-4,0.5", *WRONG])
+RIGHT = [*SPACINGS, *(f"{family}:1e-4,.5" for family in FAMILIES), "betas:1e-4,0.5"]
+
+
+@pytest.mark.parametrize("spacing", [*RIGHT, *WRONG])
 def test_a_configuration_refuses_the_same(spacing):
     config = with_overrides(tiny_sr3.config(), [f"eval.spacing={spacing}"])
     if spacing in WRONG:

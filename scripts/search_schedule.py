@@ -107,7 +107,7 @@ def prepare(args):
     from src.export.offline import file_hash
 
     upscaler = load_upscaler(args.checkpoint, args.device)
-    if upscaler.config.system == "rrdb" or not upscaler.needs_pictures:
+    if upscaler.config.is_regression or not upscaler.needs_pictures:
         raise UserError(f"{args.checkpoint} is no diffusion model that enlarges pictures: there is nothing to search")
     pairs = find_pairs(args.data, scale=upscaler.scale)[: args.pictures or None]
     lpips = lpips_distance(args.lpips if args.metric == "lpips" else "none", args.lpips_weights, device=args.device)

@@ -126,3 +126,10 @@ def test_from_the_command_line(tmp_path, photo):
     )
     counts = sorted(len(row) for row in json.loads((tmp_path / "s.json").read_text())["scores"].values())
     assert counts == [1] * 3 + [2] * 2 + [3] * 2  # 7 on one picture, 4 on two, 2 on all
+
+
+def test_a_model_that_samples_nothing_is_refused(tmp_path):
+    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", "sr3.noise_level=none", *tiny_sr3.ONE_LEVEL)
+    given = ["--checkpoint", path, "--data", tmp_path, "--device", "CPU"]
+    code, out, err = tiny.run("scripts/search_schedule.py", *given, cwd=tmp_path)
+    assert (code, out) == (2, "") and "is no diffusion model that enlarges pictures" in err[-1]

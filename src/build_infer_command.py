@@ -84,8 +84,8 @@ def check_options(args):
             raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
     else:
         _check_from_nothing(args)
-    if args.frames is not None and not (args.process and 1 <= args.frames <= 1000):
-        raise UserError(f"--frames must be from 1 to 1000, with --process KIND, not {args.frames}")
+    if args.frames is not None and not (args.process and 1 <= args.frames <= 100):
+        raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
     if args.process and args.samples > 1:
         raise UserError("--process shows one sample: leave --samples or --process out")
     if args.runtime and not args.model:

@@ -15,10 +15,9 @@ from src.dataset.folders import list_pictures
 from src.errors import UserError
 from src.imaging.headers import picture_size
 from src.imaging.io import read_rgb, write_image
-from src.inference.upscaler import levels
+from src.inference.generated import drawn
 from src.metrics.set_report import as_table, write_report
 
-TOGETHER = 8  # the most pictures that are sampled as one batch
 _OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
 
 
@@ -128,16 +127,7 @@ def sampled(model, count, seed, done):
     Yields:
         uint8 (H, W, 3) RGB.
     """
-    upscaler, sampling = model.upscaler, model.sampling()
-    height, width = upscaler.usual_size
-    together = upscaler.batch(TOGETHER, height, width)  # more would be cut into tiles, each a picture of its own
-    for first in range(0, count, together):
-        size = min(together, count - first)
-        drawn = upscaler.sample(
-            None, seed=list(range(seed + first, seed + first + size)), shape=(size, 3, height, width),
-            callback=lambda *_, size=size: done(size), **sampling,
-        )  # fmt: skip
-        yield from levels(drawn)
+    yield from drawn(model.upscaler, count, model.upscaler.usual_size, seed, done, **model.sampling())
 
 
 def _tell_sizes(files, models):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.build import build_loss, build_upscaler, networks_of
-from src.build_sr3 import is_continuous
 from src.build_validation import find_validation_pairs
 from src.dataset.pairs import load_pair
 from src.dataset.randomness import VALIDATION, generator
@@ -114,7 +113,7 @@ class DenoisingValidation:
         top, left = ((length - side) // 2 for length in picture.shape[:2])
         hr = picture[top : top + side, left : left + side].transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
-        times = times.astype(np.float32 if is_continuous(self.config) else np.int32)
+        times = times.astype(np.float32 if self.config.is_continuous else np.int32)
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
         return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, times, noise))).asnumpy())
 

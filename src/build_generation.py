@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from src.build_evaluation import describe, find_pictures
 from src.build_fid import given_fid, open_sets, save_reference
-from src.build_sr3 import is_from_nothing
 from src.build_tracking import EVALUATION_PICTURES, evaluation_tracker
 from src.command import given_sampling
 from src.dataset.folders import list_pictures
@@ -37,7 +36,7 @@ def is_generation(models, args):
             raise UserError(
                 f"--generated scores pictures that are there already: leave {', '.join(unread)} out, or --generated"
             )
-    kinds = {is_from_nothing(model.config) for model in models}
+    kinds = {model.config.is_from_nothing for model in models}
     if len(kinds) == 2:
         raise UserError("some of the checkpoints enlarge pictures and some make them from nothing: evaluate them apart")
     if args.samples and kinds != {True}:

@@ -44,7 +44,7 @@ def check_best_metric(config):
     Raises:
         UserError: as said.
     """
-    if config.train.best_metric == "loss" and not (config.system == "sr3" and not config.sr3.conditional):
+    if config.train.best_metric == "loss" and not config.is_from_nothing:
         raise UserError(
             "'train.best_metric' may be loss only where 'sr3.conditional' is false, and validation scores no pictures; "
             "set train.best_metric=psnr"
@@ -60,10 +60,9 @@ def check_scale(config):
     Raises:
         UserError: as said.
     """
-    from_nothing = config.system == "sr3" and not config.sr3.conditional
-    if from_nothing and config.data.scale != 1:
+    if config.is_from_nothing and config.data.scale != 1:
         raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {config.data.scale}")
-    if config.data.scale == 1 and not from_nothing:
+    if config.data.scale == 1 and not config.is_from_nothing:
         raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
 
 

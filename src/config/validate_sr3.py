@@ -2,7 +2,7 @@
 
 import math
 
-from src.config.schema import DiffusionConfig
+from src.config.schema import DiffusionConfig, TrainConfig
 from src.errors import UserError
 
 _OF_THE_RESIDUAL = ("residual_of", "residual_scale", "lr_divisor")
@@ -35,8 +35,8 @@ def check_sr3(config):
         )
 
 
-def check_best_metric(config):
-    """Refuse to choose the best validation by the loss where pictures are scored.
+def check_losses(config):
+    """Refuse the best validation by the loss where pictures are scored, and a loss that the training does not take.
 
     Args:
         config: a :class:`~src.config.schema.Config` of any system.
@@ -48,6 +48,12 @@ def check_best_metric(config):
         raise UserError(
             "'train.best_metric' may be loss only where 'sr3.conditional' is false, and validation scores no pictures; "
             "set train.best_metric=psnr"
+        )
+    loss = config.train.pixel_loss
+    if loss != TrainConfig.pixel_loss and not config.is_regression:
+        raise UserError(
+            f"'train.pixel_loss' is of a network that makes its picture in one pass, got {loss}; set "
+            f"diffusion.loss={loss} in its place"
         )
 
 

@@ -12,6 +12,7 @@ from src.errors import UserError
 from src.imaging.strip import mosaic
 from src.inference.generated import drawn
 from src.inference.sampling import effective_options
+from src.inference.upscaler import arrays
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -111,7 +112,7 @@ class DenoisingValidation:
 
         side, steps = self.config.data.patch_size, self.config.diffusion.steps
         top, left = ((length - side) // 2 for length in picture.shape[:2])
-        hr = picture[top : top + side, left : left + side].transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+        hr = arrays([picture[top : top + side, left : left + side]])
         times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
         times = times.astype(np.float32 if self.config.is_continuous else np.int32)
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)

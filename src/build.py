@@ -75,7 +75,7 @@ def build_loss(config, model, lr_up=False, dropout=False):
     diffusion = config.diffusion
     return DiffusionLoss(
         model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
-        diffusion.loss_weight, config.encoder.frozen, build_sr3.is_continuous(config), lr_up, dropout,
+        diffusion.loss_weight, config.encoder.frozen, config.is_continuous, lr_up, dropout,
     )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def with_sampling(config, sampling):
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
     options = Sampling(**sampling).filled(sampling_of(config))
     options.function()
-    if options.consistency and build_sr3.is_from_nothing(config):
+    if options.consistency and config.is_from_nothing:
         raise UserError("this model looks at no picture that its own could agree with: leave --consistency out")
     return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **options._asdict()))
 
@@ -141,7 +141,7 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     plan = _plan(config, size)
     batch, height, width = size
     noise = ms.Tensor(shape=[plan.draws, batch, 3, height * plan.scale, width * plan.scale], dtype=ms.float32)
-    if build_sr3.is_from_nothing(config):
+    if config.is_from_nothing:
         graph = SamplerFromNothing(model, plan), [noise]
     else:
         graph = Sampler(model, plan), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), noise]
@@ -160,14 +160,14 @@ def _plan(config, size):
 
 
 def _told(config):
-    return "continuous" if build_sr3.is_continuous(config) else "discrete"
+    return "continuous" if config.is_continuous else "discrete"
 
 
 def describe(config):
     """What a description says of a configuration: all that ``src/export/offline.py`` needs, and the whole of it."""
     about = {
         "cut": "whole",
-        "conditional": not build_sr3.is_from_nothing(config),
+        "conditional": not config.is_from_nothing,
         "scale": config.data.scale,
         "size_multiple": build.size_multiple(config),
         "value_range": [-1, 1],
@@ -199,7 +199,7 @@ def describe(config):
 
 def _steps(config):
     options = config.eval
-    return build.build_schedule(config).steps(options.steps, options.spacing, build_sr3.is_continuous(config))
+    return build.build_schedule(config).steps(options.steps, options.spacing, config.is_continuous)
 
 
 def tables(schedule, steps):

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.build import build_loss, build_upscaler, networks_of
-from src.build_sr3 import is_continuous
 from src.build_validation import find_validation_pairs
 from src.dataset.pairs import load_pair
 from src.dataset.randomness import VALIDATION, generator
 from src.errors import UserError
 from src.imaging.strip import mosaic
+from src.inference.generated import drawn
 from src.inference.sampling import effective_options
-from src.inference.upscaler import levels
+from src.inference.upscaler import arrays
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -44,7 +44,8 @@ class DenoisingReport:
 
     def rows(self):
         """Return the losses as float64 (pictures, 1)."""
-        return np.array([[score.loss] for (scores,) in [self.scores.values()] for score in scores]).reshape(-1, 1)
+        (scores,) = self.scores.values()
+        return np.array([score.loss for score in scores]).reshape(-1, 1)
 
 
 class DenoisingValidation:
@@ -71,11 +72,16 @@ class DenoisingValidation:
         self._networks = networks_of(config, model)
 
     def compile(self):
-        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
+        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
+
+        Raises:
+            UserError: the model cannot be sampled as its configuration says.
+        """
+        self._upscaler().check(**effective_options(self.config))
         side = self.config.data.patch_size
         self._denoise(np.zeros((side, side, 3), np.uint8), 0)
         if self._draws():
-            self._pictures(steps=1, spacing="uniform")
+            self._pictures(1, steps=1, spacing="uniform")
 
     def run(self, keep=None):
         """Return the :class:`DenoisingReport` of all pictures; every rank gets the same.
@@ -90,7 +96,7 @@ class DenoisingValidation:
         rows = [[self._denoise(load_pair(self.pairs[number], config.data.scale)[0], number)] for number in own]
         losses = [loss for (loss,) in gather_rows(rows, world)]
         if keep and self._draws():
-            keep("samples", config.name, mosaic(self._pictures()))
+            keep("samples", config.name, mosaic(self._pictures(config.train.log_pictures)))
         return DenoisingReport(config.name, [pair.name for pair in self.pairs], losses)
 
     def shown(self, name, pictures):
@@ -106,17 +112,20 @@ class DenoisingValidation:
 
         side, steps = self.config.data.patch_size, self.config.diffusion.steps
         top, left = ((length - side) // 2 for length in picture.shape[:2])
-        hr = picture[top : top + side, left : left + side].transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+        hr = arrays([picture[top : top + side, left : left + side]])
         times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
-        times = times.astype(np.float32 if is_continuous(self.config) else np.int32)
+        times = times.astype(np.float32 if self.config.is_continuous else np.int32)
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
         return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, times, noise))).asnumpy())
 
-    def _pictures(self, **options):
+    def _upscaler(self):
+        """Made anew for each use: how many pictures are drawn together depends on the memory that is free now."""
+        return build_upscaler(self.config, self._networks)
+
+    def _pictures(self, count, **options):
         config, side = self.config, self.config.data.patch_size
-        shape = (config.train.log_pictures, 3, side, side)
-        upscaler = build_upscaler(config, self._networks)  # anew: how pictures are cut depends on what memory is free
-        return levels(upscaler.sample(None, shape=shape, seed=config.seed, **effective_options(config) | options))
+        sampling = effective_options(config) | options
+        return list(drawn(self._upscaler(), count, (side, side), config.seed, **sampling))
 
 
 def _check(config):

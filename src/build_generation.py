@@ -8,17 +8,15 @@ from tqdm import tqdm
 
 from src.build_evaluation import describe, find_pictures
 from src.build_fid import given_fid, open_sets, save_reference
-from src.build_sr3 import is_from_nothing
 from src.build_tracking import EVALUATION_PICTURES, evaluation_tracker
 from src.command import given_sampling
 from src.dataset.folders import list_pictures
 from src.errors import UserError
 from src.imaging.headers import picture_size
 from src.imaging.io import read_rgb, write_image
-from src.inference.upscaler import levels
+from src.inference.generated import drawn
 from src.metrics.set_report import as_table, write_report
 
-TOGETHER = 8  # the most pictures that are sampled as one batch
 _OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
 
 
@@ -38,7 +36,7 @@ def is_generation(models, args):
             raise UserError(
                 f"--generated scores pictures that are there already: leave {', '.join(unread)} out, or --generated"
             )
-    kinds = {is_from_nothing(model.config) for model in models}
+    kinds = {model.config.is_from_nothing for model in models}
     if len(kinds) == 2:
         raise UserError("some of the checkpoints enlarge pictures and some make them from nothing: evaluate them apart")
     if args.samples and kinds != {True}:
@@ -128,16 +126,7 @@ def sampled(model, count, seed, done):
     Yields:
         uint8 (H, W, 3) RGB.
     """
-    upscaler, sampling = model.upscaler, model.sampling()
-    height, width = upscaler.usual_size
-    together = upscaler.batch(TOGETHER, height, width)  # more would be cut into tiles, each a picture of its own
-    for first in range(0, count, together):
-        size = min(together, count - first)
-        drawn = upscaler.sample(
-            None, seed=list(range(seed + first, seed + first + size)), shape=(size, 3, height, width),
-            callback=lambda *_, size=size: done(size), **sampling,
-        )  # fmt: skip
-        yield from levels(drawn)
+    yield from drawn(model.upscaler, count, model.upscaler.usual_size, seed, done, **model.sampling())
 
 
 def _tell_sizes(files, models):

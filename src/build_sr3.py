@@ -17,16 +17,6 @@ def build_model(config):
     return SR3(unet, BicubicUpscale(config.data.scale) if sr3.conditional else None)
 
 
-def is_continuous(config):
-    """Whether a configuration of any system draws real times in training, and tells the network √ᾱ."""
-    return config.system == "sr3" and config.sr3.noise_level == "continuous"
-
-
-def is_from_nothing(config):
-    """Whether the model of a configuration of any system makes pictures without looking at any."""
-    return config.system == "sr3" and not config.sr3.conditional
-
-
 def takes_lr_up(config):
     """Whether the condition of a configuration of any system is LR↑, so that a prepared one is used as given."""
     return config.system == "sr3" and config.sr3.conditional and not config.is_regression
@@ -69,7 +59,7 @@ def export_graphs(config, model, size):
     def pictures(factor):
         return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
 
-    told = ms.float32 if is_continuous(config) else ms.int32
+    told = ms.float32 if config.is_continuous else ms.int32
     lr, enlarged, t = pictures(1), pictures(config.data.scale), ms.Tensor(shape=[size[0]], dtype=told)
     if not config.sr3.conditional:
         return {"step": (DenoiseFromNothing(model), [enlarged, t])}

@@ -108,7 +108,7 @@ class Training:
         return found
 
     def _validation(self):
-        if build_sr3.is_from_nothing(self.config):
+        if self.config.is_from_nothing:
             return DenoisingValidation(self.config, self.shown, self.world)
         return Validation(self.config, self._networks_shown(), self.world)
 
@@ -187,7 +187,7 @@ class Training:
             self.patches, batch_size=config.train.batch_size,
             batches=(self.steps - progress.step) * config.train.accumulate,
             first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-            noise_steps=noise_steps, draws=draws, continuous=build_sr3.is_continuous(config),
+            noise_steps=noise_steps, draws=draws, continuous=config.is_continuous,
             dropout_keys=build_sr3.drops(config), rank=self.world.rank, ranks=self.world.size,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from src.build_denoising import LEVELS, DenoisingValidation
 from src.dataset.randomness import VALIDATION, generator
 from src.errors import UserError
 from src.imaging.io import write_image
+from src.inference.picture_generator import PictureGenerator
 from src.runtime import select_device
 from src.training.distributed import World
 from tests import tiny_sr3
@@ -58,6 +59,16 @@ def test_losses_and_a_few_pictures(folder, monkeypatch):
     ((name, method, grid),) = kept
     assert (name, method, grid.shape, grid.dtype) == ("samples", "sr3_tiny", (16, 34, 3), np.uint8)
     assert (grid[:, :16] != grid[:, 18:]).any() and looked.shown(name, grid) is grid
+    sample, together = PictureGenerator.sample, []
+
+    def recorded(generator, *arguments, shape, **options):
+        together.append(shape[0])
+        return sample(generator, *arguments, shape=shape, **options)
+
+    monkeypatch.setattr(PictureGenerator, "sample", recorded)
+    monkeypatch.setattr(PictureGenerator, "batch", lambda *_: 1)  # more would be cut into tiles
+    looked.run(lambda *what: kept.append(what))
+    assert together == [1, 1] and np.abs(kept[1][2].astype(int) - grid).max() <= 1
 
 
 def test_no_pictures_are_drawn_where_none_are_wanted(folder, monkeypatch):
@@ -80,6 +91,13 @@ def test_no_pictures_are_drawn_where_none_are_wanted(folder, monkeypatch):
 def test_what_cannot_be_validated_is_refused(folder, overrides, message):
     with pytest.raises(UserError, match=message):
         validation(folder, *overrides)
+
+
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(folder, pictures):
+    looked = validation(folder, "eval.spacing=linear_beta:0.5,0.9999", f"train.log_pictures={pictures}")
+    with pytest.raises(UserError, match="less than the .* that the network was trained with"):
+        looked.compile()
 
 
 def test_pictures_cannot_agree_with_an_input_that_is_not_there(folder, monkeypatch):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import src.build_fid
-from src.build_generation import TOGETHER, sampled
+from src.build_generation import sampled
 from src.command import run
 from src.imaging.io import read_rgb, write_image
+from src.inference.generated import TOGETHER
 from tests import tiny_sr3, wandb_files
 from tests.metrics.fake_inception import FakeInception
 

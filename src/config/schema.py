@@ -158,3 +158,13 @@ class Config:
     def is_regression(self):
         """Whether one pass of the network is the result, and nothing is diffused or sampled."""
         return self.system == "rrdb" or (self.system == "sr3" and self.sr3.noise_level == "none")
+
+    @property
+    def is_from_nothing(self):
+        """Whether pictures are made without looking at any."""
+        return self.system == "sr3" and not self.sr3.conditional
+
+    @property
+    def is_continuous(self):
+        """Whether the network is told √ᾱ, so that it knows every level of noise; training draws real times."""
+        return self.system == "sr3" and self.sr3.noise_level == "continuous"

@@ -4,7 +4,7 @@ import math
 from operator import attrgetter
 
 from src.config.validate_spacing import check_spacing
-from src.config.validate_sr3 import check_best_metric, check_scale, check_sr3
+from src.config.validate_sr3 import check_losses, check_scale, check_sr3
 from src.errors import UserError
 
 _CHOICES = {
@@ -238,7 +238,7 @@ def _check_training(config):
         raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
     if train.best_metric == "lpips" and train.val_lpips == "none":
         raise UserError("'train.best_metric' is lpips, but 'train.val_lpips' is none; set train.val_lpips=alex")
-    check_best_metric(config)
+    check_losses(config)
     if config.data.sink and train.accumulate > 1:
         raise UserError(
             f"'data.sink' feeds one batch a step, but 'train.accumulate' is {train.accumulate}; set one of them back"

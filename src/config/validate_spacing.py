@@ -22,8 +22,7 @@ def check_spacing(config):
         _check_betas(spacing, name, numbers.split(","), steps)
     elif spacing not in _NAMES:
         raise UserError(f"'eval.spacing' must be one of {', '.join(_NAMES)}, or have β of its own, got '{spacing}'")
-    knows_any_level = config.system == "sr3" and config.sr3.noise_level == "continuous"
-    if steps > trained and not config.is_regression and not (colon and knows_any_level):
+    if steps > trained and not config.is_regression and not (colon and config.is_continuous):
         raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")
 
 

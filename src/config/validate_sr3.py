@@ -2,7 +2,7 @@
 
 import math
 
-from src.config.schema import DiffusionConfig
+from src.config.schema import DiffusionConfig, TrainConfig
 from src.errors import UserError
 
 _OF_THE_RESIDUAL = ("residual_of", "residual_scale", "lr_divisor")
@@ -35,8 +35,8 @@ def check_sr3(config):
         )
 
 
-def check_best_metric(config):
-    """Refuse to choose the best validation by the loss where pictures are scored.
+def check_losses(config):
+    """Refuse the best validation by the loss where pictures are scored, and a loss that the training does not take.
 
     Args:
         config: a :class:`~src.config.schema.Config` of any system.
@@ -44,10 +44,16 @@ def check_best_metric(config):
     Raises:
         UserError: as said.
     """
-    if config.train.best_metric == "loss" and not (config.system == "sr3" and not config.sr3.conditional):
+    if config.train.best_metric == "loss" and not config.is_from_nothing:
         raise UserError(
             "'train.best_metric' may be loss only where 'sr3.conditional' is false, and validation scores no pictures; "
             "set train.best_metric=psnr"
+        )
+    loss = config.train.pixel_loss
+    if loss != TrainConfig.pixel_loss and not config.is_regression:
+        raise UserError(
+            f"'train.pixel_loss' is of a network that makes its picture in one pass, got {loss}; set "
+            f"diffusion.loss={loss} in its place"
         )
 
 
@@ -60,10 +66,9 @@ def check_scale(config):
     Raises:
         UserError: as said.
     """
-    from_nothing = config.system == "sr3" and not config.sr3.conditional
-    if from_nothing and config.data.scale != 1:
+    if config.is_from_nothing and config.data.scale != 1:
         raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {config.data.scale}")
-    if config.data.scale == 1 and not from_nothing:
+    if config.data.scale == 1 and not config.is_from_nothing:
         raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
 
 

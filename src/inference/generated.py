@@ -8,6 +8,31 @@ from src.inference.upscaler import levels
 
 GRID_PICTURES = 100  # the grid shows the first so many,
 GRID_LONGEST = 256  # reduced to so many pixels
+TOGETHER = 8  # the most pictures that :func:`drawn` samples as one batch
+
+
+def drawn(upscaler, count, size, seed=0, done=None, **sampling):
+    """Draw pictures from nothing, in batches that fit: more would be cut into tiles, each a picture of its own.
+
+    Args:
+        upscaler: one whose ``needs_pictures`` is False.
+        count: how many.
+        size: (height, width) in pixels.
+        seed: picture n takes the seed + n, whatever the batches.
+        done: called with the size of the batch after each of its steps; or None.
+        sampling: options of ``Upscaler.sample``.
+
+    Yields:
+        uint8 (H, W, 3) RGB.
+    """
+    done, together = done or (lambda size: None), upscaler.batch(TOGETHER, *size)
+    for first in range(0, count, together):
+        batch = min(together, count - first)
+        pictures = upscaler.sample(
+            None, seed=list(range(seed + first, seed + first + batch)), shape=(batch, 3, *size),
+            callback=lambda *_, batch=batch: done(batch), **sampling,
+        )  # fmt: skip
+        yield from levels(pictures)
 
 
 def generate_files(upscaler, jobs, grid, *, size, batch=4, seed=0, process=None, watch=None, **sampling):

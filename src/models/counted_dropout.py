@@ -2,7 +2,8 @@
 
 MindSpore's generators cannot be set back to where they were. Here each sample of a batch brings a key, a 32-bit number
 that is drawn where its crop and its noise are, and each layer has a salt; both and a value's place decide whether the
-value is dropped. The arithmetic is that of int32 that wraps around, which CPU, GPU and Ascend have alike.
+value is dropped. The arithmetic is that of int32 that wraps around, which makes the same masks wherever it does; it has
+run on the CPU alone so far.
 """
 
 import zlib

@@ -16,6 +16,7 @@ import contextlib
 import csv
 import io
 import logging
+import math
 import shutil
 from pathlib import Path
 
@@ -142,13 +143,16 @@ class RunFolder:
         """Return the best score of a method so far, the smallest LPIPS or loss, else the largest; None without any."""
         rows = self.rows("validation.csv")
         values = [float(row[metric]) for row in rows if row["method"] == method and row[metric]]
-        return (min if metric in SMALLER_IS_BETTER else max)(values, default=None)
+        numbers = [value for value in values if not math.isnan(value)]
+        return (min if metric in SMALLER_IS_BETTER else max)(numbers, default=None)
 
     def improves(self, method, metric, score):
-        """Return whether a score, which may be None, is better than all of a method so far."""
+        """Return whether a score, which may be None or NaN, is better than all of a method so far."""
         best = self.best(method, metric)
-        if score is None or best is None:
-            return score is not None
+        if score is None or math.isnan(score):
+            return False
+        if best is None:
+            return True
         return score < best if metric in SMALLER_IS_BETTER else score > best
 
     def add_curve(self, row):

@@ -243,6 +243,13 @@ def test_the_regression_baseline_enlarges_and_is_told_nothing():
     assert message == "'sr3.conditional' is false, but 'sr3.noise_level' none makes pictures from LR↑; set one back"
 
 
+def test_the_loss_of_one_pass_is_not_that_of_diffusion():
+    message = refusal(system="sr3", train__pixel_loss="l2")
+    assert message.startswith("'train.pixel_loss' is of a network that makes its picture in one pass, got l2; set diff")
+    for one_pass in ({"system": "rrdb"}, {"system": "sr3", "sr3.noise_level": "none"}):
+        assert check(configured(one_pass | {"train.pixel_loss": "l2"})) is None
+
+
 def test_the_loss_is_the_metric_of_models_without_lr_alone():
     assert "'train.best_metric' may be loss only where 'sr3.conditional' is false" in refusal(train__best_metric="loss")
     settings = {"system": "sr3", "sr3.conditional": False, "data.scale": 1, "train.best_metric": "loss"}

@@ -164,6 +164,8 @@ def test_a_loss_is_a_score_too(run):
         "step": "8", "method": "one", "psnr": "", "ssim": "", "lr_psnr": "", "lpips": "", "loss": "0.0123457",
     }  # fmt: skip
     assert [folder.improves("one", "loss", loss) for loss in (0.0123, 0.0124)] == [True, False]
+    folder.add_validation(4, {"broken": Denoising(float("nan"))})
+    assert [folder.improves("broken", "loss", loss) for loss in (float("nan"), 0.5)] == [False, True]
     folder.close()
 
 

@@ -254,8 +254,12 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("name", ["step", "sampler"])
+OF_SAMPLERS = ("cut", "sampling.steps", "sampling.times", "graphs.step", "graphs.step.inputs.0.shape", "noise_draws")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [*(("step", field) for field in FIELDS), *(("sampler", field) for field in OF_SAMPLERS)]
+)
 def test_nonsense_in_a_description_is_one_line(folder, tmp_path, photo, name, field):
     """Signed as if it were right; some of it makes no difference, and then the picture is as before."""
     shutil.copytree(folder / name, tmp_path / "copy")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from src.cache_folder import cache_folder
 from src.errors import UserError
-from src.metrics.weight_files import WeightFile, fetch, find
+from src.metrics.weight_files import WeightFile, fetch, find, tensors
 
 FILE = WeightFile(
     "pt_inception-2015-12-05-6726825d.pth",
@@ -59,9 +59,6 @@ def load_inception(path, read):
     from src.metrics.inception import inception_from_arrays  # imports mindspore: only when there is something to load
 
     try:
-        content = read(path)
-        if not isinstance(content, dict):
-            raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
-        return inception_from_arrays(content)
+        return inception_from_arrays(tensors(read(path)))
     except UserError as error:
         raise UserError(f"Inception weights {path}: {error}; expected {FILE.name} of pytorch-fid") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from src.cache_folder import cache_folder
 from src.errors import UserError
-from src.metrics.weight_files import WeightFile, fetch, find
+from src.metrics.weight_files import WeightFile, fetch, find, tensors
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 _LINEAR_LAYERS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
@@ -107,10 +107,7 @@ def load_lpips(net, paths, read):
     arrays = {}
     try:
         for path in paths:
-            content = read(path)
-            if not isinstance(content, dict):
-                raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
-            arrays.update(content)
+            arrays.update(tensors(read(path)))
         return lpips_from_arrays(net, arrays)
     except UserError as error:
         backbone, linear = (file.name for file in FILES[net])

@@ -92,3 +92,14 @@ def _receive(file, timeout):
         raise UserError(
             f"cannot download {file.url}: {reason}; check the network and the proxy, or bring the file from elsewhere"
         ) from error
+
+
+def tensors(content):
+    """Return what was read from a file of weights, if it is a dict.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
+    return content

@@ -12,8 +12,8 @@ def main():
     from src.config.loader import config_from_dict, config_to_dict, load_config, overrides_to_dict
     from src.config.validate import check
     from src.errors import UserError
+    from src.weights.conversion import combine
     from src.weights.programs import convert
-    from src.weights.settings import combine
     from src.weights.torch_file import read_torch
 
     source, target = Path(arguments.input), Path(arguments.output)
@@ -34,7 +34,7 @@ def main():
     config = config_from_dict(settings, where=str(source))
     check(config)
 
-    from src.training.checkpoints import save_model  # mindspore takes seconds to import: not before all is checked
+    from src.weights.checkpoint import save_model
 
     save_model(target, converted.arrays, json.dumps(config_to_dict(config)), converted.step)
     _print_summary(config, converted, target)

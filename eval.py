@@ -7,16 +7,15 @@ Prints the means as a table; writes metrics.json (every picture, the means, how 
 import logging
 from pathlib import Path
 
-from src.command import add_device, add_ema, add_sampling, add_tiling, given_sampling, parser, run
-from src.shipped import RRDB, SRDIFF
-from src.tracking import add_wandb
+from src.command import RRDB, SRDIFF, add_device, add_ema, add_sampling, add_tiling, given_sampling, parser, run
+from src.host.tracking import add_wandb
 
 
 def arguments():
     """Return the parsed command line."""
-    from src.build_fid import add_fid
-    from src.metrics.lpips_weights import FILES
+    from src.commands.evaluate_sets import add_fid
     from src.metrics.scores import PROTOCOLS
+    from src.metrics.weight_files import FILES
 
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
@@ -66,11 +65,10 @@ def checkpoints(named, bicubic_alone):
 def main():
     """Evaluate as the command line says."""
     args = arguments()
-    from src import build_evaluation as evaluation
-    from src import build_tracking as tracking
-    from src.build_fid import given_fid, open_sets, save_reference
-    from src.build_generation import evaluate_generation, is_generation
-    from src.inference.tile_choice import TileOptions
+    from src.commands import evaluate as evaluation
+    from src.commands import evaluate as tracking
+    from src.commands.evaluate_sets import evaluate_generation, given_fid, is_generation, open_sets, save_reference
+    from src.inference.tile_size import TileOptions
     from src.metrics.report import as_table, prepare_folder, write_report
 
     fid, output = given_fid(args), prepare_folder(args.output)

@@ -3,8 +3,7 @@
 
 from pathlib import Path
 
-from src.command import add_device, add_ema, add_sampling, given_sampling, parser, run
-from src.shipped import SRDIFF
+from src.command import SRDIFF, add_device, add_ema, add_sampling, given_sampling, parser, run
 
 
 def arguments():
@@ -47,9 +46,9 @@ def default_output(checkpoint, kind, cut, precision):
 def main():
     args = arguments()
     from src.build import load_model, load_upscaler
-    from src.build_artefact import export_model, fixed_size, provenance, with_sampling
     from src.errors import UserError
-    from src.runtime import select_device
+    from src.export.model import export_model, fixed_size, provenance, with_sampling
+    from src.host.device import select_device
 
     device = select_device(args.device)
     from src.export.check import TOLERANCE, check_pictures, deviations, table

@@ -2,7 +2,7 @@
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
 
 from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
-from src.tracking import add_wandb
+from src.host.tracking import add_wandb
 
 
 def arguments():
@@ -57,7 +57,7 @@ def add_from_nothing(p):
 
 def main():
     args = arguments()
-    from src.build_infer_command import infer
+    from src.commands.infer import infer
 
     infer(args)
 

@@ -26,7 +26,7 @@ def main():
 
     config = load_config(args.config, args.overrides)
     check(config)
-    from src.runtime import select_device
+    from src.host.device import select_device
 
     device = select_device(args.device)
     from src.training.distributed import join, leave_signals_to_first
@@ -36,11 +36,11 @@ def main():
     if not world.is_first:
         quieten()
     if args.dry_run:
-        from src.build_training import dry_run
+        from src.training.trainer import dry_run
 
         print("\n".join(dry_run(config, dedicated=True)))
     else:
-        from src.build_run import run_training
+        from src.training.run import run_training
 
         run_training(config, args.output or f"runs/{config.name}", args.resume, world, dedicated=True)
 

@@ -8,9 +8,8 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import add_device, parser, run  # noqa: E402
+from src.command import RRDB, SRDIFF, add_device, parser, run  # noqa: E402
 from src.errors import UserError  # noqa: E402
-from src.shipped import RRDB, SRDIFF  # noqa: E402
 
 ENLARGED, GAP = 3, 4
 

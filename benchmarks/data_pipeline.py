@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.runtime import prepare  # noqa: E402  (only importable now that the root is on the path)
+from src.host.device import prepare  # noqa: E402
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "cat")
 
@@ -40,8 +40,8 @@ def main():
 
 def measure(data, arguments, cached, noise_steps, workers):
     """Return the samples per second of one case; what is prepared before the clock starts is not counted."""
+    from src.dataset.batches import training_batches
     from src.dataset.patches import PatchPairs
-    from src.dataset.pipeline import training_batches
 
     patches = PatchPairs(data, scale=4, patch_size=arguments.patch_size)
     patches.cached = cached

@@ -23,7 +23,7 @@ from train_step import ROOT, Worker, available_cores, print_kinds, why_no_torch
 
 sys.path.insert(0, str(ROOT))
 
-from src.config.loader import load_config  # noqa: E402  (only importable now)
+from src.config.loader import load_config
 
 
 def main():

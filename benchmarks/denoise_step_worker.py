@@ -13,9 +13,9 @@ from train_step_worker import ROOT, random_batch, serve
 
 sys.path.insert(0, str(ROOT))
 
-from src.build import build_model, networks_of  # noqa: E402  (only importable now)
-from src.config.loader import load_config  # noqa: E402
-from src.runtime import release_isa, select_device  # noqa: E402
+from src.build import build_model, networks_of
+from src.config.loader import load_config
+from src.host.device import release_isa, select_device
 
 
 def main():
@@ -34,7 +34,7 @@ def main():
 def mindspore_call(config, folder, batch, size, part, form):
     """Return a function that calls ``encode`` or ``denoise`` as the upscaler does; writes weights, inputs and outputs.
 
-    The form is infer.py's, "dedicated" to inference (``src.models.channel_last``), or the "ordinary" convolutions.
+    The form is infer.py's, "dedicated" to inference (``src.layers.products``), or the "ordinary" convolutions.
     The inputs are random, and ``denoise`` gets a random condition of the encoder's size.
     """
     select_device("CPU")

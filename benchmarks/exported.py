@@ -28,9 +28,8 @@ from train_step import ROOT, Worker, available_cores
 
 sys.path.insert(0, str(ROOT))
 
-from src.command import add_sampling, given_sampling  # noqa: E402  (only importable now)
-from src.imaging.resize import imresize  # noqa: E402
-from src.shipped import SRDIFF  # noqa: E402
+from src.command import SRDIFF, add_sampling, given_sampling
+from src.imaging.resize import imresize
 
 
 def main():
@@ -67,14 +66,14 @@ def random_checkpoint(config, folder):
 
 def save_random(config, path):
     """What that process does."""
-    from src.runtime import prepare
+    from src.host.device import prepare
 
     prepare()
     import mindspore as ms
 
-    from src.build import build_model, config_json
+    from src.build import build_model
     from src.config.loader import load_config
-    from src.training.checkpoints import save_model
+    from src.weights.checkpoint import config_json, save_model
 
     ms.set_seed(1)
     made = load_config(config)

@@ -39,7 +39,7 @@ def main():
 
 def loaded(kind, model):
     """This project's upscaler."""
-    from src.runtime import prepare
+    from src.host.device import prepare
 
     prepare()
     from src.build import load_upscaler
@@ -50,7 +50,7 @@ def loaded(kind, model):
 
 def torch_upscaler(path, threads):
     """The same upscaler around PyTorch's networks, eager, with the checkpoint's weights."""
-    from src.runtime import prepare
+    from src.host.device import prepare
 
     prepare()
     import torch

@@ -17,9 +17,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.atomic_file import write_text  # noqa: E402  (only importable now that the root is on the path)
+from src.host.device import prepare  # noqa: E402
+from src.host.files import write_text  # noqa: E402
 from src.imaging.io import read_rgb, write_image  # noqa: E402
-from src.runtime import prepare  # noqa: E402
 from tests.metrics import inception_formula as formula  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "metrics" / "inception_golden.json"
@@ -99,10 +99,9 @@ def write_pictures(folder):
 
 def ours(folder):
     """Return this project's numbers for the same files, by the same names."""
-    from src.metrics.fid import Moments, frechet_distance
-    from src.metrics.inception_input import PREPARATIONS
-    from src.metrics.inception_score import InceptionScore
-    from src.metrics.inception_weights import find_inception, load_inception
+    from src.metrics.fid import InceptionScore, Moments, frechet_distance
+    from src.metrics.inception import PREPARATIONS
+    from src.metrics.weight_files import find_inception, load_inception
     from src.weights.torch_file import read_torch
 
     inception = load_inception(find_inception(folder / "hub" / "checkpoints"), read_torch)

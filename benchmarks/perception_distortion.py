@@ -13,9 +13,8 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import add_device, parser, run  # noqa: E402
+from src.command import RRDB, SRDIFF, add_device, parser, run  # noqa: E402
 from src.errors import UserError  # noqa: E402
-from src.shipped import RRDB, SRDIFF  # noqa: E402
 
 COLUMNS = ("method", "steps", "temperature", "psnr", "lpips")
 
@@ -58,8 +57,8 @@ def measure(args):
     from src.dataset.pairs import find_pairs, load_pair
     from src.imaging.resize import imresize
     from src.metrics.evaluate import picture_seed
-    from src.metrics.lpips_weights import find_weights, load_lpips
     from src.metrics.scores import protocol_named
+    from src.metrics.weight_files import find_weights, load_lpips
     from src.weights.torch_file import read_torch
 
     model = load_upscaler(args.checkpoint, args.device)

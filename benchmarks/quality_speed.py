@@ -53,7 +53,7 @@ def main():
 
     from src.build import load_upscaler
     from src.dataset.pairs import find_pairs, load_pair
-    from src.metrics.lpips_weights import find_weights, load_lpips
+    from src.metrics.weight_files import find_weights, load_lpips
     from src.weights.torch_file import read_torch
 
     upscaler = load_upscaler(args.checkpoint, args.device)
@@ -176,7 +176,7 @@ def read(path):
 
 def write(path, rows):
     """Write all rows; whole or not at all."""
-    from src.atomic_file import replacing
+    from src.host.files import replacing
 
     with replacing(path, "table") as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
@@ -186,7 +186,7 @@ def write(path, rows):
 
 def record(source, target, best):
     """Write a checkpoint whose settings say that pictures are sampled as ``best`` was."""
-    from src.build_schedule_search import record_sampling
+    from src.commands.search_schedule import record_sampling
 
     record_sampling(source, target, {name: best[name] for name in SETTINGS})
     print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")

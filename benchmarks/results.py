@@ -14,8 +14,7 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import add_device, parser, run  # noqa: E402
-from src.shipped import RRDB, SRDIFF  # noqa: E402
+from src.command import RRDB, SRDIFF, add_device, parser, run  # noqa: E402
 
 SCORES = ("psnr", "ssim", "lpips", "lr_psnr", "colour")
 COLUMNS = ("data", "protocol", "method", "seed", *SCORES)
@@ -42,9 +41,9 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.build_evaluation import common_scale, load_models
+    from src.commands.evaluate import common_scale, load_models
     from src.dataset.pairs import find_pairs, load_pair
-    from src.metrics.lpips_weights import find_weights, load_lpips
+    from src.metrics.weight_files import find_weights, load_lpips
     from src.weights.torch_file import read_torch
 
     models = load_models(args.checkpoint, device=args.device)
@@ -90,7 +89,7 @@ def scores(sr, hr, lr, scale, protocols, lpips):
 
 def write(path, rows):
     """Write all rows; whole or not at all."""
-    from src.atomic_file import replacing
+    from src.host.files import replacing
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, "table") as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:

@@ -9,8 +9,7 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import parser, run  # noqa: E402
-from src.shipped import FOLDER, RRDB, SRDIFF  # noqa: E402
+from src.command import FOLDER, RRDB, SRDIFF, parser, run  # noqa: E402
 
 RECORD = FOLDER / "scores.json"
 CROPS = {"chelsea": (80, 130), "coffee": (120, 220)}  # top, left of 128 × 128 pixels of scikit-image's photographs
@@ -20,7 +19,7 @@ def main():
     p = parser(__doc__)
     p.add_argument("--write", action="store_true", help="record the scores in checkpoints/scores.json")
     args = p.parse_args()
-    from src.atomic_file import write_text
+    from src.host.files import write_text
 
     found = {path.name: scores(path) for path in (RRDB, SRDIFF)}
     text = json.dumps(found, indent=1)

@@ -85,7 +85,7 @@ def timed(command):
 def measure_deviation(args):
     """Print what each tile and halo differ by from the picture as a whole."""
     from src.build import build_upscaler, load_upscaler
-    from src.inference.tile_choice import TileOptions
+    from src.inference.tile_size import TileOptions
 
     whole = load_upscaler(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
     lr = collage(args.picture).transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1

@@ -1,6 +1,6 @@
 """Time one training step on the CPU, of this project and of the same network and loss in PyTorch; prints two tables.
 
-MindSpore with convolutions, MindSpore with products (as train.py runs on the CPU, ``src/models/trained_products.py``)
+MindSpore with convolutions, MindSpore with products (as train.py runs on the CPU, ``src/layers/products.py``)
 and PyTorch run in a process each and take their steps in turns, on the same cores, from the same weights and batch, so
 that a busy machine slows all. The second table shares the time of train.py's form out among kinds of operators, as
 MindSpore's profiler counts it. Without PyTorch, and for what ``torch_srdiff.py`` does not have (stage 1, an encoder

@@ -20,10 +20,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.build import build_loss, build_model, build_schedule  # noqa: E402  (only importable now)
+from src.build import build_loss, build_model, build_schedule  # noqa: E402
 from src.config.loader import load_config  # noqa: E402
+from src.host.device import select_device  # noqa: E402
 from src.imaging.resize import imresize  # noqa: E402
-from src.runtime import select_device  # noqa: E402
 
 
 def main():
@@ -98,7 +98,7 @@ def mindspore_step(config, folder, batch, patch, products=False):
     import mindspore as ms
 
     from src.build_dedicated import trained_form
-    from src.runtime import release_isa
+    from src.host.device import release_isa
     from src.training.optimizers import RateSchedule, adam
     from src.training.step import TrainStep, Update
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.export.offline import (  # noqa: E402  (importable only now)
+from src.export.offline import (  # noqa: E402
     ArtefactError,
     as_command,
     description_hash,

@@ -34,7 +34,7 @@ def main():
     args = arguments()
     from src.config.loader import load_config
     from src.config.validate import check
-    from src.launcher import launch
+    from src.host.launcher import launch
 
     config = load_config(args.config, args.overrides)
     check(config)  # here, so that what is wrong is said once
@@ -46,12 +46,12 @@ def main():
 
 
 def hosts(args):
-    """Return the :class:`src.launcher.Hosts` that the command line describes.
+    """Return the :class:`src.host.launcher.Hosts` that the command line describes.
 
     Raises:
         UserError: the numbers do not fit, or the master's address is unknown, not this host's, or in use.
     """
-    from src.launcher import Hosts
+    from src.host.launcher import Hosts
 
     if args.nproc < 1 or args.nnodes < 1:
         raise UserError(f"--nproc and --nnodes must be at least 1, got {args.nproc} and {args.nnodes}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import add_device, parser, run  # noqa: E402  (importable only now)
+from src.command import add_device, parser, run  # noqa: E402
 
 ROWS = 10
 
@@ -65,8 +65,7 @@ def main():
     args = arguments()
     from tqdm import tqdm
 
-    from src.build_schedule_search import Search, candidates, record_sampling
-    from src.metrics.halving import halve, rungs
+    from src.commands.search_schedule import Search, candidates, halve, record_sampling, rungs
 
     upscaler, pairs, lpips, about = prepare(args)
     options = {} if args.temperature is None else {"temperature": args.temperature}
@@ -91,8 +90,8 @@ def main():
 
 def read(pair, upscaler):
     """Return a pair's HR and LR, and {"lr_up": …} where its LR↑ is prepared and the model takes it, as eval.py does."""
-    from src.build_validation import prepared_lr_up
     from src.dataset.pairs import load_pair
+    from src.training.validation import prepared_lr_up
 
     hr, lr = load_pair(pair, upscaler.scale)
     return hr, lr, prepared_lr_up(upscaler.config, pair, lr)
@@ -101,7 +100,7 @@ def read(pair, upscaler):
 def prepare(args):
     """Return the upscaler, the pairs, the LPIPS distance or None, and what scores depend on beside the candidates."""
     from src.build import load_upscaler
-    from src.build_evaluation import lpips_distance
+    from src.commands.evaluate import lpips_distance
     from src.dataset.pairs import find_pairs
     from src.errors import UserError
     from src.export.offline import file_hash

@@ -1,13 +1,14 @@
 """From a configuration to objects: the one place that knows every part."""
 
-import json
 from pathlib import Path
 
 from src import build_sr3
 from src.build_demands import demands_of
-from src.config.loader import config_from_dict, config_to_dict
 from src.errors import UserError
-from src.runtime import select_device
+from src.host.device import select_device
+from src.inference.cascade import Cascade
+from src.inference.tile_size import Tiling
+from src.weights.checkpoint import config_of
 
 
 def build_model(config):
@@ -19,7 +20,7 @@ def build_model(config):
         encoder.update_parameters_name("encoder.")
         return encoder
     from src.diffusion.denoiser import SRDiff
-    from src.models.conditional_unet import ConditionalUNet
+    from src.families.srdiff.network import ConditionalUNet
 
     unet = config.unet
     net = ConditionalUNet(
@@ -30,7 +31,7 @@ def build_model(config):
 
 
 def _build_encoder(config):
-    from src.models.rrdb import RRDBNet
+    from src.families.rrdb.network import RRDBNet
 
     encoder = config.encoder
     return RRDBNet(
@@ -52,7 +53,7 @@ def build_schedule(config):
 
 def build_target(config):
     """Return what is diffused."""
-    from src.diffusion.target import ImageTarget, ResidualTarget
+    from src.diffusion.process import ImageTarget, ResidualTarget
 
     if config.system == "sr3":
         return ImageTarget(config.diffusion.clip)
@@ -93,13 +94,13 @@ def build_tiling(config, options=None, products=False, memory_of_device=True):
 
     Args:
         config: a ``Config``.
-        options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
+        options: ``src.inference.tile_size.TileOptions``; None for the defaults.
         products: whether the networks are those of ``src.build_dedicated``, which need other amounts of memory.
         memory_of_device: whether they run on MindSpore's device; else in the machine's memory.
     """
-    from src.inference import memory
-    from src.inference.tile_choice import GIB, TileOptions, Tiling
-    from src.runtime import device_memory
+    from src.host.device import device_memory
+    from src.inference import tile_size
+    from src.inference.tile_size import GIB, TileOptions, Tiling
 
     options = options or TileOptions()
     limit = None if options.max_memory is None else options.max_memory * GIB
@@ -107,8 +108,8 @@ def build_tiling(config, options=None, products=False, memory_of_device=True):
     reach, cost = demands_of(config, products)
     common = (config.data.scale, size_multiple(config), reach, cost, options)
     if total is None:
-        return Tiling(*common, memory.host_budget(limit), used=memory.host_use())
-    return Tiling(*common, memory.device_budget(total, limit), host=memory.host_budget())
+        return Tiling(*common, tile_size.host_budget(limit), used=tile_size.host_use())
+    return Tiling(*common, tile_size.device_budget(total, limit), host=tile_size.host_budget())
 
 
 def build_upscaler(config, networks, tile_options=None, tiling=None):
@@ -136,7 +137,7 @@ def networks_of(config, model):
     """Wrap a model's graphs; batch, height and width are free, so that each compiles once."""
     from src.diffusion.denoiser import Project
     from src.inference.networks import DiffusionNetworks, RegressionNetworks
-    from src.models.wrap import Graph
+    from src.layers.graph import Graph
 
     graphs = {}
     for role, (cell, inputs) in export_graphs(config, model).items():
@@ -163,7 +164,7 @@ def export_graphs(config, model, size=(None, None, None)):
     import mindspore as ms
 
     from src.diffusion.denoiser import Denoise, Encode
-    from src.models.wrap import Enlarge
+    from src.layers.graph import Enlarge
 
     batch, height, width = size
     lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
@@ -187,27 +188,13 @@ def load_model(path, ema=True):
         ema: of a training run's checkpoint, which holds both, take the moving average of the weights, else the
             weights themselves. A finished model has only the average.
     """
-    from src.training.checkpoints import load_checkpoint, load_into
+    from src.weights.checkpoint import load_checkpoint, load_into
 
     checkpoint = load_checkpoint(path)
     config = config_of(checkpoint)
     model = build_model(config)
     load_into(model, checkpoint.model_arrays(ema), path)
     return config, model
-
-
-def config_of(checkpoint):
-    """The ``Config`` that a checkpoint carries."""
-    try:
-        settings = json.loads(checkpoint.config_json)
-    except ValueError as error:
-        raise UserError(f"the configuration inside {checkpoint.path} is not JSON: write the checkpoint anew") from error
-    return config_from_dict(settings, f"the configuration inside {checkpoint.path}")
-
-
-def config_json(config):
-    """The text that a checkpoint carries."""
-    return json.dumps(config_to_dict(config))
 
 
 def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
@@ -218,10 +205,10 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         device: "Ascend", "GPU", "CPU", or None for the first that works.
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
-        tile_options: ``src.inference.tile_choice.TileOptions``; None for the defaults.
+        tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.
         dedicated: this process runs nothing but this upscaler. On the CPU a checkpoint's networks then run as products
-            (:mod:`src.models.channel_last`) with all that the processor has, which would make any convolution in this
-            process a hundred times slower, and their graphs come from the user's cache (:mod:`src.compile_cache`).
+            (:mod:`src.layers.products`) with all that the processor has, which would make any convolution in this
+            process a hundred times slower, and their graphs come from the user's cache (:mod:`src.host.compile_cache`).
         runtime: what runs an exported model, see ``src.export.offline.Artefact``.
 
     Returns:
@@ -232,15 +219,13 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     """
     if isinstance(path, (list, tuple)):
         if len(path) > 1:
-            from src.build_cascade import load_cascade
-
             return load_cascade(path, device, graph, ema, tile_options, runtime)
         (path,) = path
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if (path.is_dir() and path.suffix != ".ckpt") or path.suffix in (".mindir", ".onnx"):
-        from src.build_artefact import artefact_upscaler
+        from src.export.model import artefact_upscaler
 
         return artefact_upscaler(path, device, tile_options, runtime)
     if path.suffix != ".ckpt":
@@ -254,3 +239,27 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     else:
         networks_of_model = networks_of
     return build_upscaler(config, networks_of_model(config, model), tile_options)
+
+
+def load_cascade(paths, device=None, graph=True, ema=True, tile_options=None, runtime=None):
+    """Return the :class:`src.inference.cascade.Cascade` of several models; arguments as of ``build.load_upscaler``.
+
+    All of them are in memory at once, and each cuts its pictures for what the memory then has left. Checkpoints run
+    convolutions: the products of ``dedicated`` would slow the other models down.
+
+    Raises:
+        UserError: a model cannot be loaded, or does not fit its place.
+    """
+    stages = [
+        load_upscaler(path, device, graph, ema, tile_options, runtime=runtime if _is_export(path) else None)
+        for path in paths
+    ]
+    cascade = Cascade(stages)
+    for stage, path in zip(stages, paths, strict=True):
+        if isinstance(stage.tiling, Tiling) and not _is_export(path):
+            stage.tiling = build_tiling(stage.config, tile_options)  # the others' weights take memory too
+    return cascade
+
+
+def _is_export(path):
+    return not str(path).endswith(".ckpt")

@@ -2,11 +2,12 @@
 
 import mindspore as ms
 
-from src.build import config_json, networks_of, size_multiple
-from src.compile_cache import compile_graphs
-from src.inference.channel_last_networks import ChannelLastNetworks, ChannelLastRegression
-from src.models import channel_last_encode, channel_last_unet, pixel_tables, trained_rrdb, trained_unet
-from src.runtime import release_isa
+from src.build import networks_of, size_multiple
+from src.host.compile_cache import compile_graphs
+from src.host.device import release_isa
+from src.layers import products
+from src.layers.products import ChannelLastNetworks, ChannelLastRegression
+from src.weights.checkpoint import config_json
 
 MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
 
@@ -14,30 +15,30 @@ MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nin
 def channel_last_networks_of(config, model):
     """Like :func:`networks_of` on the CPU, faster and in less memory; the weights are copied.
 
-    Returns None for a model that ``src.models.channel_last`` lacks something of.
+    Returns None for a model that ``src.layers.products`` lacks something of.
     """
     if config.system == "sr3":
         return None
     picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
     scale = config.data.scale
     if config.system == "rrdb":
-        if not channel_last_encode.supports(model):
+        if not products.supports(model):
             return None
-        net = channel_last_encode.ChannelLastRRDB(model, scale)
+        net = products.ChannelLastRRDB(model, scale)
         net.set_inputs(picture, table, table)
-        return ChannelLastRegression(net, lambda height, width: pixel_tables.encode_tables(height, width, 1))
+        return ChannelLastRegression(net, lambda height, width: products.encode_tables(height, width, 1))
     if not _supported(model):
         return None
     fold, levels = config.unet.space_to_depth, len(config.unet.multipliers)
 
     def encode_tables(height, width):
-        return pixel_tables.encode_tables(height, width, scale // fold, config.unet.add_lr_up)
+        return products.encode_tables(height, width, scale // fold, config.unet.add_lr_up)
 
     def denoise_tables(height, width):
-        return pixel_tables.denoise_tables(height // fold, width // fold, levels)
+        return products.denoise_tables(height // fold, width // fold, levels)
 
-    encode = channel_last_encode.ChannelLastEncode(model, scale)
-    denoise = channel_last_unet.ChannelLastUNet(model.unet)
+    encode = products.ChannelLastEncode(model, scale)
+    denoise = products.ChannelLastUNet(model.unet)
     condition, t = ms.Tensor(shape=[None, config.unet.width], dtype=ms.float32), ms.Tensor(shape=[1], dtype=ms.int32)
     smallest = size_multiple(config) * scale  # for the number of tables only
     encode.set_inputs(picture, *[table for _ in encode_tables(smallest, smallest)])
@@ -46,8 +47,8 @@ def channel_last_networks_of(config, model):
 
 
 def _supported(model):
-    own_picture = not model.of_encoder or channel_last_encode.supports(model.encoder)
-    return channel_last_unet.supports(model.unet) and own_picture
+    own_picture = not model.of_encoder or products.supports(model.encoder)
+    return products.supports(model.unet) and own_picture
 
 
 def dedicated_networks(config, model):
@@ -64,7 +65,7 @@ def dedicated_networks(config, model):
 def trained_form(config, model):
     """The network of a configuration as products, for batches of its size, which trains the model's own parameters.
 
-    Returns None where ``src.models.trained_products`` lacks something of the model, or where training is to run
+    Returns None where ``src.layers.products`` lacks something of the model, or where training is to run
     convolutions: on other devices than the CPU, in validations with LPIPS, and with batches of so many pixels that the
     gathered rows would fill the memory.
     """
@@ -78,8 +79,8 @@ def trained_form(config, model):
     if train.batch_size * train.draws * (data.patch_size // fold) ** 2 > MAX_ROWS:
         return None
     if config.system == "rrdb":
-        return trained_rrdb.TrainedRRDB(model, size, data.scale) if channel_last_encode.supports(model) else None
-    return trained_unet.TrainedSRDiff(model, size, data.scale, train.draws) if trained_unet.supports(model) else None
+        return products.TrainedRRDB(model, size, data.scale) if products.supports(model) else None
+    return products.TrainedSRDiff(model, size, data.scale, train.draws) if products.supports(model) else None
 
 
 class Refreshed:
@@ -90,7 +91,7 @@ class Refreshed:
         self._networks = channel_last_networks_of(config, model)
 
     def __call__(self):
-        from src.training.checkpoints import put
+        from src.weights.checkpoint import put
 
         newest = channel_last_networks_of(self._config, self._model)
         for cell, other in zip(self._networks.cells(), newest.cells(), strict=True):

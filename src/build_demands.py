@@ -2,7 +2,7 @@
 
 
 def demands_of(config, products=False):
-    """Return the ``Reach`` and ``Cost`` of a configuration's networks, see ``src.inference.tile_choice``.
+    """Return the ``Reach`` and ``Cost`` of a configuration's networks, see ``src.inference.tile_size``.
 
     Args:
         config: a ``Config``.

@@ -4,8 +4,8 @@
 def build_model(config):
     """Return a configuration's ``SR3`` or ``SR3Regression`` (:mod:`src.diffusion.denoiser`), parameters ``unet.*``."""
     from src.diffusion.denoiser import SR3, SR3Regression
-    from src.models.bicubic import BicubicUpscale
-    from src.models.sr3_unet import SR3UNet
+    from src.families.sr3.network import SR3UNet
+    from src.layers.bicubic import BicubicUpscale
 
     sr3 = config.sr3
     unet = SR3UNet(
@@ -35,8 +35,7 @@ def size_multiple(config):
 def build_upscaler(config, networks, tiling, schedule, target):
     """Return the upscaler, or of an unconditional model what draws pictures; arguments as of ``DiffusionUpscaler``."""
     from src.diffusion.noise_level import noise_level
-    from src.inference.diffusion_upscaler import DiffusionUpscaler
-    from src.inference.picture_generator import PictureGenerator
+    from src.inference.diffusion_upscaler import DiffusionUpscaler, PictureGenerator
 
     kind = DiffusionUpscaler if config.sr3.conditional else PictureGenerator
     told = noise_level(config.sr3.noise_level, schedule)

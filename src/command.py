@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 
 from src.errors import UserError
-from src.interrupts import Terminated, raise_on_sigterm
-from src.runtime import DEVICES, launched, prepare
+from src.host.device import DEVICES, launched, prepare
+from src.host.signals import Terminated, raise_on_sigterm
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,7 +68,7 @@ def given_sampling(args):
 
 
 def add_tiling(arguments):
-    """Add the options that say how large pictures are cut, see ``src.inference.tile_choice.TileOptions``."""
+    """Add the options that say how large pictures are cut, see ``src.inference.tile_size.TileOptions``."""
     group = arguments.add_argument_group("tiles", "large pictures are cut into overlapping tiles that fit the memory")
     text = "what the process may use, on a GPU or an Ascend what the device may; by default most of what is free"
     group.add_argument("--max-memory", metavar="GB", type=float, help=text)
@@ -85,7 +86,7 @@ def quieten():
 def run(main):
     """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C.
 
-    143 after a SIGTERM, which mindspore also makes of a Ctrl-C while a graph runs (:mod:`src.interrupts`).
+    143 after a SIGTERM, which mindspore also makes of a Ctrl-C while a graph runs (:mod:`src.host.signals`).
     """
     status = []
     if launched():
@@ -122,3 +123,8 @@ def _run(main):
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
         sys.exit(143 if isinstance(error, Terminated) else 130)
+
+
+FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
+SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
+RRDB = FOLDER / "rrdb_lite_x4.ckpt"

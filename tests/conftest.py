@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from src.runtime import prepare  # noqa: E402  (only importable now that the root is on the path)
+from src.host.device import prepare  # noqa: E402
 
 prepare()  # before any test module imports mindspore
 os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src import build, runtime
+from src import build
 from src.build import build_model, load_model, load_upscaler, size_multiple
 from src.errors import UserError
-from src.inference import memory
-from src.inference.tile_choice import TileOptions
-from src.training.checkpoints import load_checkpoint, save_model
+from src.host import device
+from src.inference import tile_size
+from src.inference.tile_size import TileOptions
+from src.weights.checkpoint import load_checkpoint, save_model
 from tests import tiny
 
 
@@ -124,10 +125,10 @@ def test_of_a_runs_checkpoint_the_average_is_taken_unless_it_is_not_wanted(tmp_p
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_tiles_fit_the_memory_of_where_the_networks_run(monkeypatch, system):
     config = tiny.config(system)
-    monkeypatch.setattr(memory, "host_budget", lambda limit=None: 1 << 30 if limit is None else limit - (1 << 29))
-    monkeypatch.setattr(runtime, "device_memory", lambda: None)
+    monkeypatch.setattr(tile_size, "host_budget", lambda limit=None: 1 << 30 if limit is None else limit - (1 << 29))
+    monkeypatch.setattr(device, "device_memory", lambda: None)
     on_cpu = build.build_tiling(config)
-    monkeypatch.setattr(runtime, "device_memory", lambda: 80 << 30)
+    monkeypatch.setattr(device, "device_memory", lambda: 80 << 30)
     on_device = build.build_tiling(config)
     limited = build.build_tiling(config, TileOptions(max_memory=0.5))
     grid = on_cpu.grid(1, 2000, 4000)

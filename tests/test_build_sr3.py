@@ -3,8 +3,8 @@
 import numpy as np
 
 from src.build import build_model, build_schedule, build_target, build_tiling, load_upscaler, size_multiple
-from src.diffusion.target import ImageTarget
-from src.training.checkpoints import load_checkpoint
+from src.diffusion.process import ImageTarget
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny_sr3
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from src.command import add_device, parser, run
 from src.errors import UserError
-from src.interrupts import Terminated
+from src.host.signals import Terminated
 from tests.tiny import ROOT
 
 COMMANDS = ["train.py", "eval.py", "infer.py", "export.py", "convert.py", "src/dataset/div2k_preprocess.py"]

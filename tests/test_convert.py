@@ -46,7 +46,7 @@ def torch_file(tmp_path):
 
 
 def test_the_golden_checkpoint(run, shared, tmp_path):
-    from src.training.checkpoints import load_checkpoint
+    from src.weights.checkpoint import load_checkpoint
 
     target = tmp_path / "new folder" / "srdiff ü.ckpt"
     text = run("--input", shared / "golden/srdiff_x4/model_ckpt_steps_1234.ckpt", "--output", target)
@@ -62,7 +62,7 @@ def test_the_golden_checkpoint(run, shared, tmp_path):
 
 
 def test_an_encoder_alone(run, torch_file, tmp_path):
-    from src.training.checkpoints import load_checkpoint
+    from src.weights.checkpoint import load_checkpoint
 
     tensors = {name.removeprefix("rrdb."): value for name, value in encoder_tensors(2).items()}
     text = run("--input", torch_file(tensors, "rrdb.pth"), "--output", tmp_path / "w.ckpt")
@@ -76,7 +76,7 @@ def test_an_encoder_alone(run, torch_file, tmp_path):
 
 @pytest.mark.parametrize("model", ["sr3_8_32", "ddpm_8_32", "sr3_uncond_32"])
 def test_sr3_as_it_is_and_with_settings(run, shared, tmp_path, model):
-    from src.training.checkpoints import load_checkpoint
+    from src.weights.checkpoint import load_checkpoint
 
     given = [] if "uncond" in model else ["data.scale=4"]
     source, target = shared / f"golden/{model}/I100_E1_gen.pth", tmp_path / "w.ckpt"
@@ -120,7 +120,7 @@ eval: {steps: 10}
 
 
 def test_a_configuration_adds_what_the_file_does_not_tell(run, torch_file, tmp_path):
-    from src.training.checkpoints import load_checkpoint
+    from src.weights.checkpoint import load_checkpoint
 
     (tmp_path / "c.yaml").write_text(CONFIG)
     source = torch_file(srdiff_tensors(normalised=True))

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 import src.build
-from src.command import run
+from src.command import RRDB, SRDIFF, run
 from src.config.schema import Config, DataConfig, EvalConfig
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import strip
-from src.inference.tile_choice import Cost, Reach, Tiling
-from src.shipped import RRDB, SRDIFF
+from src.inference.tile_size import Cost, Reach, Tiling
 from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -333,7 +332,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
 
 
 def test_wandb_gets_few_pictures_and_hears_of_a_failure(evaluate, data, checkpoints, wandb, monkeypatch):
-    monkeypatch.setattr("src.build_tracking.EVALUATION_PICTURES", 1)
+    monkeypatch.setattr("src.commands.evaluate.EVALUATION_PICTURES", 1)
     assert evaluate("--data", data, "--scale", 2, "--lpips", "none", "--wandb", "offline")[0] == 0
     logged = wandb_files.read(Path("runs/eval"))["history"][0]
     assert [name for name in logged if name.startswith("pictures/")] == ["pictures/img_0"]

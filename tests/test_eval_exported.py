@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from src.build_artefact import export_model, provenance
+from src.export.model import export_model, provenance
 from src.imaging.io import write_image
 from tests import tiny
 from tests.export import models

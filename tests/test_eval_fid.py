@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import src.build_fid
-from src.build_generation import sampled
+import src.commands.evaluate_sets
 from src.command import run
+from src.commands.evaluate_sets import sampled
 from src.imaging.io import read_rgb, write_image
-from src.inference.generated import TOGETHER
+from src.inference.files import TOGETHER
 from tests import tiny_sr3, wandb_files
 from tests.metrics.fake_inception import FakeInception
 
@@ -33,8 +33,8 @@ def unconditional(tmp_path_factory):
 def inception(tmp_path, monkeypatch):
     """Put the small network in the place of Inception, whose weights are in ``weights.pth``."""
     network = FakeInception()
-    monkeypatch.setattr(src.build_fid, "load_inception", lambda path, read: network)
-    monkeypatch.setattr(src.build_fid, "FEATURES", 12)
+    monkeypatch.setattr(src.commands.evaluate_sets, "load_inception", lambda path, read: network)
+    monkeypatch.setattr(src.commands.evaluate_sets, "FEATURES", 12)
     (tmp_path / "weights.pth").write_bytes(b"")
     return network
 

@@ -5,7 +5,7 @@ import pytest
 import export
 from src.errors import UserError
 from src.export.check import Deviation
-from src.runtime import select_device
+from src.host.device import select_device
 from tests import tiny
 
 

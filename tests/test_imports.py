@@ -59,21 +59,21 @@ FOR_COMMANDS = {"command", "runtime"}
 WITHOUT_MINDSPORE = (
     "src.config",
     "src.imaging",
-    "src.diffusion.betas",
+    "src.diffusion.schedule",
     "src.diffusion.schedule",
     "src.diffusion.samplers",
     "src.dataset.div2k_preprocess",
     "src.dataset.patches",
     "src.errors",
-    "src.atomic_file",
-    "src.folder_lock",
-    "src.interrupts",
-    "src.launcher",
-    "src.event_files",
-    "src.wandb_run",
-    "src.tracking",
-    "src.cache_folder",
-    "src.shipped",
+    "src.host.files",
+    "src.host.files",
+    "src.host.signals",
+    "src.host.launcher",
+    "src.host.tensorboard",
+    "src.host.wandb_run",
+    "src.host.tracking",
+    "src.host.files",
+    "src.command",
 )
 
 
@@ -139,18 +139,18 @@ def test_every_part_has_a_rule():
 @pytest.mark.parametrize(
     ("module", "source", "found"),
     [
-        ("src.imaging.io", "from src.models import rrdb", "src.models.rrdb"),
-        ("src.imaging.io", "from src import models", "src.models"),
-        ("src.imaging.io", "import src.models.rrdb as r", "src.models.rrdb"),
+        ("src.imaging.io", "from src.layers import rrdb", "src.families.rrdb.network"),
+        ("src.imaging.io", "from src import models", "src.layers"),
+        ("src.imaging.io", "import src.families.rrdb.network as r", "src.families.rrdb.network"),
         ("src.imaging.io", "def f():\n    if True:\n        from src.config.loader import x", "src.config.loader.x"),
         ("src.imaging.io", "from . import resize", "..resize"),
         ("src.imaging.io", "from ..models import rrdb", "..models.rrdb"),
-        ("src.imaging.io", "importlib.import_module('src.models')", "(dynamic)"),
-        ("src.imaging.io", "__import__('src.models')", "(dynamic)"),
+        ("src.imaging.io", "importlib.import_module('src.layers')", "(dynamic)"),
+        ("src.imaging.io", "__import__('src.layers')", "(dynamic)"),
         ("src.imaging.io", "from src.command import run", "src.command.run"),
         ("src.build", "import torch.nn", "torch.nn"),
         ("src.build", "from train import main", "train.main"),
-        ("src.models.rrdb", "from src.build import build_model", "src.build.build_model"),
+        ("src.families.rrdb.network", "from src.build import build_model", "src.build.build_model"),
     ],
 )
 def test_a_forbidden_import_is_found(module, source, found):
@@ -203,7 +203,7 @@ def changes_by_importing(modules, preloaded, folder):
 
 
 def test_importing_changes_nothing_and_does_not_load_mindspore(tmp_path):
-    modules = [name for name in MODULES if is_without_mindspore(name)] + ["src.runtime", "src.command", "src.build"]
+    modules = [name for name in MODULES if is_without_mindspore(name)] + ["src.host.device", "src.command", "src.build"]
     assert changes_by_importing(modules, [], tmp_path) == {}
 
 

@@ -4,15 +4,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src import build_evaluation as evaluation
 from src.build import build_loss, build_model, load_upscaler
-from src.build_training import Training
-from src.build_validation import Validation, prepared_lr_up
+from src.commands import evaluate as evaluation
 from src.dataset.pairs import find_pairs, load_pair
 from src.errors import UserError
+from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
-from src.runtime import select_device
-from src.training.progress import Progress
+from src.training.loop import Progress
+from src.training.trainer import Training
+from src.training.validation import Validation, prepared_lr_up
 from tests import tiny, tiny_sr3
 
 

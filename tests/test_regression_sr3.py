@@ -6,12 +6,12 @@ import pytest
 import eval as eval_command
 import infer
 from src.build import load_model, load_upscaler
-from src.build_run import run_training
 from src.errors import UserError
+from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
-from src.inference.tile_choice import TileOptions
-from src.runtime import select_device
+from src.inference.tile_size import TileOptions
+from src.training.run import run_training
 from tests import tiny_sr3
 from tests.export import models
 

@@ -245,8 +245,8 @@ def test_a_model_that_cannot_be_converted(model, tools, change, message):
 
 def test_the_names_in_a_real_mindir(tiny_checkpoints, tmp_path):
     from src.build import load_model
-    from src.build_artefact import export_model
     from src.export.exporter import export
+    from src.export.model import export_model
 
     specification = importlib.util.spec_from_file_location("convert_artefact", ROOT / "scripts/convert_artefact.py")
     module = importlib.util.module_from_spec(specification)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.shipped_scores import RECORD, scores
-from src.build import config_of
-from src.shipped import FOLDER, RRDB, SRDIFF
-from src.training.checkpoints import load_checkpoint
+from src.command import FOLDER, RRDB, SRDIFF
+from src.weights.checkpoint import config_of, load_checkpoint
 from tests import tiny
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import train
 from src.errors import UserError
-from src.training.checkpoints import load_checkpoint
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
 
@@ -107,7 +107,7 @@ def test_a_full_disk(tiny_pictures, full_disk, cwd):
 def test_graph_mode_stays_on(tiny_pictures, tmp_path, monkeypatch):
     words = arguments("rrdb", tiny_pictures, tmp_path / "run", "train.steps=1")
     monkeypatch.setattr("sys.argv", ["train.py", *map(str, words)])
-    monkeypatch.setattr("src.runtime.release_isa", lambda: None)  # other tests in this process run convolutions
+    monkeypatch.setattr("src.host.device.release_isa", lambda: None)  # other tests in this process run convolutions
     before = signal.getsignal(signal.SIGTERM)
     train.main()
     signal.signal(signal.SIGTERM, before)
@@ -126,7 +126,7 @@ def test_graph_mode_stays_on(tiny_pictures, tmp_path, monkeypatch):
 def test_a_wrong_setting_is_refused_before_mindspore_is_asked(tmp_path, monkeypatch, setting, message):
     words = ["--config", f"{tiny.ROOT}/configs/rrdb_lite_x4.yaml", "--output", str(tmp_path / "run"), setting]
     monkeypatch.setattr("sys.argv", ["train.py", *words])
-    monkeypatch.setattr("src.runtime.select_device", None)
+    monkeypatch.setattr("src.host.device.select_device", None)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match=message):
         train.main()

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.build_training import Training
 from src.config.loader import config_to_dict
+from src.host.device import select_device
 from src.imaging.io import write_image
-from src.runtime import select_device
-from src.training.checkpoints import load_checkpoint
-from src.training.progress import Progress
+from src.training.loop import Progress
+from src.training.trainer import Training
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 
 

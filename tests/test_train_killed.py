@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from src.training.checkpoints import load_checkpoint
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
 STEPS = 60

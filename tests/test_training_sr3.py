@@ -5,14 +5,14 @@ import pytest
 
 from scripts import quickstart_pictures
 from src.build import load_upscaler
-from src.build_run import run_training
-from src.build_training import Training, dry_run
 from src.config.loader import load_config
 from src.config.validate import check
-from src.event_files import events
-from src.runtime import select_device
-from src.training.checkpoints import load_checkpoint
-from src.training.progress import Progress
+from src.host.device import select_device
+from src.host.tensorboard import events
+from src.training.loop import Progress
+from src.training.run import run_training
+from src.training.trainer import Training, dry_run
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 
 

@@ -45,8 +45,8 @@ def save_untrained(path, made, gates=0.0):
     """
     import mindspore as ms
 
-    from src.build import build_model, config_json
-    from src.training.checkpoints import save_model
+    from src.build import build_model
+    from src.weights.checkpoint import config_json, save_model
 
     ms.set_seed(1)
     parameters = {p.name: p for p in build_model(made).get_parameters()}

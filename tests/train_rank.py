@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.command import run  # noqa: E402
-from src.runtime import select_device  # noqa: E402
+from src.command import run
+from src.host.device import select_device
 
 
 def main(*config_files):
@@ -24,9 +24,9 @@ def main(*config_files):
 def train(file, world):
     import numpy as np
 
-    from src.build_training import Training
     from src.config.loader import config_from_dict
-    from src.training.progress import Progress
+    from src.training.loop import Progress
+    from src.training.trainer import Training
 
     training = Training(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
     losses = [training.step(batches)[0].asnumpy() for batches in training.batches(Progress())]

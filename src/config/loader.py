@@ -8,13 +8,82 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import reprlib
 import typing
 from pathlib import Path
 
-from src.config import yaml_dialect
+import yaml
+
 from src.config.schema import Config
 from src.errors import UserError
+
+# tag, pattern, possible first characters: https://yaml.org/spec/1.2.2/#103-core-schema, less the octal and
+# hexadecimal numbers, infinities and NaN, which no setting takes
+_CORE_SCHEMA = (
+    ("tag:yaml.org,2002:null", r"(null|Null|NULL|~|)", ["n", "N", "~", ""]),
+    ("tag:yaml.org,2002:bool", r"(true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    ("tag:yaml.org,2002:int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "tag:yaml.org,2002:float",
+        r"[-+]?(([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)",
+        list("-+.0123456789"),
+    ),
+    ("tag:yaml.org,2002:merge", r"<<", ["<"]),
+)
+_CONSTRUCTED = (None, *(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")))
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {}
+    yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _CONSTRUCTED}
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or this dialect would take for something else."""
+
+
+_Dumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+for _tag, _pattern, _first in _CORE_SCHEMA:
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern + r"\Z"), _first)
+    _Dumper.add_implicit_resolver(_tag, re.compile(_pattern + r"\Z"), _first)
+
+
+def parse(text, where):
+    """Return the Python value of one YAML document.
+
+    Args:
+        text: str, or the bytes of a file (UTF-8 or UTF-16).
+        where: what is parsed, for error messages.
+
+    Raises:
+        UserError: the text is not YAML, or gives a key twice; the message names the line.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
+        raise UserError(f"{where}{line}: not valid YAML: {problem}") from error
+    except (ValueError, LookupError, RecursionError) as error:  # such as '!!int x', or ten thousand brackets
+        raise UserError(f"{where}: not valid YAML: a value cannot be read ({type(error).__name__})") from error
+
+
+def dump(value):
+    """Return YAML text that :func:`parse` reads back as the same value; mappings keep their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
 
 _EXPECTED = {
     int: "a whole number",
@@ -80,7 +149,7 @@ def config_to_dict(config):
 
 def dump_yaml(config):
     """Return the configuration as YAML text that :func:`load_config` reads back."""
-    return yaml_dialect.dump(config_to_dict(config))
+    return dump(config_to_dict(config))
 
 
 def setting_types(section=Config, prefix=""):
@@ -121,7 +190,7 @@ def _read(path, chain):
         raise UserError(f"{where}: cannot be read ({reason}); name a YAML file such as those in configs/") from error
     if os.path.realpath(path) in map(os.path.realpath, chain):
         raise UserError(f"{where}: a file is its own base; remove one 'base' of this circle")
-    settings = yaml_dialect.parse(text, path)
+    settings = parse(text, path)
     if settings is None:
         raise UserError(f"{path}: the file is empty; it should hold settings such as 'system: rrdb'")
     if not isinstance(settings, dict):
@@ -146,7 +215,7 @@ def _parse_override(override):
         raise UserError(f"{where}: expected key=value, such as train.lr=1e-4")
     # Text stands as it was typed ("#1", "a: b" and "2024" are fine folder names) unless it is quoted.
     is_plain_text = _TYPES.get(name) is str and not text.startswith(("'", '"'))
-    return _flatten({name: text if is_plain_text else yaml_dialect.parse(text, where)}, where)
+    return _flatten({name: text if is_plain_text else parse(text, where)}, where)
 
 
 def _flatten(settings, where, prefix=""):

@@ -80,7 +80,7 @@ class DiffusionConfig:
     lr_divisor: int = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
     prediction: str = "noise"  # what the network predicts: "noise" (ε) or "velocity" (v, arXiv 2202.00512)
     loss: str = "l1"  # "l1" or "l2"
-    loss_weight: str = "uniform"  # over t: "uniform", "min_snr" (arXiv 2303.09556) or "x0" (see src/losses/weights.py)
+    loss_weight: str = "uniform"  # over t: "uniform", "min_snr" (arXiv 2303.09556) or "x0" (see losses/diffusion.py)
 
 
 @dataclass(frozen=True)

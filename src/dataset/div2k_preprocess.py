@@ -1,21 +1,123 @@
 """Prepare DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder of pictures for training; see --help."""
 
+import argparse
 import logging
 import os
 import sys
 from pathlib import Path
 
+from src import command
+from src.dataset.manifest import SPLITS, check_apart, check_ours
+from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
+from src.dataset.sources import DATASETS, find_sources
+from src.errors import UserError
+
+_OF_PATCHES = {"scale": 4, "patch_size": 480, "stride": 320}
+_OF_SQUARES = {"crop": "centre", "resample": "bicubic"}
+
+
+def add_options(parser):
+    """Add the options that say what becomes of a picture, and in which split."""
+    patches = parser.add_argument_group("patches", "what is made of pictures unless --sizes is given")
+    patches.add_argument("--scale", type=int, help="HR pixels per LR pixel in each direction (default: 4)")
+    patches.add_argument("--patch-size", type=int, help="side of the training patches in HR pixels (default: 480)")
+    patches.add_argument(
+        "--stride",
+        type=int,
+        help="distance of neighbouring patches in HR pixels; patch-size less stride is the largest square that lies "
+        "in some patch wherever it is in the picture (default: 320)",
+    )
+    squares = parser.add_argument_group("squares", "one of each whole picture, as for faces")
+    squares.add_argument(
+        "--sizes",
+        type=_sizes,
+        metavar="[LR,]HR",
+        help="16,128 makes pictures of 128 x 128 pixels (hr_128), their LR (lr_16), and that enlarged again by bicubic "
+        "(sr_16_128); 128 makes hr_128 alone. Smaller pictures are left out, and counted",
+    )
+    squares.add_argument(
+        "--crop",
+        choices=CROPS,
+        help="centre: reduce until the shorter side fits, then cut out the middle; largest: cut the largest centred "
+        "square, then reduce it (default: centre)",
+    )
+    squares.add_argument(
+        "--resample", choices=tuple(RESAMPLERS), help="how HR is reduced; LR always is by bicubic (default: bicubic)"
+    )
+    splits = parser.add_argument_group("splits")
+    splits.add_argument(
+        "--val-count",
+        type=int,
+        help="set so many training pictures, the last by name, of each data set aside for val; by default none, and "
+        "val is the data sets' own validation pictures, or, if none of them has any, a tenth, from 1 to 10",
+    )
+    splits.add_argument("--split", choices=SPLITS, help="put all pictures there, as those of a data set to test on")
+
+
+def options_of(arguments):
+    """Return the options as the manifest keeps them, checked.
+
+    Raises:
+        UserError: one is out of range, or two do not go together.
+    """
+    if len(set(arguments.dataset)) < len(arguments.dataset):
+        raise UserError(f"--dataset names one twice: {' '.join(arguments.dataset)}")
+    if arguments.split and arguments.val_count is not None:
+        raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
+    options = _of_squares(arguments) if arguments.sizes else _of_patches(arguments)
+    rest = {"split": arguments.split} if arguments.split else {}
+    return {"datasets": arguments.dataset, **options, "val_count": arguments.val_count, **rest}
+
+
+def _of_patches(arguments):
+    _refuse(arguments, _OF_SQUARES, "is for squares: add --sizes, or leave it out")
+    options = _filled(arguments, _OF_PATCHES)
+    scale, patch_size, stride = options.values()
+    if scale < 2:
+        raise UserError(f"--scale must be at least 2, not {scale}")
+    if patch_size < scale or patch_size % scale:
+        raise UserError(f"--patch-size must be a positive multiple of the scale {scale}, not {patch_size}")
+    if not 0 < stride <= patch_size or stride % scale:
+        raise UserError(
+            f"--stride must be a multiple of the scale {scale}, at most the patch size {patch_size}, not {stride}"
+        )
+    return options
+
+
+def _of_squares(arguments):
+    _refuse(arguments, _OF_PATCHES, "is for patches, --sizes says all of squares: leave one of them out")
+    scale = arguments.sizes[-1] // arguments.sizes[0]  # 1 of HR alone
+    return {"sizes": arguments.sizes, "scale": scale, **_filled(arguments, _OF_SQUARES)}
+
+
+def _refuse(arguments, names, reason):
+    for name in names:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} {reason}")
+
+
+def _filled(arguments, defaults):
+    given = {name: getattr(arguments, name) for name in defaults}
+    return {name: defaults[name] if value is None else value for name, value in given.items()}
+
+
+def _sizes(text):
+    """Return [LR, HR] or [HR] of what stands behind --sizes."""
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (1, 2) or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"expected LR,HR or HR in pixels, such as 16,128, not '{text}'")
+    low, side = sizes[0], sizes[-1]
+    if len(sizes) == 2 and (low == side or side % low):
+        raise argparse.ArgumentTypeError(f"HR must be a multiple of LR, not {side} of {low}")
+    return sizes
+
+
 if __package__ in (None, ""):  # run as a script: Python has put this folder on the path, not the repository
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from src import command
-from src.dataset.official import DATASETS
-from src.dataset.output_folder import check_apart, check_ours
-from src.dataset.plan import make_plan
-from src.dataset.preprocess_options import add_options, options_of
-from src.dataset.preprocess_run import preprocess
-from src.dataset.sources import find_sources
-from src.errors import UserError
 
 _DESCRIPTION = """Prepare the pictures of DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder for training: cut
 them into patches or, with --sizes, make a square of each whole picture. Patches: writes OUTPUT/{train,val}/X1 and

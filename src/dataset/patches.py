@@ -5,10 +5,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from src.dataset.folders import find_folders
+from src.dataset.batches import AUGMENTATION, generator, permutation_at
 from src.dataset.manifest import checked_sizes, is_hr_part
-from src.dataset.pairs import check_headers, find_pairs, load_lr_up, load_pair
-from src.dataset.randomness import AUGMENTATION, generator, permutation_at
+from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair
 from src.errors import UserError
 from src.imaging.io import read_rgb
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.diffusion.samplers.noise import SeededNoise
+from src.diffusion.samplers import SeededNoise
 from src.imaging.resize import imresize
 from src.inference.networks import as_numpy
 from src.inference.sampling import effective_options

@@ -14,11 +14,31 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from src.atomic_file import replacing, write_text
 from src.errors import UserError
-from src.export.interface import described
-from src.export.mindir_writer import save
-from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash
+from src.export.mindir import save
+from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
+from src.host.files import replacing, write_text
+
+
+def described(role, inputs, conditional):
+    """Describe a graph's inputs.
+
+    Args:
+        role: "whole", "encode", "step" or "sampler".
+        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
+        conditional: whether the model looks at a picture.
+
+    Returns:
+        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
+    """
+    return [
+        {
+            "name": name,
+            "shape": [None if size in (None, -1) else size for size in tensor.shape],
+            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
+        }
+        for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
+    ]
 
 
 def export(output, kind, graphs, about, precision="float32", check=None):
@@ -84,7 +104,7 @@ def _moved(path, output):
 
 def _write(path, kind, role, cell, inputs, conditional):
     if kind == "onnx":
-        from src.export.onnx_writer import write_onnx  # late: only ONNX needs the package onnx
+        from src.export.onnx_model import write_onnx
 
         write_onnx(path, role, cell, inputs, conditional)
         return

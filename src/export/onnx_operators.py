@@ -1,6 +1,6 @@
 """What each operator of MindIR is in ONNX (opset 15).
 
-Every function takes the translation under construction (:class:`src.export.onnx_graph.Translation`), the operator, and
+Every function takes the translation under construction (:class:`src.export.onnx_model.Translation`), the operator, and
 the values of its inputs, and returns its own value. A value is a :class:`Name` of an ONNX tensor, a :class:`Size`, a
 constant (NumPy array or number), or a tuple of values.
 """

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.diffusion.process import x0_coefficients
-from src.diffusion.samplers.registry import rows_of
+from src.diffusion.samplers import rows_of
 from src.imaging.back_projection import CLOSE_ENOUGH, PROGRESS, reduction_matrix
 
 ROUNDS = 8  # of making the finished picture agree with LR; photographs take one to four
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
         steps: list of ``src.diffusion.schedule.Step``.
         sampling: a filled ``src.inference.sampling.Sampling``.
         prediction: what the network predicts, "noise" or "velocity".
-        target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.target`.
+        target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.process`.
         size: (B, h, w) of LR, or of the pictures from nothing.
         scale: HR size / LR size.
         noise_level: what the network is told, see :mod:`src.diffusion.noise_level`.
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     noise_level: object
 
     def rows(self):
-        """A :class:`src.diffusion.samplers.walk.Row` for each step."""
+        """A :class:`src.diffusion.samplers.Row` for each step."""
         return rows_of(self.sampling.sampler, self.steps, self.sampling.eta)
 
     @property

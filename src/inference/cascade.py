@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from src.diffusion.samplers import seeds_of
 from src.errors import UserError
-from src.inference.diffusion_upscaler import seeds_of
 from src.inference.sampling import Sampling
 from src.inference.upscaler import RegressionUpscaler, Upscaler
 

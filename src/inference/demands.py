@@ -7,7 +7,7 @@ the CPU (docs/inference_speed.md).
 
 import math
 
-from src.inference.tile_choice import Cost, Reach
+from src.inference.tile_size import Cost, Reach
 
 _BICUBIC = 2  # BicubicUpscale reads two LR pixels on each side
 

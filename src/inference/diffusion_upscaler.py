@@ -4,11 +4,10 @@ import numpy as np
 
 from src.diffusion.noise_level import StepNumber
 from src.diffusion.process import noise_from_velocity, x0_coefficients
-from src.diffusion.samplers.arithmetic import weighted_sum
-from src.diffusion.samplers.noise import SeededNoise
+from src.diffusion.samplers import SeededNoise, seeds_of, weighted_sum
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
-from src.inference.condition import Condition
+from src.inference.condition import Condition, NoCondition
 from src.inference.sampling import Sampling, sampling_of
 from src.inference.upscaler import Upscaler
 
@@ -210,6 +209,48 @@ def _each(*callbacks):
     return after if there else None
 
 
-def seeds_of(seed, count):
-    """One seed for each picture of a batch: those given, or ``seed``, ``seed`` + 1, …"""
-    return [seed + i for i in range(count)] if np.ndim(seed) == 0 else list(seed)
+_REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
+
+
+class FromNothing:
+    """An upscaler that knows no LR picture; its scale is 1. ``sample(None, shape=(B, 3, H, W))`` draws pictures."""
+
+    needs_pictures = False
+
+    @property
+    def usual_size(self):
+        """(height, width) of pictures where none is named: ``sr3.image_size``, a training's patches as a rule."""
+        return (self.config.sr3.image_size,) * 2
+
+    def encode(self, lr=None, lr_up=None):
+        """Refuse pictures; without any there is nothing to compute, and the condition is None."""
+        if lr is not None or lr_up is not None:
+            raise UserError(f"this model makes pictures from nothing and enlarges none: {_REMEDY}")
+
+    def from_nothing(self, shape):
+        """Return the :class:`src.inference.condition.NoCondition` for pictures of a shape (B, 3, H, W).
+
+        Raises:
+            UserError: it is no such shape.
+        """
+        if len(shape) != 4 or shape[1] != 3 or min(shape) < 1:
+            raise UserError(f"the shape of pictures is (B, 3, H, W), not {tuple(shape)}")
+        return NoCondition(self.tiling.grid(shape[0], *shape[2:]), shape)
+
+    def draw(self, condition, *arguments, **options):
+        """As of what enlarges.
+
+        Raises:
+            UserError: the condition is None, which tells no size.
+        """
+        if condition is None:
+            raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
+        return super().draw(condition, *arguments, **options)
+
+
+class PictureGenerator(FromNothing, DiffusionUpscaler):
+    """A :class:`DiffusionUpscaler` :class:`FromNothing`; ``predict_noise`` takes None as the condition."""
+
+    def predict(self, x_t, t, condition=None, progress=None):
+        """As in :class:`DiffusionUpscaler`; a condition of None is that of x_t's shape."""
+        return super().predict(x_t, t, condition or self.from_nothing(x_t.shape), progress)

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.imaging.frames import Frame, film_strip, write_animation
 from src.imaging.io import write_image
-from src.imaging.strip import at_most
+from src.imaging.strip import Frame, at_most, film_strip, write_animation
 from src.inference.upscaler import levels
 
 KINDS = ("png", "gif", "webp")
@@ -41,14 +40,14 @@ class Process:
         self._wanted = {round(k) for k in np.linspace(total - 1, 0, min(self._count, total))}
 
     def __call__(self, k, step, x, x_0):
-        """Keep step k, if it is one to keep; see ``src.diffusion.samplers.walk.walk``."""
+        """Keep step k, if it is one to keep; see ``src.diffusion.samplers.walk``."""
         if k in self._wanted:
             noisy, seen = ([at_most(picture, LONGEST) for picture in levels(a)] for a in (x, self._to_picture(x_0)))
             pairs = list(zip(noisy, seen, strict=True))
             self._kept.append((f"{k + 1}/{self._total}", pairs))
 
     def frames(self, number):
-        """Return a :class:`src.imaging.frames.Frame` for each step that was kept, of the batch's picture ``number``."""
+        """Return a :class:`src.imaging.strip.Frame` for each step that was kept, of the batch's picture ``number``."""
         return [Frame(label, *pairs[number]) for label, pairs in self._kept]
 
 

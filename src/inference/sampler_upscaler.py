@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from src.diffusion.samplers.noise import SeededNoise
+from src.diffusion.samplers import SeededNoise, seeds_of
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
-from src.inference.diffusion_upscaler import seeds_of
+from src.inference.diffusion_upscaler import FromNothing
 from src.inference.sampling import Sampling, sampling_of
 from src.inference.upscaler import Upscaler
 
@@ -17,7 +17,7 @@ class SamplerUpscaler(Upscaler):
         graph: maps lr (B, 3, h, w), if it looks at pictures, and noise (draws, B, 3, H, W) to a picture (B, 3, H, W),
             NumPy.
         config: as in :class:`Upscaler`; its ``eval`` says what the graph does.
-        tiling: a :class:`src.inference.fixed_tiling.FixedTiling`.
+        tiling: a :class:`src.inference.tile_size.FixedTiling`.
         batch: B.
         draws: the first size of the noise.
     """
@@ -109,3 +109,29 @@ class SamplerUpscaler(Upscaler):
             lr = [np.concatenate([picture, picture[-1:].repeat(missing, 0)]) for picture in lr]
             noise = np.concatenate([noise, noise[:, -1:].repeat(missing, 1)], axis=1)
         return self._graph(*lr, noise)[: self._batch - missing]
+
+
+class SamplerGenerator(FromNothing, SamplerUpscaler):
+    """A :class:`SamplerUpscaler` :class:`FromNothing`; its pictures have the one size of the graph."""
+
+    @property
+    def usual_size(self):
+        """(height, width) of pictures: the graph's."""
+        return self.tiling.grid(1, 1, 1).window_size
+
+    def from_nothing(self, shape):
+        """As in :class:`FromNothing`, of the graph's size alone: tiles would be pictures of their own."""
+        condition = super().from_nothing(shape)
+        height, width = self.usual_size
+        if tuple(shape[2:]) != (height, width):
+            raise UserError(
+                f"this graph of a whole sampler makes pictures of {width} x {height}, not {shape[3]} x {shape[2]}: "
+                "ask for these, or export with --graph step"
+            )
+        return condition
+
+    def _grid(self, condition):
+        return condition.grid
+
+    def _pictures(self, condition):
+        return []

@@ -3,7 +3,7 @@
 import functools
 from typing import NamedTuple
 
-from src.diffusion.samplers.registry import sampler_named
+from src.diffusion.samplers import sampler_named
 from src.errors import UserError
 
 MAX_TEMPERATURE = 100  # far beyond any use, and far from where float32 ends
@@ -13,9 +13,9 @@ class Sampling(NamedTuple):
     """Options of a sample; None takes the model's own (its ``config.eval``).
 
     Attributes:
-        sampler: a name in ``src.diffusion.samplers.registry.SAMPLERS``.
+        sampler: a name in ``src.diffusion.samplers.SAMPLERS``.
         steps: 1 to T; more with a schedule of its own, where the network is told √ᾱ.
-        spacing: a name in ``src.diffusion.schedule.SPACINGS``, or a schedule of its own (:mod:`src.diffusion.betas`).
+        spacing: a name in ``src.diffusion.schedule.SPACINGS``, or β of its own (:mod:`src.diffusion.schedule`).
         eta: of ``ddim``: 0 is deterministic, 1 has DDPM's noise.
         temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.
         consistency: make the result agree with the LR picture (:mod:`src.imaging.back_projection`).

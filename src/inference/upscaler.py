@@ -17,7 +17,7 @@ class Upscaler(ABC):
 
     Attributes:
         config: the model's resolved ``Config``.
-        tiling: the :class:`src.inference.tile_choice.Tiling` that cuts pictures into windows.
+        tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
         scale: enlargement factor.
         name: of the model, for reports.
         needs_pictures: False for a model that makes pictures from nothing.

@@ -1,13 +1,84 @@
 """The denoising loss (arXiv 2104.14951, eq. 6 and algorithm 1; arXiv 2104.07636, eq. 6 and algorithm 1)."""
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from src.diffusion.process import PREDICTIONS, q_sample, velocity
 from src.errors import UserError
-from src.losses.levels import ContinuousLevels, StepLevels
 from src.losses.pixel import PixelLoss
-from src.losses.weights import error_scale
+
+
+class StepLevels(nn.Cell):
+    """A step t, int32 in [0, T), as DDPM and SRDiff draw it; the network is told t.
+
+    Args:
+        schedule: a ``Schedule``.
+    """
+
+    def __init__(self, schedule):
+        super().__init__()
+        self.signal_rate = ms.Tensor(schedule.signal_rate, ms.float32)
+        self.noise_rate = ms.Tensor(schedule.noise_rate, ms.float32)
+
+    def construct(self, t):
+        return self.signal_rate[t].reshape(-1, 1, 1, 1), self.noise_rate[t].reshape(-1, 1, 1, 1), t
+
+
+class ContinuousLevels(nn.Cell):
+    """A time t, float32 in [0, T), as SR3 draws it; the network is told √ᾱ, float32.
+
+    Between two whole times, √ᾱ is linear: a uniform t draws a step and, uniformly between √ᾱ of this step and of the
+    one before it, a level (arXiv 2104.07636, section 2.4, p(γ); of √ᾱ instead of ᾱ as in WaveGrad, arXiv 2009.00713).
+
+    Args:
+        schedule: a ``Schedule``.
+    """
+
+    def __init__(self, schedule):
+        super().__init__()
+        # 1 − √ᾱ, since √ᾱ itself rounds away how little noise there is in the first steps
+        missing = np.append(0.0, -np.expm1(np.log1p(-schedule.betas).cumsum() / 2))
+        self.before, self.after = ms.Tensor(missing[:-1], ms.float32), ms.Tensor(missing[1:], ms.float32)
+
+    def construct(self, t):
+        step = ops.floor(t)
+        share, step = t - step, step.astype(ms.int32)
+        before = self.before[step]
+        missing = before + share * (self.after[step] - before)
+        signal_rate, noise_rate = 1 - missing, ops.sqrt(missing * (2 - missing))
+        return signal_rate.reshape(-1, 1, 1, 1), noise_rate.reshape(-1, 1, 1, 1), signal_rate
+
+
+LOSS_WEIGHTS = ("uniform", "min_snr", "x0")
+_GAMMA = 5.0  # arXiv 2303.09556, section 3.4
+
+
+def error_scale(kind, prediction, alpha_bar):
+    """What the difference between prediction and goal is multiplied by before its absolute value or square is taken.
+
+    With SNR = ᾱ / (1 − ᾱ), the squared error of x_0 is that of v / (SNR + 1) and that of ε / SNR.
+
+    Args:
+        kind: "uniform": 1. "min_snr": the error of x_0, times √min(SNR, 5) (arXiv 2303.09556, eq. 9 and section 3.4).
+            "x0": the error of x_0, for velocity only, as that of ε says nothing of x_0 where there is no signal.
+        prediction: what the network predicts, "noise" or "velocity".
+        alpha_bar: (T,) ᾱ_t.
+
+    Returns:
+        (T,) float32, scaled to a mean square of 1.
+
+    Raises:
+        UserError: the kind is unknown, or "x0" is asked for with noise.
+    """
+    if kind not in LOSS_WEIGHTS:
+        raise UserError(f"diffusion.loss_weight must be one of {', '.join(LOSS_WEIGHTS)}, not '{kind}'")
+    if kind == "x0" and prediction == "noise":
+        raise UserError("diffusion.loss_weight=x0 needs diffusion.prediction=velocity: or take min_snr")
+    snr = alpha_bar / (1 - alpha_bar)
+    x0_error = 1 / (snr if prediction == "noise" else snr + 1)
+    squared = {"uniform": np.ones_like(snr), "min_snr": np.minimum(snr, _GAMMA) * x0_error, "x0": x0_error}[kind]
+    return np.sqrt(squared / squared.mean()).astype(np.float32)
 
 
 class DiffusionLoss(nn.Cell):
@@ -19,7 +90,7 @@ class DiffusionLoss(nn.Cell):
         target: a ``ResidualTarget`` or an ``ImageTarget``.
         prediction: what the network predicts, "noise" or "velocity".
         loss: "l1" or "l2".
-        weight: how much each t counts, see :func:`src.losses.weights.error_scale`.
+        weight: how much each t counts, see :func:`src.losses.diffusion.error_scale`.
         frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
         continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
         lr_up, dropout: whether batches bring LR↑, and the keys of dropout's masks; for an ``SR3`` only.

@@ -7,7 +7,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.metrics.picture_sets import SetScores
+from src.metrics.fid import SetScores
 from src.metrics.scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
@@ -45,7 +45,7 @@ class Report:
         lpips_net: the network that LPIPS was computed with, or None.
         names: the pictures' names, in order.
         scores: for each method, ``"bicubic"`` first, one :class:`Scores` per picture.
-        sets: for each method FID and IS of all its pictures (:class:`src.metrics.picture_sets.SetScores`); empty
+        sets: for each method FID and IS of all its pictures (:class:`src.metrics.fid.SetScores`); empty
             where they were not measured.
         hr_set: the IS of the HR pictures, with no FID; None where it was not measured.
     """
@@ -103,7 +103,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
         scale: the factor of upscaling, a whole number.
         lpips: ``distance(sr, hr) -> float or None`` with an attribute ``net`` (:mod:`src.metrics.lpips`);
             None leaves LPIPS out.
-        sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS; None leaves them out.
+        sets: a :class:`src.metrics.fid.SetComparison` for FID and IS; None leaves them out.
         progress: called with the picture's name after each picture.
         keep: called with (picture's name, method, sr) for each result; bicubic's included.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.atomic_file import replacing
 from src.errors import UserError
+from src.host.files import replacing
+from src.metrics.inception import PREPARATIONS
 
 _DAMAGE = (
     (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
@@ -135,3 +136,165 @@ def read_statistics(path):
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise UserError(f"{path} holds numbers that are not finite: make it anew")
     return Gaussian(mean, (covariance + covariance.T) / 2)
+
+
+SPLITS = 10
+_SEED = 2020  # of the order in which torch-fidelity deals the pictures out
+
+
+class InceptionScore:
+    """exp(E KL(p(y|x) ‖ p(y))) of ten parts of a set, in constant memory; numbers as torch-fidelity's.
+
+    The pictures are dealt out in its fixed random order. Within a part,
+    E KL(p(y|x) ‖ p(y)) = E Σ p(y|x)·log p(y|x) − Σ p(y)·log p(y), so that two sums suffice.
+
+    Args:
+        count: how many pictures there will be.
+        splits: the number of parts.
+    """
+
+    def __init__(self, count, splits=SPLITS):
+        bounds = [part * count // splits for part in range(splits + 1)]
+        sizes = np.diff(bounds)
+        self._part_of = np.empty(count, int)
+        self._part_of[np.random.RandomState(_SEED).permutation(count)] = np.repeat(np.arange(splits), sizes)
+        self._sizes = sizes
+        self._seen = 0
+        self._probability, self._information = [0.0] * splits, [0.0] * splits
+
+    def add(self, logits):
+        """Take the next pictures' logits: (B, classes)."""
+        logits = np.asarray(logits, np.float64)
+        logits = logits - logits.max(1, keepdims=True)
+        logarithm = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        for row in logarithm:
+            part = self._part_of[self._seen]
+            self._probability[part] += np.exp(row)
+            self._information[part] += np.exp(row) @ row
+            self._seen += 1
+
+    def result(self):
+        """Return the mean and the standard deviation over the parts; (None, None) with fewer pictures than parts."""
+        if self._sizes.min() == 0:
+            return None, None
+        scores = []
+        for size, probability, information in zip(self._sizes, self._probability, self._information, strict=True):
+            marginal = probability / size
+            certain = marginal[marginal > 0]
+            scores.append(np.exp(information / size - certain @ np.log(certain)))
+        return float(np.mean(scores)), float(np.std(scores))
+
+
+_TOGETHER = 8  # pictures that the network looks at in one pass
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """The scores of a set; None where there is no such score.
+
+    Attributes:
+        fid: Fréchet Inception Distance to the reference, from 0, less is better.
+        is_mean: Inception Score from 1, the mean over ten parts; None with fewer than ten pictures.
+        is_std: its standard deviation over the parts.
+    """
+
+    fid: float | None = None
+    is_mean: float | None = None
+    is_std: float | None = None
+
+
+class PictureSet:
+    """One set.
+
+    Args:
+        inception: :class:`src.metrics.inception.Inception`, or another function of prepared pictures.
+        form: a name in :data:`src.metrics.inception.PREPARATIONS`.
+        count: how many pictures there will be; None where no Inception Score is wanted.
+    """
+
+    def __init__(self, inception, form, count=None):
+        self._inception = inception
+        self._prepare = PREPARATIONS[form]
+        self._moments = Moments()
+        self._score = None if count is None else InceptionScore(count)
+        self._waiting = []
+
+    def add(self, picture):
+        """Take one uint8 (H, W, 3) RGB picture."""
+        self._waiting.append(self._prepare(picture))
+        if len(self._waiting) == _TOGETHER:
+            self._look()
+
+    def gaussian(self):
+        """Return the :class:`src.metrics.fid.Gaussian` of the features of all pictures so far.
+
+        Raises:
+            UserError: there are fewer than two.
+        """
+        self._look()
+        return self._moments.gaussian()
+
+    def inception_score(self):
+        """Return the mean and the standard deviation, when all pictures have come; see ``InceptionScore``."""
+        self._look()
+        return self._score.result()
+
+    def _look(self):
+        if self._waiting:
+            features, logits = self._inception(np.stack(self._waiting))
+            self._moments.add(features)
+            if self._score:
+                self._score.add(logits)
+            self._waiting = []
+
+
+class SetComparison:
+    """The sets that several methods made, against one reference.
+
+    Args:
+        inception, form: as in :class:`PictureSet`.
+        count: how many pictures each method makes.
+        reference: a :class:`src.metrics.fid.Gaussian`; None takes the pictures of :meth:`add_reference`.
+
+    Attributes:
+        form: as given.
+    """
+
+    def __init__(self, inception, form, count, reference=None):
+        self.form = form
+        self._new_set = lambda: PictureSet(inception, form, count)
+        self._given = reference
+        self._reference = self._new_set() if reference is None else None
+        self._sets = {}
+
+    def add_reference(self, picture):
+        """Take a picture of the reference, uint8 (H, W, 3) RGB; without effect where a Gaussian was given."""
+        if self._reference:
+            self._reference.add(picture)
+
+    def add(self, method, picture):
+        """Take a picture that a method made, uint8 (H, W, 3) RGB."""
+        if method not in self._sets:
+            self._sets[method] = self._new_set()
+        self._sets[method].add(picture)
+
+    def reference(self):
+        """Return the reference's :class:`src.metrics.fid.Gaussian`."""
+        if self._given is None:
+            self._given = self._reference.gaussian()
+        return self._given
+
+    def scores(self):
+        """Return {method: :class:`SetScores`}.
+
+        Raises:
+            UserError: a set has fewer than two pictures, or the reference has other features.
+        """
+        return {
+            method: SetScores(frechet_distance(self.reference(), made.gaussian()), *made.inception_score())
+            for method, made in self._sets.items()
+        }
+
+    def reference_score(self):
+        """Return the reference's own Inception Score as :class:`SetScores`; None where a Gaussian was given."""
+        return SetScores(None, *self._reference.inception_score()) if self._reference else None

@@ -10,11 +10,10 @@ from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 
-from src.atomic_file import write_text
 from src.errors import UserError
+from src.host.files import write_text
 from src.metrics.evaluate import METRICS
-from src.metrics.inception_score import SPLITS
-from src.metrics.picture_sets import SetScores
+from src.metrics.fid import SPLITS, SetScores
 from src.metrics.scores import PROTOCOLS
 
 ABSENT = "–"
@@ -62,7 +61,7 @@ def aligned(rows):
 
 
 def sets_shown(scores):
-    """Return the FID and the IS of a :class:`src.metrics.picture_sets.SetScores` as two texts."""
+    """Return the FID and the IS of a :class:`src.metrics.fid.SetScores` as two texts."""
     deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
     return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
 
@@ -146,7 +145,7 @@ def fid_notes(sets, about, hr_set=None):
     """Return sentences that say how FID and IS were measured; none where they were not.
 
     Args:
-        sets: {method: :class:`src.metrics.picture_sets.SetScores`}.
+        sets: {method: :class:`src.metrics.fid.SetScores`}.
         about: dict with ``"fid"``: a dict with ``"as"``, who prepares pictures so, and ``"reference"``.
         hr_set: the ``SetScores`` of the HR pictures; None where they were not measured.
     """
@@ -203,3 +202,50 @@ def versions():
         except metadata.PackageNotFoundError:  # mindspore's builds for other devices have other names
             continue
     return found
+
+
+def sets_as_table(sets, about):
+    """Return aligned text: a line that says what was measured, then a row per method.
+
+    Args:
+        sets: {method: :class:`src.metrics.fid.SetScores`}.
+        about: dict with ``"seed"``, ``"methods"`` and ``"fid"``, see :func:`src.metrics.report.as_table`, and
+            ``"pictures"``, how many each method made.
+
+    Returns:
+        str without a newline at the end.
+    """
+    rows = [["", *SET_TITLES, "sampler"]]
+    rows += [[name, *sets_shown(scores), sampling_shown(about["methods"][name])] for name, scores in sets.items()]
+    head = f"pictures {about['pictures']}, seed {about['seed']}"
+    return "\n".join([head, *aligned(rows), *fid_notes(sets, about)])
+
+
+def sets_as_json(sets, about):
+    """Return all scores and how they were measured as JSON text; ``null`` is an IS of too few pictures."""
+    content = {
+        **about,
+        "sets": {name: asdict(scores) for name, scores in sets.items()},
+        "notes": fid_notes(sets, about),
+        "versions": versions(),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sets_as_csv(sets):
+    """Return one line per method as CSV text: method and the scores, empty where there are none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", *(metric.name for metric in fields(SetScores))])
+    writer.writerows([name, *asdict(scores).values()] for name, scores in sets.items())
+    return text.getvalue()
+
+
+def write_sets_report(sets, about, folder):
+    """Write ``metrics.json`` and ``metrics.csv`` into a folder, each whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    write_text(Path(folder) / "metrics.json", sets_as_json(sets, about), what="metrics")
+    write_text(Path(folder) / "metrics.csv", sets_as_csv(sets), what="metrics")

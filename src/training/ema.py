@@ -4,8 +4,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from src.errors import UserError
-
-PREFIX = "ema."
+from src.weights.checkpoint import PREFIX
 
 
 class MovingAverage(nn.Cell):

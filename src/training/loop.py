@@ -3,12 +3,14 @@
 import logging
 import math
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 from tqdm import tqdm
 
-from src.interrupts import held_back
+from src.host.signals import held_back
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def train(
     Args:
         step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
         batches: iterable of what the step function takes, one for each step.
-        progress: the ``Progress`` (``src.training.progress``) to go on from; kept up to date.
+        progress: the ``Progress`` (``src.training.loop``) to go on from; kept up to date.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
@@ -176,3 +178,80 @@ class _Window:
         self.start = time.perf_counter()
         self.waited = 0.0
         self.count = 0
+
+
+COUNTS, LOSSES = "run.counts", "run.losses"  # the names in a checkpoint
+
+
+@dataclass
+class Progress:
+    """Where a run stands; a checkpoint keeps it, so that what comes after is the same as without an interruption.
+
+    Attributes:
+        step: optimiser steps done.
+        samples: training samples seen, by all devices: the number of the next. It is not a function of the step, for
+            the number of devices may change, and going back to a checkpoint leaves data out.
+        skipped_in_row: steps skipped in a row up to the last fetched one.
+        saved: the step of the last checkpoint that was saved because it was time.
+        returns: how often a run that diverged went back to that checkpoint.
+        losses: the losses since the last log line, with NaN for skipped steps.
+    """
+
+    step: int = 0
+    samples: int = 0
+    skipped_in_row: int = 0
+    saved: int = 0
+    returns: int = 0
+    losses: list = field(default_factory=list)
+
+    def counts(self):
+        """All but the losses, as ints."""
+        return [self.step, self.samples, self.skipped_in_row, self.saved, self.returns]
+
+    def arrays(self):
+        """What a checkpoint keeps beside its step: name → array."""
+        arrays = {COUNTS: np.array(self.counts()[1:], np.int64)}
+        return arrays | {LOSSES: np.array(self.losses, np.float32)} if self.losses else arrays
+
+
+def progress_in(arrays, step, batch_size):
+    """Return the progress that a checkpoint keeps.
+
+    Args:
+        arrays: the checkpoint's.
+        step: its step.
+        batch_size: samples in a step of the run that wrote it, for a checkpoint from before this was kept.
+    """
+    if COUNTS not in arrays:
+        return Progress(step, step * batch_size, saved=step)
+    losses = arrays[LOSSES].tolist() if LOSSES in arrays else []
+    return Progress(step, *arrays[COUNTS].tolist(), losses=losses)
+
+
+_WINDOW = 20  # log lines that the limit is made from
+_ENOUGH = 5  # log lines before which there is no limit
+
+
+class LossLimit:
+    """The largest loss that is believed: a multiple of the median of the last log lines.
+
+    Args:
+        ratio: the multiple; 0 for no limit.
+        losses: the losses that the log has so far, when a run is resumed.
+    """
+
+    def __init__(self, ratio, losses=()):
+        self.ratio = ratio
+        self.losses = deque((loss for loss in losses if math.isfinite(loss)), maxlen=_WINDOW)
+
+    def add(self, loss):
+        """Take a log line's loss into account."""
+        if math.isfinite(loss):
+            self.losses.append(loss)
+
+    @property
+    def value(self):
+        """The limit; infinity without enough log lines."""
+        if not self.ratio or len(self.losses) < _ENOUGH:
+            return math.inf
+        return self.ratio * median(self.losses)

@@ -20,10 +20,9 @@ import math
 import shutil
 from pathlib import Path
 
-from src.atomic_file import flush, remove_leftovers, replacing, write_text
 from src.errors import UserError
-from src.folder_lock import locked
-from src.training.checkpoints import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
+from src.host.files import flush, locked, remove_leftovers, replacing, write_text
+from src.weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
 CURVE = ("step", "loss", "learning_rate", "gradient_norm", "skipped")
 SPEED = ("step", "samples_per_second", "waiting")

@@ -1,7 +1,7 @@
 """Which PyTorch program wrote a checkpoint: every kind that can be converted."""
 
-from src.weights.sr3 import from_sr3, is_sr3
-from src.weights.srdiff import from_srdiff
+from src.families.sr3.convert import from_sr3, is_sr3
+from src.families.srdiff.convert import from_srdiff
 
 
 def convert(obj, given=None):

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError
-from src.weights import restricted_pickle
-from src.weights.restricted_pickle import StridedTensor
+from src.weights import torch_pickle
+from src.weights.torch_pickle import StridedTensor
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of the format before 1.6
 _PROTOCOL_VERSION = 1001  # the second
@@ -108,7 +108,7 @@ def _read_zip(path):
                 raise UserError("is a compressed or encrypted archive: save it again with torch.save")
             return archive.read(entry)
 
-        tree = restricted_pickle.load(io.BytesIO(record("data.pkl")))
+        tree = torch_pickle.load(io.BytesIO(record("data.pkl")))
         order = record("byteorder").decode("ascii") if top + "byteorder" in entries else "little"
         if order not in ("little", "big"):
             raise ValueError("the byte order is neither little nor big")
@@ -119,15 +119,15 @@ def _read_zip(path):
 
 def _read_stream(path):
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        if restricted_pickle.load(stream) != _MAGIC_NUMBER:
+        if torch_pickle.load(stream) != _MAGIC_NUMBER:
             raise UserError("is a pickle but no PyTorch checkpoint: name a file that torch.save wrote")
-        if restricted_pickle.load(stream) != _PROTOCOL_VERSION:
+        if torch_pickle.load(stream) != _PROTOCOL_VERSION:
             raise UserError("is of an unknown PyTorch format: load it with its PyTorch and save it with a newer one")
-        order = "little" if restricted_pickle.load(stream)["little_endian"] else "big"
-        tree = restricted_pickle.load(stream)
+        order = "little" if torch_pickle.load(stream)["little_endian"] else "big"
+        tree = torch_pickle.load(stream)
         storages = _storages(tree, limit=len(stream))
         blocks = {}
-        for key in restricted_pickle.load(stream):
+        for key in torch_pickle.load(stream):
             size = int.from_bytes(stream.read(8), order, signed=True)
             if key not in storages or size != storages[key].size:
                 raise ValueError("the data that follow are not those that the pickle names")

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from src.dataset.div2k_preprocess import main
-from src.dataset.manifest import read_manifest
+from src.dataset.manifest import is_whole, read_manifest
 from src.dataset.patches import PatchPairs
-from src.dataset.pngs import is_whole
 from src.errors import UserError
 from src.imaging.io import read_rgb
 from tests.dataset.pictures import crops, quarter, write_pictures

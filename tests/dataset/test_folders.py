@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from src.dataset.batches import make_batch, training_batches
 from src.dataset.div2k_preprocess import main
-from src.dataset.folders import find_folders
-from src.dataset.pairs import check_headers, find_pairs, load_lr_up, load_pair
+from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair
 from src.dataset.patches import PatchPairs
-from src.dataset.pipeline import make_batch, training_batches
 from src.errors import UserError
 from tests.dataset.pictures import crops, write_pictures
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from src.dataset.manifest import same_plan
 from src.dataset.pairs import Pair
-from src.dataset.plan import make_plan, same_plan, tile_corners
+from src.dataset.preprocess import make_plan, tile_corners
 from src.errors import UserError
 from tests.dataset.pictures import write_pictures
 

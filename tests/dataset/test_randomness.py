@@ -1,6 +1,6 @@
 import numpy as np
 
-from src.dataset.randomness import AUGMENTATION, DIFFUSION, ORDER, generator, noise_at, permutation_at
+from src.dataset.batches import AUGMENTATION, DIFFUSION, ORDER, generator, noise_at, permutation_at
 
 
 def test_a_value_depends_on_seed_stream_and_index_alone():

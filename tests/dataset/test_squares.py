@@ -11,7 +11,7 @@ import pytest
 from src.dataset.div2k_preprocess import main
 from src.dataset.manifest import read_manifest
 from src.dataset.patches import PatchPairs
-from src.dataset.squares import square
+from src.dataset.preprocess import square
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import area_resize, imresize

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.diffusion.samplers.arithmetic import BLOCK, weighted_sum
+from src.diffusion.samplers import BLOCK, weighted_sum
 
 WEIGHTS = (0.3, -1.7, 0.25)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.diffusion.samplers.noise import SeededNoise
+from src.diffusion.samplers import SeededNoise
 from src.errors import UserError
 
 

@@ -4,13 +4,13 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_model, build_schedule, build_target, build_upscaler, config_json, load_upscaler, networks_of
+from src.build import build_model, build_schedule, build_target, build_upscaler, load_upscaler, networks_of
 from src.config.loader import config_from_dict
 from src.diffusion.process import q_sample
 from src.diffusion.schedule import Step
-from src.training.checkpoints import load_into, save_model
-from src.weights.settings import combine
-from src.weights.sr3 import from_sr3
+from src.families.sr3.convert import from_sr3
+from src.weights.checkpoint import config_json, load_into, save_model
+from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
 
 TOLERANCE = 1e-4

@@ -8,9 +8,9 @@ import pytest
 
 from src.build import build_loss, build_model, build_schedule, build_target, build_upscaler, networks_of
 from src.config.loader import config_from_dict
-from src.training.checkpoints import load_into
-from src.weights.settings import combine
-from src.weights.srdiff import from_srdiff
+from src.families.srdiff.convert import from_srdiff
+from src.weights.checkpoint import load_into
+from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
 
 TOLERANCE = 1e-4

@@ -6,9 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from src.diffusion.samplers.ddim import ddim
-from src.diffusion.samplers.noise import SeededNoise
-from src.diffusion.samplers.registry import SAMPLERS, sampler_named
+from src.diffusion.samplers import SAMPLERS, SeededNoise, ddim, sampler_named
 from src.diffusion.schedule import SPACINGS, make_schedule
 from src.errors import UserError
 from tests.diffusion import gaussian

@@ -6,9 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from src.diffusion.samplers.ddim import ddim, implicit
-from src.diffusion.samplers.ddpm import ddpm, posterior, sr3
-from src.diffusion.samplers.dpmpp import dpmpp_2m, dpmpp_2m_sde
+from src.diffusion.samplers import ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, implicit, posterior, sr3
 from src.diffusion.schedule import SPACINGS, Step, half_log_snr, make_schedule
 from tests.diffusion import gaussian
 

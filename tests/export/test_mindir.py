@@ -13,7 +13,7 @@ import pytest
 from src.build import load_upscaler
 from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export import mindir_writer
+from src.export import mindir
 from src.export.check import deviations, random_pictures
 from src.export.exporter import check_request
 from src.export.offline import file_hash
@@ -169,7 +169,7 @@ def test_a_failing_export_leaves_the_older_one(copied, tiny_checkpoints, monkeyp
             raise ZeroDivisionError
         Path(file_name).write_bytes(b"new")
 
-    monkeypatch.setattr(mindir_writer.ms, "export", fail)
+    monkeypatch.setattr(mindir.ms, "export", fail)
     with pytest.raises(ZeroDivisionError):
         models.write(tiny_checkpoints["srdiff"], copied)
     assert {path.name: path.read_bytes() for path in copied.parent.iterdir()} == before
@@ -180,7 +180,7 @@ def test_weights_that_mindspore_splits_are_refused(kind, tiny_checkpoints, tmp_p
     def split(cell, *inputs, file_name, file_format):
         Path(file_name.replace(".mindir", "_graph.mindir")).write_bytes(b"graph")
 
-    monkeypatch.setattr(mindir_writer.ms, "export", split)
+    monkeypatch.setattr(mindir.ms, "export", split)
     with pytest.raises(UserError, match="one file of up to 1 GB, but MindSpore splits .* --precision float16 halves"):
         models.write(tiny_checkpoints["rrdb"], tmp_path / f"m.{kind}")
     assert list(tmp_path.iterdir()) == []
@@ -212,8 +212,8 @@ def test_a_folder_that_is_a_file(tmp_path, tiny_checkpoints):
 def test_it_runs_without_the_models_source(exported, tiny_checkpoints, tmp_path, photo):
     needed = ["infer.py", "src/__init__.py", "src/*.py", "src/config", "src/imaging", "src/inference", "src/export"]
     needed += ["src/diffusion/__init__.py", "src/diffusion/process.py", "src/diffusion/schedule.py"]
-    needed += ["src/diffusion/noise_level.py", "src/diffusion/betas.py"]
-    needed += ["src/diffusion/target.py", "src/diffusion/samplers"]
+    needed += ["src/diffusion/noise_level.py", "src/diffusion/schedule.py"]
+    needed += ["src/diffusion/process.py", "src/diffusion/samplers"]
     for pattern in needed:
         for source in tiny.ROOT.glob(pattern):
             target = tmp_path / "copy" / source.relative_to(tiny.ROOT)

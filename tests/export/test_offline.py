@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from src.build import build_schedule, load_upscaler
-from src.diffusion.samplers.noise import SeededNoise
-from src.diffusion.samplers.registry import SAMPLERS, rows_of
+from src.diffusion.samplers import SAMPLERS, SeededNoise, rows_of
 from src.errors import UserError
 from src.export import offline
 from src.export.offline import Artefact, ArtefactError, Consistency, Windows, step_rows, upscale

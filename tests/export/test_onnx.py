@@ -14,9 +14,9 @@ from src.build import load_upscaler
 from src.errors import UserError
 from src.export import onnx_operators
 from src.export.check import deviations, random_pictures
-from src.export.mindir_reader import Graph, Operator, read_mindir
+from src.export.mindir import Graph, Operator, read_mindir
 from src.export.offline import file_hash
-from src.export.onnx_graph import OPSET, Translation
+from src.export.onnx_model import OPSET, Translation
 from src.imaging.io import write_image
 from tests import tiny
 from tests.export import models
@@ -63,7 +63,7 @@ def test_a_batch_and_its_pictures(exported, tiny_checkpoints):
 
 
 def test_tiles(exported, tiny_checkpoints, photo):
-    from src.inference.tile_choice import TileOptions
+    from src.inference.tile_size import TileOptions
 
     _, lr = models.picture(photo, 40, 24)
     options = TileOptions(tile=96, halo=16)

@@ -7,11 +7,10 @@ import onnx
 import pytest
 
 from src.build import load_upscaler
-from src.diffusion.samplers.noise import SeededNoise
-from src.diffusion.samplers.registry import SAMPLERS
+from src.diffusion.samplers import SAMPLERS, SeededNoise
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.inference.tile_choice import TileOptions
+from src.inference.tile_size import TileOptions
 from src.metrics.scores import lr_psnr
 from tests.export import models
 

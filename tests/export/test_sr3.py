@@ -15,9 +15,9 @@ from src.errors import UserError
 from src.export import offline
 from src.export.check import TOLERANCE, deviations, random_pictures
 from src.export.offline import Artefact, ArtefactError, generate, upscale
+from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
 from src.inference.upscaler import levels
-from src.runtime import select_device
 from tests import tiny_sr3
 from tests.export import models
 
@@ -256,11 +256,10 @@ def test_export_prints_every_stage(checkpoint, command, tmp_path, capsys):
 
 
 def test_an_export_of_converted_weights_gives_what_pytorch_gives(shared, tmp_path):
-    from src.build import config_json
     from src.config.loader import config_from_dict
-    from src.training.checkpoints import save_model
-    from src.weights.settings import combine
-    from src.weights.sr3 import from_sr3
+    from src.families.sr3.convert import from_sr3
+    from src.weights.checkpoint import config_json, save_model
+    from src.weights.conversion import combine
     from src.weights.torch_file import read_torch
 
     folder, given = shared / "golden" / "sr3_8_32", {"sr3": {"image_size": 32, "groups": 8}, "data": {"scale": 4}}

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.frames import Frame, film_strip, write_animation
-from src.imaging.strip import SEPARATOR, mosaic
+from src.imaging.strip import SEPARATOR, Frame, film_strip, mosaic, write_animation
 
 
 def frames(photo, count=3, height=40, width=60):

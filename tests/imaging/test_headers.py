@@ -3,8 +3,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.headers import picture_size
-from src.imaging.io import read_rgb
+from src.imaging.io import picture_size, read_rgb
 
 PICTURE = Image.fromarray(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3))
 

@@ -7,7 +7,7 @@ from src.build import load_upscaler
 from src.errors import UserError
 from src.inference.cascade import Cascade
 from src.inference.process import Process
-from src.inference.tile_choice import TileOptions
+from src.inference.tile_size import TileOptions
 from tests import tiny_sr3
 from tests.inference.fake_networks import enlarger, generator
 

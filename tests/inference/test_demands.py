@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from src.families.rrdb.network import RRDBNet
+from src.families.sr3.network import SR3UNet
+from src.families.srdiff.network import ConditionalUNet
 from src.inference.demands import condition_radius, rrdb_radius, sr3, sr3_radius, unet_radius
-from src.inference.tile_choice import Tiling
-from src.models.conditional_unet import ConditionalUNet
-from src.models.rrdb import RRDBNet
-from src.models.sr3_unet import SR3UNet
+from src.inference.tile_size import Tiling
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from src.build import build_upscaler
 from src.inference.process import LONGEST, Process
-from src.inference.tile_choice import TileOptions
+from src.inference.tile_size import TileOptions
 from src.inference.upscaler import levels
 from tests import tiny
 from tests.inference.fake_networks import Repeating, enlarger

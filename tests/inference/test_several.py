@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.imaging.resize import imresize
-from src.inference.several import HOTTEST, Several, heat_map
+from src.inference.files import HOTTEST, Several, heat_map
 from src.inference.upscaler import levels
 
 RNG = np.random.default_rng(0)

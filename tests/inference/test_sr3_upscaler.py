@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from src.build import build_schedule, build_upscaler, load_upscaler
-from src.build_artefact import tables
 from src.diffusion.process import noise_from_x0, velocity
 from src.errors import UserError
+from src.export.model import tables
 from src.imaging.back_projection import BackProjection
 from src.imaging.resize import imresize
-from src.inference.tile_choice import TileOptions
+from src.inference.tile_size import TileOptions
 from src.metrics.scores import lr_psnr
 from tests import tiny_sr3
 

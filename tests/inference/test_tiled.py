@@ -6,8 +6,8 @@ import pytest
 from mindspore import ops
 
 from src.build import build_model, build_upscaler, networks_of
-from src.inference.tile_choice import TileOptions
-from src.runtime import select_device
+from src.host.device import select_device
+from src.inference.tile_size import TileOptions
 from tests import tiny
 
 SIZES = [(20, 260), (250, 19), (93, 151)]  # LR; long enough for several windows, padded to the network's multiple of 8

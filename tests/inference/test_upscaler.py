@@ -6,7 +6,7 @@ import pytest
 
 from src.build import build_upscaler, load_upscaler
 from src.diffusion.process import noise_from_x0
-from src.diffusion.samplers.registry import SAMPLERS
+from src.diffusion.samplers import SAMPLERS
 from src.diffusion.schedule import SPACINGS
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection

@@ -6,11 +6,10 @@ import pytest
 from mindspore import nn, ops
 
 from src.build import build_loss, build_model
+from src.diffusion.process import ResidualTarget
 from src.diffusion.schedule import make_schedule
-from src.diffusion.target import ResidualTarget
 from src.errors import UserError
-from src.losses.diffusion import DiffusionLoss
-from src.losses.weights import error_scale
+from src.losses.diffusion import DiffusionLoss, error_scale
 from tests import tiny
 
 RANDOM = np.random.default_rng(1)

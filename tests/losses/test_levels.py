@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.diffusion.schedule import make_schedule
-from src.losses.levels import ContinuousLevels, StepLevels
+from src.losses.diffusion import ContinuousLevels, StepLevels
 
 SCHEDULE = make_schedule("linear", 2000, beta_start=1e-6, beta_end=1e-2, last_beta=None)
 

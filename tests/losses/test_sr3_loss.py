@@ -6,7 +6,7 @@ import pytest
 
 from src.build import build_loss, build_model, build_schedule
 from src.diffusion.denoiser import SR3
-from src.diffusion.target import ImageTarget
+from src.diffusion.process import ImageTarget
 from src.errors import UserError
 from src.losses.diffusion import DiffusionLoss
 from src.training.step import TrainStep, Update

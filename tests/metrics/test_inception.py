@@ -10,12 +10,9 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.metrics.fid import Moments, frechet_distance
-from src.metrics.inception import inception_from_arrays
-from src.metrics.inception_input import PREPARATIONS
-from src.metrics.inception_score import InceptionScore
-from src.metrics.inception_weights import load_inception
-from src.models.inception import ConvReLU, InceptionV3
+from src.metrics.fid import InceptionScore, Moments, frechet_distance
+from src.metrics.inception import PREPARATIONS, ConvReLU, InceptionV3, inception_from_arrays
+from src.metrics.weight_files import load_inception
 from tests.metrics.inception_formula import formula_weights, pictures
 
 GOLDEN = json.loads((Path(__file__).parent / "inception_golden.json").read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.metrics.inception_input import PREPARATIONS, as_pytorch_fid, as_torch_fidelity
+from src.metrics.inception import PREPARATIONS, as_pytorch_fid, as_torch_fidelity
 
 FORMS = pytest.mark.parametrize("prepare", PREPARATIONS.values(), ids=PREPARATIONS)
 

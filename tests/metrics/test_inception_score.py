@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.metrics.inception_score import InceptionScore
+from src.metrics.fid import InceptionScore
 from tests.metrics.inception_formula import formula_logits
 
 GOLDEN = json.loads((Path(__file__).parent / "inception_golden.json").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ import hashlib
 import pytest
 
 from src.errors import UserError
-from src.metrics import inception_weights, weight_files
-from src.metrics.inception_weights import FILE, find_inception
+from src.metrics import weight_files
+from src.metrics.weight_files import FILE, find_inception
 from tests.metrics.conftest import CONTENT
 
 
@@ -31,7 +31,7 @@ def test_the_cache_folder_is_where_it_is_looked_for_and_nothing_is_fetched_unask
 
 def test_it_is_fetched_where_that_is_asked_for(server, tmp_path, monkeypatch):
     file = dataclasses.replace(FILE, url=f"{server}/good", sha256=hashlib.sha256(CONTENT).hexdigest())
-    monkeypatch.setattr(inception_weights, "FILE", file)
+    monkeypatch.setattr(weight_files, "FILE", file)
     path = find_inception(tmp_path / "new", download=True)
     assert path.read_bytes() == CONTENT
     assert find_inception(tmp_path / "new") == path

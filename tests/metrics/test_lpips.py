@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.metrics.lpips import LPIPS, lpips_from_arrays
-from src.models.lpips_backbones import BACKBONES
+from src.metrics.lpips import BACKBONES, LPIPS, lpips_from_arrays
 from src.weights.torch_file import read_torch
 
 

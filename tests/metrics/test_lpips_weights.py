@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from src.cache_folder import cache_folder
 from src.errors import UserError
-from src.metrics import lpips_weights, weight_files
-from src.metrics.lpips_weights import FILES, LPIPSUnavailable, find_weights, load_lpips
+from src.host.files import cache_folder
+from src.metrics import weight_files
+from src.metrics.weight_files import FILES, LPIPSUnavailable, find_weights, load_lpips
 from tests.metrics.conftest import CONTENT
 
 
@@ -18,7 +18,7 @@ def test_only_what_is_missing_is_downloaded(server, tmp_path, monkeypatch):
     backbone, linear = FILES["alex"]
     linear = dataclasses.replace(linear, url=f"{server}/lin", sha256=hashlib.sha256(CONTENT).hexdigest())
     backbone = dataclasses.replace(backbone, url=f"{server}/missing")
-    monkeypatch.setitem(lpips_weights.FILES, "alex", (backbone, linear))
+    monkeypatch.setitem(weight_files.FILES, "alex", (backbone, linear))
     (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"here")
     paths = find_weights("alex", tmp_path, download=True)
     assert [path.name for path in paths] == ["alexnet-owt-7be5be79.pth", "lpips_lin_alex_v0.1.pth"]

@@ -5,10 +5,8 @@ import pytest
 
 from src.errors import UserError
 from src.metrics.evaluate import evaluate
-from src.metrics.fid import Gaussian, frechet_distance
-from src.metrics.inception_input import as_torch_fidelity
-from src.metrics.inception_score import InceptionScore
-from src.metrics.picture_sets import PictureSet, SetComparison, SetScores
+from src.metrics.fid import Gaussian, InceptionScore, PictureSet, SetComparison, SetScores, frechet_distance
+from src.metrics.inception import as_torch_fidelity
 from tests.metrics.fake_inception import FakeInception
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from src.errors import UserError
 from src.metrics.evaluate import Report, Scores
-from src.metrics.picture_sets import SetScores
+from src.metrics.fid import SetScores
 from src.metrics.report import as_csv, as_json, as_table, prepare_folder, write_report
 
 ABOUT = {

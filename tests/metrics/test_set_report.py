@@ -3,8 +3,11 @@
 import csv
 import json
 
-from src.metrics.picture_sets import SetScores
-from src.metrics.set_report import as_csv, as_json, as_table, write_report
+from src.metrics.fid import SetScores
+from src.metrics.report import sets_as_csv as as_csv
+from src.metrics.report import sets_as_json as as_json
+from src.metrics.report import sets_as_table as as_table
+from src.metrics.report import write_sets_report as write_report
 
 SETS = {"ddpm": SetScores(12.345, 2.5, 0.25), "图片": SetScores(3.0)}
 ABOUT = {

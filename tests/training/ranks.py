@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 from src.command import run
-from src.launcher import dying_with
-from src.runtime import select_device
+from src.host.device import select_device
+from src.host.launcher import dying_with
 
 DTYPES = ("float32", "int32", "float16", "bool", "float64", "int64")
 SHAPES = ((3, 2), (), (7,), (1, 2, 3, 4), (1_100_000,))

@@ -14,7 +14,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.runtime import launched
+from src.host.device import launched
 from src.training.distributed import (
     Mean,
     World,

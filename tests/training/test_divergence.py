@@ -2,7 +2,7 @@
 
 import math
 
-from src.training.divergence import LossLimit
+from src.training.loop import LossLimit
 
 
 def test_there_is_no_limit_without_enough_lines():

@@ -7,9 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from src.interrupts import Terminated
-from src.training.loop import Diverged, train
-from src.training.progress import Progress
+from src.host.signals import Terminated
+from src.training.loop import Diverged, Progress, train
 
 NAN = float("nan")
 

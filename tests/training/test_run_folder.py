@@ -5,12 +5,12 @@ import logging
 import numpy as np
 import pytest
 
-from src.build_denoising import Denoising
 from src.errors import UserError
 from src.metrics.evaluate import Scores
-from src.training.checkpoints import load_checkpoint, path_of
 from src.training.loop import Row
 from src.training.run_folder import RunFolder
+from src.training.validation import Denoising
+from src.weights.checkpoint import load_checkpoint, path_of
 
 ARRAYS = {"a": np.zeros(3, np.float32)}
 TABLES = ("curve.csv", "speed.csv", "validation.csv")

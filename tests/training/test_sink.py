@@ -3,13 +3,13 @@
 import mindspore as ms
 import numpy as np
 
-from src.training import sink
+from src.training import trainer
 
 
 def test_the_cpu_has_no_queue_and_says_so(caplog):
-    assert not sink.usable(True) and "data.sink is for Ascend and GPU" in caplog.text
+    assert not trainer.usable(True) and "data.sink is for Ascend and GPU" in caplog.text
     caplog.clear()
-    assert not sink.usable(False) and caplog.text == ""
+    assert not trainer.usable(False) and caplog.text == ""
 
 
 def test_a_step_is_joined_with_the_queue(monkeypatch):
@@ -34,6 +34,6 @@ def test_a_step_is_joined_with_the_queue(monkeypatch):
 
     monkeypatch.setattr(ms, "DatasetHelper", helper)
     monkeypatch.setattr(ms, "connect_network_with_dataset", lambda cell, helper: Connected(cell))
-    step, arguments = sink.connect(lambda batch: batch * 2, "a dataset")
+    step, arguments = trainer.connect(lambda batch: batch * 2, "a dataset")
     assert [step(argument) for argument in arguments] == [0, 2, 4]
     assert asked == {"dataset": "a dataset", "dataset_sink_mode": True, "sink_size": 1, "epoch_num": 1}

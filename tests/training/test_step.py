@@ -6,13 +6,13 @@ import pytest
 from mindspore import nn
 
 from src.build import build_loss, build_model
-from src.models.bicubic import BicubicUpscale
-from src.models.layers import Mish, SinusoidalEmbedding
-from src.training.checkpoints import put
+from src.layers.bicubic import BicubicUpscale
+from src.layers.layers import Mish, SinusoidalEmbedding
+from src.layers.precision import mixed_precision
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam
-from src.training.precision import mixed_precision
 from src.training.step import TrainStep, Update
+from src.weights.checkpoint import put
 from tests import tiny
 
 RANDOM = np.random.default_rng(3)

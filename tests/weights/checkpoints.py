@@ -3,7 +3,7 @@
 import numpy as np
 
 from src.diffusion.schedule import cosine_betas
-from src.weights import srdiff_layout as layout
+from src.families.srdiff import convert as layout
 from src.weights.schedule_tables import TABLES
 
 ENCODER = {"features": 8, "growth": 4, "blocks": 2}

@@ -3,7 +3,7 @@
 import pytest
 
 from src.errors import UserError
-from src.weights.settings import combine
+from src.weights.conversion import combine
 
 FOUND = {"system": "srdiff", "encoder": {"features": 8, "growth": 4}, "unet": {"multipliers": [1, 2]}}
 ASSUMED = {"name": "x", "diffusion": {"loss": "l1", "clip": True}}

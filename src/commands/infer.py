@@ -1,0 +1,242 @@
+"""What ``infer.py`` runs: the command line checked, the model loaded, files written."""
+
+import logging
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from src.command import SRDIFF, given_sampling
+from src.errors import UserError
+from src.host.tracking import open_tracker
+from src.imaging.strip import at_most, strip
+from src.inference.files import Watch
+from src.inference.jobs import make_folders, plan_generated, plan_jobs
+from src.inference.process import ProcessWanted
+from src.inference.tile_size import TileOptions
+
+FRAMES = 10
+MOST_PICTURES = 100_000
+LARGEST = 16384  # pixels
+
+
+def infer(args):
+    """Write what infer.py's command line asks for.
+
+    Raises:
+        UserError: options are wrong, do not fit each other or the model; or a file cannot be read or written.
+    """
+    check_options(args)
+    sampling = given_sampling(args)
+    kinds = tuple(dict.fromkeys(args.process or ()))
+    process = ProcessWanted(kinds, args.frames or FRAMES) if kinds else None
+    several = 2 if args.samples > 1 else 0  # mean and variance
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=several)
+    if args.count is None:
+        jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, kinds), None
+    else:
+        jobs, grid = plan_generated(args.output, args.count, args.seed)
+    make_folders(jobs)
+    paths = args.checkpoint or args.model
+    if paths is None:
+        paths = [str(SRDIFF)]
+        logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
+    from src.build import load_upscaler
+
+    upscaler = load_upscaler(
+        tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
+    )
+    check_model(upscaler, args, sampling)
+    _write(upscaler, jobs, grid, args, process, sampling, paths)
+
+
+def _write(upscaler, jobs, grid, args, process, sampling, paths):
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from src.inference.files import generate_files, upscale_files
+
+    tracker = inference_tracker(
+        args.wandb, args.wandb_project, models=paths, upscaler=upscaler, sampling=sampling, seed=args.seed,
+        batch=args.batch, samples=args.samples,
+    )  # fmt: skip
+    common = {"batch": args.batch, "seed": args.seed, "process": process}
+    with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, InferenceLog(tracker)) as watch:
+        if grid is None:
+            upscale_files(upscaler, jobs, compare=args.compare, samples=args.samples, watch=watch, **common, **sampling)
+        else:
+            generate_files(upscaler, jobs, grid, size=size_of(upscaler, args.size), watch=watch, **common, **sampling)
+
+
+def check_options(args):
+    """Refuse numbers that are out of range, and options that do not fit each other, before any work.
+
+    Raises:
+        UserError: with the reason.
+    """
+    pictures = args.samples if args.count is None else args.count
+    if not (1 <= args.batch <= 1024 and 1 <= args.samples <= 1000 and 0 <= args.seed <= 2**64 - max(pictures, 1)):
+        raise UserError(
+            "--batch must be from 1 to 1024, --samples from 1 to 1000, --seed from 0 to 2^64 less the samples, not "
+            f"{args.batch}, {args.samples} and {args.seed}"
+        )
+    if (args.input is None) == (args.count is None):
+        raise UserError(
+            "name the pictures to enlarge with --input, or how many to make from nothing with --count: one of both"
+        )
+    if args.count is None:
+        if args.size is not None:
+            raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
+    else:
+        _check_from_nothing(args)
+    if args.frames is not None and not (args.process and 1 <= args.frames <= 100):
+        raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
+    if args.process and args.samples > 1:
+        raise UserError("--process shows one sample: leave --samples or --process out")
+    if args.runtime and not args.model:
+        raise UserError("--runtime is for an exported model: name one with --model, or leave it out")
+
+
+def _check_from_nothing(args):
+    if not 1 <= args.count <= MOST_PICTURES or (args.size is not None and not 1 <= args.size <= LARGEST):
+        raise UserError(
+            f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
+        )
+    if args.samples > 1 or args.compare:
+        raise UserError("--samples and --compare are for pictures of --input: leave them out of --count")
+    if not (args.checkpoint or args.model):
+        raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
+
+
+def check_model(upscaler, args, sampling):
+    """Refuse a model that cannot do what is asked for.
+
+    Raises:
+        UserError: with the reason.
+    """
+    if upscaler.needs_pictures and args.count is not None:
+        raise UserError(f"{upscaler.name} enlarges pictures: name some with --input instead of --count")
+    if not upscaler.needs_pictures and args.count is None:
+        raise UserError(
+            f"{upscaler.name} makes pictures from nothing and enlarges none: take --count N and --size S, not --input"
+        )
+    upscaler.check(args.samples, **sampling)
+    if args.process:
+        upscaler.check_process()
+
+
+def size_of(upscaler, side):
+    """The (height, width) that the first model draws: ``side``, or its usual one."""
+    return (side, side) if side else upscaler.usual_size
+
+
+INFERENCE_PICTURES = 16
+LONG = 60  # seconds from which a time is told beforehand
+LONGEST = 4096  # pixels of a logged picture's longer side
+
+
+def inference_tracker(mode, project, *, models, upscaler, sampling, seed, batch, samples):
+    """Return the :class:`src.host.tracking.Tracker` of an inference, whose files go to ``runs/infer``.
+
+    Args:
+        mode, project: of W&B.
+        models: paths of checkpoints or exported models, of each of which the last names are told.
+        upscaler: an ``Upscaler``.
+        sampling: the options of sampling that were given; the others are the model's own.
+        seed, batch, samples: as on the command line.
+    """
+    settings = {
+        "model": " + ".join(last_names(path) for path in models),
+        "seed": seed,
+        "batch": batch,
+        "samples": samples,
+    }
+    return open_tracker(
+        "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {upscaler.name}",
+        config=settings | upscaler.about(**sampling), job="infer",
+    )  # fmt: skip
+
+
+class InferenceLog:
+    """Logs the first results beside their LR, and the speed so far, of reading and writing too.
+
+    To be called with (job, lr, sr) for each result, as :class:`InferenceWatch` does.
+
+    Args:
+        tracker: a :class:`src.host.tracking.Tracker`.
+    """
+
+    def __init__(self, tracker):
+        self.tracker = tracker
+        self.start = time.perf_counter()
+        self.count = self.pixels = 0
+
+    def __call__(self, job, lr, sr):
+        self.count += 1
+        self.pixels += sr.shape[0] * sr.shape[1]
+        seconds = time.perf_counter() - self.start
+        speed = {"seconds_per_picture": seconds / self.count, "megapixels_per_second": self.pixels / seconds / 1e6}
+        self.tracker.scalars(self.count, {f"infer/{name}": value for name, value in speed.items()})
+        if self.tracker and self.count <= INFERENCE_PICTURES:
+            picture = sr if lr is None else strip(lr, sr)  # LR is None of a picture from nothing
+            self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
+
+
+def last_names(path):
+    """Return the last two names of a path, such as ``srdiff_lite_x4/model.ckpt``: a run's folder tells them apart."""
+    return "/".join(Path(path).parts[-2:])
+
+
+class InferenceWatch(Watch):
+    """Bars on stderr, written files on stdout, and the log of W&B.
+
+    One picture's bar counts passes of the network, that is tiles times steps; several pictures' bar counts pictures.
+
+    Args:
+        jobs: all that there is to do.
+        log: an :class:`InferenceLog`.
+    """
+
+    def __init__(self, jobs, log):
+        self._log = log
+        self._bar = tqdm(total=len(jobs), unit="picture", desc="upscale") if len(jobs) > 1 else None
+        self._total, self._passes, self._since = len(jobs), 0, None
+
+    def begin(self, jobs, passes):
+        if self._total == 1:
+            self._bar = tqdm(total=passes, unit="pass", desc="upscale")
+        self._passes, self._left = 0, passes
+
+    def passed(self):
+        self._passes += 1
+        self._left -= 1
+        if self._total == 1:
+            self._bar.update()
+        else:
+            self._bar.set_postfix_str(f"pass {self._passes} of {self._passes + self._left}")
+        self._estimate()
+
+    def _estimate(self):
+        """Tell once, from the second and third pass (the first one compiles), how long the rest will take."""
+        if self._passes == 1:
+            self._since = time.perf_counter()
+        elif self._passes == 3:
+            seconds = (time.perf_counter() - self._since) / 2 * self._left
+            if seconds > LONG:
+                logging.info("about %.0f minutes for the other %d passes", seconds / 60, self._left)
+
+    def done(self, job, lr, sr, paths):
+        self._log(job, lr, sr)
+        for path in paths:
+            tqdm.write(str(path))  # on stdout, past the bar
+        if self._total > 1:
+            self._bar.update()
+
+    def summed_up(self, path):
+        tqdm.write(str(path))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()

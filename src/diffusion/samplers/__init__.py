@@ -1,1 +1,0 @@
-"""Samplers: functions over (t, t_prev) pairs that know no network."""

@@ -1,0 +1,127 @@
+"""Read a MindIR file as a list of operators with their constants, for whoever translates it.
+
+MindIR is MindSpore's interchange format, a protobuf whose classes come with it (``mindspore/train/mind_ir_pb2.py``). On
+export the Cells of this project are inlined into one flat graph, which is all that is read here.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mindspore as ms
+import numpy as np
+
+from src.errors import UserError
+
+# Numbers that mind_ir.proto gives element types; those of ONNX are the same.
+DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
+
+
+class Operator(NamedTuple):
+    """One operator of a graph.
+
+    Attributes:
+        kind: its name in MindSpore, such as "Conv2D".
+        inputs: names of values.
+        output: the name of its value, a tensor or a tuple.
+        rank: dimensions of the value, of a tuple of tensors those of its first; None where it is no tensor.
+        dtype: NumPy's of the same; None where it is no tensor.
+        attributes: name → int, float, str, or tuple of these.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    rank: int | None
+    dtype: type | None
+    attributes: dict[str, Any]
+
+
+class Graph(NamedTuple):
+    """A flat graph in the order of computation.
+
+    Attributes:
+        inputs: names of the values given from outside, all tensors.
+        output: the name of the result, a tensor or a tuple of tensors.
+        constants: name → NumPy array, number, str, tuple of these, or None for what only orders side effects.
+        operators: list of :class:`Operator`.
+    """
+
+    inputs: list[str]
+    output: str
+    constants: dict[str, Any]
+    operators: list[Operator]
+
+
+def read_mindir(path):
+    """Return the :class:`Graph` of a file that ``mindspore.export`` wrote.
+
+    Raises:
+        UserError: the graph has control flow.
+    """
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    model = ModelProto()
+    model.ParseFromString(Path(path).read_bytes())
+    if model.functions:
+        raise UserError(f"{path} has control flow, which is not read here: export it as mindir instead")
+    kinds = {f"REF::{primitive.name}": primitive for primitive in model.primitives}
+    graph, constants, operators = model.graph, {}, []
+    for tensor in graph.parameter:
+        constants[tensor.name] = _array(tensor)
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = _value(node.attribute[0])
+        else:
+            primitive = kinds[node.op_type]
+            attributes = {attribute.name: _value(attribute) for attribute in primitive.attribute}
+            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], *_kind(node), attributes))
+    return Graph([entry.name for entry in graph.input], graph.output[0].name, constants, operators)
+
+
+def _kind(node):
+    """Rank and dtype of a node's result."""
+    shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
+    return (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
+
+
+def _array(tensor):
+    return np.frombuffer(tensor.raw_data, DTYPES[tensor.data_type]).reshape(tuple(tensor.dims))
+
+
+def _value(attribute):
+    """The Python value of an attribute, or of an element of a tuple."""
+    kind = attribute.AttributeType.Name(attribute.type)
+    if kind in ("TUPLE", "LIST"):
+        return tuple(_value(element) for element in attribute.values)
+    if attribute.tensors:
+        return _array(attribute.tensors[0])
+    if kind == "STRING":
+        return attribute.s.decode()
+    if kind in ("FLOAT", "DOUBLE"):
+        return next(
+            (getattr(attribute, field) for field in ("f", "d") if attribute.HasField(field)),
+            [*attribute.floats, *attribute.doubles, 0.0][0],
+        )
+    if kind.startswith(("INT", "UINT", "BOOL")):
+        return attribute.ints[0] if attribute.ints else attribute.i
+    return None
+
+
+def save(path, cell, inputs):
+    """Write a Cell.
+
+    Args:
+        path: ``X.mindir`` or ``X.air``; MindSpore may put files of its own beside.
+        cell: the ``nn.Cell``.
+        inputs: its inputs as tensors; None in a shape is free.
+
+    Raises:
+        UserError: MindSpore has spread the weights over several files, as it does from 1 GB up.
+    """
+    ms.export(cell, *inputs, file_name=str(path), file_format=path.suffix[1:].upper())
+    if not path.is_file():
+        size = sum(parameter.nbytes for parameter in cell.get_parameters()) / 2**30
+        raise UserError(
+            f"expected one file of up to 1 GB, but MindSpore splits the {size:.1f} GB of this model's weights over "
+            "several: --precision float16 halves them"
+        )

@@ -1,0 +1,1 @@
+"""RRDB: ESRGAN's generator, SRDiff's encoder."""

@@ -1,0 +1,216 @@
+"""SR3's U-Net (arXiv 2104.07636, section 2.3 and appendix A) and DDPM's (arXiv 2006.11239, appendix B).
+
+In the form of the widely used PyTorch port (github.com/Janspiry/Image-Super-Resolution-via-Iterative-Refinement):
+GroupNorm and Swish before each convolution, zero padding, and self-attention at the levels of chosen resolutions.
+"""
+
+import itertools
+import math
+
+from mindspore import nn, ops
+
+from src.errors import UserError
+from src.layers.dropout import Dropout
+from src.layers.layers import AddPerChannel, Fold, NearestUpsample2x, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
+
+NOISE_LEVELS = ("continuous", "discrete", "none")
+
+
+class NormConv(nn.Cell):
+    """GroupNorm, Swish, dropout while training, 3×3 convolution: (B, in, H, W) → (B, out, H, W), float32.
+
+    ``salt`` and ``keys`` are those of :class:`src.layers.dropout.Dropout`.
+    """
+
+    def __init__(self, in_channels, out_channels, groups, dropout=0.0, salt=0):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, in_channels)
+        self.activation = nn.SiLU()
+        self.dropout = Dropout(dropout, salt)
+        self.conv = conv3x3(in_channels, out_channels)
+
+    def construct(self, x, keys=None):
+        return self.conv(self.dropout(self.activation(self.norm(x)), keys))
+
+
+class Modulation(nn.Cell):
+    """Tell each channel of a picture how noisy it is: x + b, or (1 + a)·x + b, with a and b from the embedding.
+
+    Input (B, C, H, W) and the embedding (B, embedding); output (B, C, H, W), float32.
+    """
+
+    def __init__(self, embedding_channels, channels, affine):
+        super().__init__()
+        self.dense = nn.Dense(embedding_channels, 2 * channels if affine else channels)
+        self.affine = affine
+        self.channels = channels
+        self.add = AddPerChannel()
+
+    def construct(self, x, embedding):
+        shift = self.dense(embedding)
+        if self.affine:
+            gain, shift = shift[:, : self.channels], shift[:, self.channels :]
+            x = x * (1 + gain).reshape(-1, self.channels, 1, 1)
+        return self.add(x, shift)
+
+
+class SelfAttention(nn.Cell):
+    """Every pixel looks at every other, with one head, and a skip connection around it.
+
+    Input and output (B, C, H, W) float32; the weights take B·(H·W)² numbers.
+    """
+
+    def __init__(self, channels, groups):
+        super().__init__()
+        self.channels = channels
+        self.factor = 1 / math.sqrt(channels)
+        self.norm = nn.GroupNorm(groups, channels)
+        self.to_qkv = conv1x1(channels, 3 * channels, has_bias=False)
+        self.to_out = conv1x1(channels, channels)
+        self.softmax = nn.Softmax(axis=-1)
+        self.scores_of = ops.BatchMatMul(transpose_a=True)
+        self.read = ops.BatchMatMul(transpose_b=True)
+
+    def construct(self, x):
+        b, c, h, w = x.shape
+        qkv = self.to_qkv(self.norm(x)).reshape(b, 3, c, h * w)
+        query, key, value = qkv[:, 0], qkv[:, 1], qkv[:, 2]  # (B, C, H·W)
+        weights = self.softmax(self.scores_of(query * self.factor, key))  # (B, H·W of the query, H·W of the key)
+        out = self.read(value, weights)  # (B, C, H·W)
+        return x + self.to_out(out.reshape(b, c, h, w))
+
+
+class ResidualBlock(nn.Cell):
+    """Two NormConvs with the noise level told between them, a skip connection around both, and perhaps attention.
+
+    Input (B, in, H, W), the embedding (B, embedding), not looked at where ``embedding_channels`` is 0, and dropout's
+    keys; output (B, out, H, W), float32.
+    """
+
+    def __init__(self, in_channels, out_channels, embedding_channels, groups, dropout, salt, affine, attention):
+        super().__init__()
+        self.block1 = NormConv(in_channels, out_channels, groups)
+        self.modulation = Modulation(embedding_channels, out_channels, affine) if embedding_channels else None
+        self.block2 = NormConv(out_channels, out_channels, groups, dropout, salt)
+        self.skip = conv1x1(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
+        self.attention = SelfAttention(out_channels, groups) if attention else nn.Identity()
+
+    def construct(self, x, embedding, keys=None):
+        h = self.block1(x)
+        if self.modulation is not None:
+            h = self.modulation(h, embedding)
+        return self.attention(self.block2(h, keys) + self.skip(x))
+
+
+class SR3UNet(nn.Cell):
+    """What of x_t is noise, given how much there is, and LR↑ beside it or nothing; or a picture from LR↑ alone.
+
+    Args:
+        width: channels of the first level, and of the embedding.
+        multipliers: channels of each level, times width; each level but the last halves the resolution.
+        blocks: residual blocks in each level on the way down; on the way up there is one more.
+        attention: the resolutions at which every block has self-attention, counted from ``image_size``; the middle
+            has it always.
+        image_size: the resolution of the pictures that ``attention`` is counted from. Pictures may have any size:
+            attention stays in its levels.
+        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out: the first level
+            then works at 1/r of the resolution, about r² times as fast. Not in the papers.
+        groups: GroupNorm groups, which divide the channels of every level.
+        dropout: share of values dropped in the second half of each block while training.
+        noise_level: "continuous": the network is told √ᾱ (SR3); "discrete": it is told the step t (DDPM); "none": it
+            is told nothing, as where nothing is noisy (SR3's regression baseline, section 4).
+        affine: the noise level scales and shifts the channels; False: it shifts them.
+        conditional: LR↑ is concatenated to x_t.
+
+    Raises:
+        UserError: groups does not divide a level's channels, attention is to be where no level is, or the noise level
+            is of neither kind.
+    """
+
+    def __init__(
+        self, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(16,), image_size=128, groups=32, dropout=0.2,
+        noise_level="continuous", affine=False, conditional=True, space_to_depth=1,
+    ):  # fmt: skip
+        super().__init__()
+        _check(width, multipliers, attention, image_size // space_to_depth, groups, noise_level)
+        self.conditional = conditional
+        self.levels, self.blocks = len(multipliers), blocks
+        self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
+        channels = [width * m for m in multipliers]
+        attends = [image_size // space_to_depth >> level in attention for level in range(self.levels)]
+
+        self.told = noise_level != "none"
+        embedding, salts = width if self.told else 0, itertools.count()
+
+        def block(inputs, level, attention):
+            return ResidualBlock(inputs, channels[level], embedding, groups, dropout, next(salts), affine, attention)
+
+        if self.told:
+            self.embedding = SinusoidalEmbedding(width, to_the_end=False)
+            self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), nn.SiLU(), nn.Dense(4 * width, width)])
+            self.time_activation = nn.SiLU() if noise_level == "discrete" else nn.Identity()
+        self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
+        picture_channels = 3 * space_to_depth**2
+        self.first_conv = conv3x3(2 * picture_channels if conditional else picture_channels, width)
+        downs, skips, inputs = [], [width], width
+        for level in range(self.levels):
+            for _ in range(blocks):
+                downs.append(block(inputs, level, attends[level]))
+                inputs = channels[level]
+                skips.append(inputs)
+            if level < self.levels - 1:
+                skips.append(inputs)
+        ups, last = [], self.levels - 1
+        for level in range(last, -1, -1):
+            for _ in range(blocks + 1):
+                ups.append(block(inputs + skips.pop(), level, attends[level]))
+                inputs = channels[level]
+        self.down_blocks, self.up_blocks = nn.CellList(downs), nn.CellList(ups)
+        self.halvings = nn.CellList([conv3x3(c, c, stride=2) for c in channels[:-1]])
+        self.doublings = nn.CellList([conv3x3(c, c) for c in channels[:0:-1]])
+        self.mid_block1, self.mid_block2 = block(channels[-1], last, True), block(channels[-1], last, False)
+        self.double = NearestUpsample2x()
+        self.last_block = NormConv(width, picture_channels, groups)
+
+    def construct(self, x_t, t=None, lr_up=None, keys=None):
+        """Predict from x_t.
+
+        Args:
+            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple``.
+            t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step; not looked at where none is told.
+            lr_up: (B, 3, H, W) float32 in [−1, 1]; not looked at by an unconditional network.
+            keys: (B,) int32, from which dropout makes its masks in training; None drops nothing.
+
+        Returns:
+            (B, 3, H, W) float32: the noise ε, the velocity or the picture, as the network was trained.
+        """
+        embedding = self.time_activation(self.time_mlp(self.embedding(t))) if self.told else None
+        x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
+        skips = (x,)
+        for level in range(self.levels):
+            for number in range(self.blocks):
+                x = self.down_blocks[level * self.blocks + number](x, embedding, keys)
+                skips = skips + (x,)
+            if level < self.levels - 1:
+                x = self.halvings[level](x)
+                skips = skips + (x,)
+        x = self.mid_block2(self.mid_block1(x, embedding, keys), embedding, keys)
+        for number in range(self.levels * (self.blocks + 1)):
+            x = self.up_blocks[number](ops.concat((x, skips[-1 - number]), 1), embedding, keys)
+            level, number_in_level = number // (self.blocks + 1), number % (self.blocks + 1)
+            if number_in_level == self.blocks and level < self.levels - 1:
+                x = self.doublings[level](self.double(x))
+        return self.unfold(self.last_block(x))
+
+
+def _check(width, multipliers, attention, image_size, groups, noise_level):
+    if any(width * m % groups for m in multipliers):
+        raise UserError(f"sr3.groups must divide the channels of every level, {groups} does not: try {width // 2}")
+    sizes = [image_size >> level for level in range(len(multipliers))]
+    if set(attention) - set(sizes):
+        raise UserError(
+            f"sr3.attention must name resolutions of the levels, {', '.join(map(str, sizes))}, not {list(attention)}: "
+            "leave out the others"
+        )
+    if noise_level not in NOISE_LEVELS:
+        raise UserError(f"sr3.noise_level must be one of {', '.join(NOISE_LEVELS)}, not '{noise_level}'")

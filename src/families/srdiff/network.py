@@ -1,0 +1,179 @@
+"""SRDiff's conditional noise predictor (arXiv 2104.14951, section 3.3 and figure 3)."""
+
+from mindspore import nn, ops
+
+from src.errors import UserError
+from src.layers.layers import (
+    AddPerChannel,
+    Fold,
+    LinearAttention,
+    Mish,
+    ReflectConv3x3,
+    SinusoidalEmbedding,
+    Unfold,
+    conv1x1,
+)
+
+
+class ConvBlock(nn.Cell):
+    """Reflection-padded 3×3 convolution, GroupNorm if groups > 0, Mish: (B, in, H, W) → (B, out, H, W)."""
+
+    def __init__(self, in_channels, out_channels, groups):
+        super().__init__()
+        self.conv = ReflectConv3x3(in_channels, out_channels)
+        self.norm = nn.GroupNorm(groups, out_channels) if groups else nn.Identity()
+        self.activation = Mish()
+
+    def construct(self, x):
+        return self.activation(self.norm(self.conv(x)))
+
+
+class ResnetBlock(nn.Cell):
+    """Two ConvBlocks with the time embedding added between them, and a skip connection around both.
+
+    Input (B, in, H, W) and the activated embedding (B, embedding); output (B, out, H, W).
+    """
+
+    def __init__(self, in_channels, out_channels, embedding_channels, groups):
+        super().__init__()
+        self.time_dense = nn.Dense(embedding_channels, out_channels)
+        self.block1 = ConvBlock(in_channels, out_channels, groups)
+        self.add = AddPerChannel()
+        self.block2 = ConvBlock(out_channels, out_channels, groups)
+        self.skip = conv1x1(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
+
+    def construct(self, x, embedding):
+        h = self.add(self.block1(x), self.time_dense(embedding))
+        return self.block2(h) + self.skip(x)
+
+
+class DownLevel(nn.Cell):
+    """Two ResnetBlocks at one resolution of the way down."""
+
+    def __init__(self, in_channels, out_channels, embedding_channels, groups):
+        super().__init__()
+        self.block1 = ResnetBlock(in_channels, out_channels, embedding_channels, groups)
+        self.block2 = ResnetBlock(out_channels, out_channels, embedding_channels, groups)
+
+    def construct(self, x, embedding):
+        return self.block2(self.block1(x, embedding), embedding)
+
+
+class UpLevel(nn.Cell):
+    """Concatenate the skip, two ResnetBlocks, then a transposed convolution to twice the size."""
+
+    def __init__(self, in_channels, out_channels, embedding_channels, groups):
+        super().__init__()
+        self.block1 = ResnetBlock(2 * in_channels, out_channels, embedding_channels, groups)
+        self.block2 = ResnetBlock(out_channels, out_channels, embedding_channels, groups)
+        self.up = nn.Conv2dTranspose(out_channels, out_channels, 4, stride=2, pad_mode="pad", padding=1, has_bias=True)
+
+    def construct(self, x, skip, embedding):
+        x = ops.concat((x, skip), 1)
+        return self.up(self.block2(self.block1(x, embedding), embedding))
+
+
+class ConditionalUNet(nn.Cell):
+    """The network that SRDiff trains: what of x_t is noise, given the time step and the encoder's features.
+
+    Args:
+        width: channels of the first level, and of the time embedding.
+        multipliers: channels of each level, times width; each level but the last halves the resolution.
+        condition_channels: channels of the encoder's features (``RRDBNet.condition_channels``).
+        scale: HR size / LR size.
+        groups: GroupNorm groups; 0 leaves the normalisation out (the paper).
+        attention: linear attention between the two middle blocks.
+        add_lr_up: add a 3×3 convolution of LR↑ to the condition.
+        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out. The network
+            then works at 1/r of the resolution, about r² times as fast, and hides this from everybody else.
+
+    Raises:
+        UserError: space_to_depth does not divide the scale, or groups does not divide a level's channels.
+    """
+
+    def __init__(
+        self, width=64, multipliers=(1, 2, 3, 4), condition_channels=384, scale=4,
+        groups=0, attention=False, add_lr_up=False, space_to_depth=1,
+    ):  # fmt: skip
+        super().__init__()
+        if scale % space_to_depth:
+            raise UserError(
+                f"unet.space_to_depth must divide the scale {scale}, but it is {space_to_depth}: "
+                f"try {', '.join(str(r) for r in (1, 2, 4) if scale % r == 0)}"
+            )
+        if groups and any(width * m % groups for m in multipliers):
+            raise UserError(f"unet.groups must divide every level's channels, {groups} does not: try 8, or 0 for none")
+        channels = [width * m for m in multipliers]
+        picture_channels = 3 * space_to_depth**2
+        self.space_to_depth = space_to_depth
+        self.add_lr_up = add_lr_up
+        self.levels = len(channels)
+        self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
+        self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
+
+        self.condition_conv = _condition_projection(condition_channels, width, scale // space_to_depth)
+        self.lr_up_conv = ReflectConv3x3(picture_channels, width) if add_lr_up else nn.Identity()
+        self.embedding = SinusoidalEmbedding(width)
+        self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), Mish(), nn.Dense(4 * width, width)])
+        self.time_activation = Mish()
+
+        ins = [picture_channels] + channels[:-1]
+        self.downs = nn.CellList([DownLevel(i, o, width, groups) for i, o in zip(ins, channels, strict=True)])
+        self.halvings = nn.CellList([ReflectConv3x3(c, c, stride=2) for c in channels[:-1]])
+        self.mid_block1 = ResnetBlock(channels[-1], channels[-1], width, groups)
+        self.mid_attention = LinearAttention(channels[-1]) if attention else nn.Identity()
+        self.mid_block2 = ResnetBlock(channels[-1], channels[-1], width, groups)
+        ups = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
+        self.ups = nn.CellList([UpLevel(i, o, width, groups) for i, o in ups])
+        self.last_block = ConvBlock(width, width, groups)
+        self.last_conv = conv1x1(width, picture_channels)
+
+    def project(self, features, lr_up):
+        """Return what the first level adds to its output: all of the condition that does not depend on x_t.
+
+        Args:
+            features: (B, condition_channels, h, w) float32, from ``RRDBNet.condition``.
+            lr_up: (B, 3, H, W) float32 in [−1, 1].
+
+        Returns:
+            (B, width, H / space_to_depth, W / space_to_depth) float32.
+        """
+        condition = self.condition_conv(features)
+        if self.add_lr_up:
+            condition = condition + self.lr_up_conv(self.fold(lr_up))
+        return condition
+
+    def construct(self, x_t, t, condition):
+        """Predict from x_t.
+
+        Args:
+            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple`` and at least twice that.
+            t: (B,) int32, the step.
+            condition: from ``project``.
+
+        Returns:
+            (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
+        """
+        embedding = self.time_activation(self.time_mlp(self.embedding(t)))
+        x = self.fold(x_t)
+        skips = ()
+        for level in range(self.levels):
+            x = self.downs[level](x, embedding)
+            if level == 0:
+                x = x + condition
+            skips = skips + (x,)
+            if level < self.levels - 1:
+                x = self.halvings[level](x)
+        x = self.mid_block2(self.mid_attention(self.mid_block1(x, embedding)), embedding)
+        for level in range(self.levels - 1):
+            x = self.ups[level](x, skips[self.levels - 1 - level], embedding)
+        return self.unfold(self.last_conv(self.last_block(x)))
+
+
+def _condition_projection(in_channels, out_channels, factor):
+    """LR features → the resolution of the first level: a transposed convolution, or a plain one where they agree."""
+    if factor == 1:
+        return nn.Conv2d(in_channels, out_channels, 3, pad_mode="pad", padding=1, has_bias=True)
+    return nn.Conv2dTranspose(
+        in_channels, out_channels, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
+    )

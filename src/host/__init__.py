@@ -1,0 +1,1 @@
+"""What the machine gives: device, files, signals, logs."""

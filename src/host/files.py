@@ -1,0 +1,137 @@
+"""Files that are either whole or not there: write under a temporary name, fsync, rename."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+from pathlib import Path
+
+from src.errors import UserError
+
+_TEMPORARY = re.compile(r"\..*\.(\d+)\.tmp(\.\w+)?")  # what replacing() calls them
+
+
+@contextlib.contextmanager
+def replacing(path, what="file"):
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
+
+    The temporary name keeps the suffix (libraries choose a format by it), holds the process id (two processes never
+    share one) and only the start of the stem (a name cannot be much longer). When the block fails, what was written
+    is removed and ``path`` is as it was before.
+
+    Args:
+        path: the file to create or to replace; its folder is made if needed.
+        what: the noun for error messages, such as ``"checkpoint"``.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem[:32]}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # some network file systems cannot, and the file itself is whole
+            flush(path.parent)
+    except OSError as error:
+        raise UserError(_explain(error, path, what)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def flush(path):
+    """Wait until a file, or a folder's list of names, is on the disk and would survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that processes left in a folder when they were killed.
+
+    Those of a process that runs on this machine stay; on a folder that several machines share, hold its lock
+    (``src.host.files``).
+    """
+    for path in Path(folder).glob(".*.tmp*"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def write_text(path, text, what="file"):
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with replacing(path, what) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _explain(error, path, what):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk for the {what} {path}: free some space or name another folder"
+    reason = error.strerror or str(error)
+    return f"cannot write the {what} {path}: {reason}; name a folder that can be written"
+
+
+def _is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return pid != os.getpid()
+
+
+LOCK_NAME = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Make ``folder`` if needed and hold its lock while the block runs; the empty file ``.lock`` stays in it.
+
+    A file system without locks, as some network ones are, is used without, with a warning.
+
+    Raises:
+        UserError: another process holds the lock, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; free some space or name another folder"
+        ) from error
+    try:
+        _take(lock, folder)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock, folder):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(f"another run is writing to {folder}: wait for its end or name another folder") from error
+    except OSError as error:
+        logging.warning("%s cannot be locked (%s): start no second run in it", folder, error.strerror)
+
+
+CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
+
+
+def cache_folder(kind):
+    """Return the folder of one kind of things: ``$MINDSPORE_SR_CACHE/kind``.
+
+    Without that variable it is ``mindspore-sr/kind`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser() / kind
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindspore-sr" / kind

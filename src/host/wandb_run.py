@@ -1,0 +1,164 @@
+"""One run of Weights & Biases: silent, without handlers, and given nothing but what is logged."""
+
+import contextlib
+import logging
+import os
+import secrets
+import sys
+
+from src.errors import UserError
+from src.host.files import write_text
+
+FINISH_SECONDS = 20  # the longest wait for uploads at the end; `wandb sync` brings the rest
+INIT_SECONDS = 30
+_ID_FILE = "wandb_id.txt"
+
+
+class WandbRun:
+    """One run of Weights & Biases; it gets nothing but what is logged: no code, git state, host or packages.
+
+    Args:
+        folder, project, name, config, step, job: see :func:`src.host.tracking.open_tracker`.
+        mode: ``"offline"`` or ``"online"``, after :func:`check_wandb`; without a network online becomes offline.
+
+    Raises:
+        Exception: whatever wandb raises, or the folder cannot be written.
+    """
+
+    name = "W&B"
+
+    def __init__(self, folder, mode, project, name, config, step, job):
+        self.folder = folder
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # wandb itself would fall back to a temporary folder
+        options = {"project": project, "name": name, "config": config, "job_type": job, "id": _run_id(folder, step)}
+        try:
+            self.run = self._begin(mode, options)
+        except Exception as error:
+            if mode == "offline":
+                raise
+            logging.warning("W&B cannot be reached, so this run is logged offline: %s", _one_line(error))
+            self.run = self._begin("offline", options)
+        logging.info("W&B: %s", self.run.url if not self.run.offline else f"offline, in {folder / 'wandb'}")
+
+    def scalars(self, step, values):
+        """Log numbers by name."""
+        self.run.log(values, step=step)
+
+    def pictures(self, step, pictures):
+        """Log uint8 (H, W, 3) pictures by name, without loss."""
+        import wandb
+        from PIL import Image
+
+        images = {
+            name: wandb.Image(Image.fromarray(picture), file_type="png")  # of an array wandb may stretch the range
+            for name, picture in pictures.items()
+        }
+        self.run.log(images, step=step)
+
+    def table(self, step, name, columns, rows):
+        """Log a table."""
+        import wandb
+
+        self.run.log({name: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)}, step=step)
+
+    def file(self, path, kind, metadata):
+        """Log a copy of a file as a version of the artifact KIND-RUN."""
+        import wandb
+
+        artifact = wandb.Artifact(f"{kind}-{self.run.id}", type=kind, metadata=metadata)
+        artifact.add_file(str(path), skip_cache=True)
+        self.run.log_artifact(artifact)
+
+    def close(self, failed=False):
+        """Wait for the uploads, at most :data:`FINISH_SECONDS`, and end W&B's process."""
+        import wandb
+
+        exit_code = int(failed)
+        try:
+            self.run.finish(exit_code=exit_code)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"not everything was uploaded; `wandb sync` in {self.folder} uploads the rest"
+            ) from error
+        finally:
+            with contextlib.suppress(Exception):
+                wandb.teardown(exit_code)
+
+    def _begin(self, mode, options):
+        import wandb
+
+        try:
+            with _hooks_kept():
+                return wandb.init(mode=mode, dir=str(self.folder), resume="allow", settings=_settings(mode), **options)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                wandb.teardown(1)
+            raise
+
+
+def check_wandb(folder, mode):
+    """Set wandb up, in silence; a variable of the environment that the user has set is not changed.
+
+    Args:
+        folder: the run's folder, for the first run of the process.
+        mode: ``"offline"`` or ``"online"``.
+
+    Raises:
+        UserError: wandb is missing or does not fit, or has no account here and one is needed.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its own telemetry, which goes over the network
+    for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # copies of artifacts, and logs: else in the home folder
+        os.environ.setdefault(variable, str(folder.absolute() / "wandb"))
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(f"W&B ({mode}) needs the package wandb: pip install wandb") from error
+    try:
+        with _hooks_kept():
+            wandb.setup(settings=_settings(mode))
+    except (TypeError, ValueError) as error:  # ValueError: pydantic's, of a setting that it does not know
+        raise UserError(
+            f"wandb {wandb.__version__} does not fit: pip install 'wandb>=0.31,<0.32' ({_one_line(error)})"
+        ) from error
+    try:
+        if mode == "offline" or wandb.login(prompt=False, verify=False):
+            return
+    except wandb.errors.Error as error:
+        raise UserError(f"W&B refuses the account: {_one_line(error)}; run `wandb login`") from error
+    raise UserError("W&B has no account here: run `wandb login`, set WANDB_API_KEY, or choose offline")
+
+
+@contextlib.contextmanager
+def _hooks_kept():
+    """Take back wandb's own ``sys.exit`` and ``sys.excepthook``: they learn the exit status, which close() tells."""
+    hooks = sys.exit, sys.excepthook
+    try:
+        yield
+    finally:
+        sys.exit, sys.excepthook = hooks
+
+
+def _settings(mode):
+    """Return settings that keep wandb silent and to itself."""
+    import wandb
+
+    return wandb.Settings(
+        mode=mode, silent=True, console="off", symlink=False, init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS, finish_timeout_raises=True,
+        host="", disable_git=True, disable_code=True, save_code=False, disable_job_creation=True,
+        x_disable_meta=True, x_disable_machine_info=True, x_disable_stats=True, x_save_requirements=False,
+    )  # fmt: skip
+
+
+def _run_id(folder, step):
+    """Return the id of the run to go on with behind ``step``, or a new one, which is kept in the folder."""
+    path = folder / _ID_FILE
+    if step > 0 and path.exists():
+        return path.read_text(encoding="utf-8").strip()
+    name = secrets.token_hex(4)
+    write_text(path, name + "\n", "id of the W&B run")
+    return name
+
+
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__

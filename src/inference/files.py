@@ -1,0 +1,304 @@
+"""Files in, files out: any pictures, their transparency and grayness kept, batched by size."""
+
+import logging
+import math
+
+import numpy as np
+from PIL import Image
+
+from src.errors import UserError
+from src.imaging.io import holds_alpha, longest_side, picture_size, read_image, write_image
+from src.imaging.resize import imresize
+from src.imaging.strip import at_most, mosaic
+from src.inference.process import Process, write_process
+from src.inference.upscaler import levels
+
+_ROWS = 64
+HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
+# black, violet, red, orange, pale yellow: lightness rises evenly, so that the map reads in gray as well
+_COLOURS = np.array([(0, 0, 0), (70, 20, 110), (185, 40, 80), (245, 130, 30), (255, 255, 190)], np.float64)
+
+
+class Several:
+    """Running mean and variance (Welford, Technometrics 4(3), 1962) of a picture's samples, and the best one.
+
+    Attributes:
+        mean: (3, H, W) float32 in about [−1, 1]; its PSNR is higher than a sample's, which it is the mean of.
+        best: uint8 (H, W, 3), the sample whose reduction is nearest to the LR picture.
+        best_number: its number, from 0.
+        best_lr_psnr: its LR-PSNR in dB.
+    """
+
+    def __init__(self):
+        self.count = 0
+        self.best_lr_psnr = -math.inf
+
+    def add(self, sr, levels, lr):
+        """Take a sample: (3, H, W) float32 in about [−1, 1], the same as uint8 (H, W, 3), and the LR picture."""
+        if not self.count:
+            self.mean = np.zeros_like(sr)
+            self._squares = np.zeros_like(sr)
+        self.count += 1
+        for rows in _strips(sr.shape[1]):
+            before = sr[:, rows] - self.mean[:, rows]
+            self.mean[:, rows] += before / self.count
+            self._squares[:, rows] += before * (sr[:, rows] - self.mean[:, rows])
+        agreement = _lr_psnr(levels, lr)
+        if agreement > self.best_lr_psnr:
+            self.best, self.best_number, self.best_lr_psnr = levels, self.count - 1, agreement
+
+    def deviation(self):
+        """The standard deviation of each pixel over the samples, the root of its mean over the colours.
+
+        Returns:
+            (H, W) float32, 8-bit levels.
+        """
+        result = np.empty(self.mean.shape[1:], np.float32)
+        for rows in _strips(len(result)):
+            result[rows] = np.sqrt(self._squares[:, rows].mean(axis=0) / (self.count - 1)) * 127.5
+        return result
+
+
+def heat_map(deviation):
+    """(H, W) 8-bit levels → uint8 (H, W, 3), black at 0 to pale yellow from :data:`HOTTEST` up."""
+    steps = np.arange(len(_COLOURS))
+    result = np.empty((*deviation.shape, 3), np.uint8)
+    for rows in _strips(len(deviation)):
+        place = np.clip(deviation[rows] / HOTTEST, 0, 1) * (len(_COLOURS) - 1)
+        result[rows] = np.rint(np.stack([np.interp(place, steps, channel) for channel in _COLOURS.T], axis=-1))
+    return result
+
+
+def _strips(height):
+    """Rows, a few at a time: temporaries of a whole 8K picture would take gigabytes."""
+    return [slice(top, top + _ROWS) for top in range(0, height, _ROWS)]
+
+
+def _lr_psnr(sr, lr):
+    """LR-PSNR in dB; infinite where the reduced sample is the LR picture."""
+    reduced = imresize(sr, size=lr.shape[:2]).astype(np.float64)
+    error = np.square(reduced - lr).mean()
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+class Watch:
+    """What :func:`upscale_files` tells while it works; override what is of interest."""
+
+    def begin(self, jobs, passes):
+        """These :class:`src.inference.jobs.Job` begin, as one batch that takes so many passes of a network."""
+
+    def passed(self):
+        """One of the passes is done."""
+
+    def done(self, job, lr, sr, paths):
+        """The files of a job are written; the pictures are uint8 RGB, of several samples the best.
+
+        Of a picture from nothing ``lr`` is None.
+        """
+
+    def summed_up(self, path):
+        """A picture of all results together is written."""
+
+
+def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, **sampling):
+    """Upscale pictures and write the results.
+
+    Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
+    alone and among others. A file that cannot be read is passed over, and named at the end.
+
+    Args:
+        upscaler: an ``Upscaler``.
+        jobs: from :func:`src.inference.jobs.plan_jobs`.
+        batch: the most pictures upscaled together; fewer where they would not fit into memory.
+        seed: of the noise; sample k takes seed + k.
+        compare: also write LR | bicubic | SR side by side.
+        samples: how many samples to draw of each picture; of several, their mean, the heat map of their standard
+            deviation and the one that agrees best with the LR picture are written too.
+        process: a :class:`src.inference.process.ProcessWanted`, of the first sample; None writes none.
+        watch: a :class:`Watch`.
+        sampling: options of ``Upscaler.samples``.
+
+    Raises:
+        UserError: after all the others were done, a picture could not be read.
+    """
+    watch, broken = watch or Watch(), []
+    for group in _groups(upscaler, jobs, batch, broken):
+        shape = (len(group), *group[0][1].rgb.shape[:2])
+        begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
+        shown = Process(process.frames) if process else None
+        best = _draw(upscaler, group, seed, samples, shown, watch, sampling)
+        for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
+            if compare:
+                write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
+            if process:
+                write_process(job, shown.frames(number), process.kinds)
+            watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
+    if broken:
+        first = str(broken[0])
+        raise UserError(
+            first if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: {first}"
+        )
+
+
+def begin(upscaler, watch, jobs, shape, samples, sampling):
+    """Tell the watch that jobs of a shape (B, h, w) begin, and the log if their pictures are cut."""
+    passes = upscaler.passes(shape, **sampling) * samples
+    words = upscaler.tiles(shape)
+    if words:
+        first = jobs[0].source or jobs[0].result
+        logging.info("%s: %s, %d passes of the network", first.name, words, passes)
+    watch.begin(jobs, passes)
+
+
+def _draw(upscaler, group, seed, samples, shown, watch, sampling):
+    """Draw and write all samples of a batch; return the uint8 picture of each job, of several samples the best."""
+    several = [Several() for _ in group] if samples > 1 else None
+    options = sampling | ({"process": shown} if shown else {})
+    pictures = [picture.rgb for _, picture in group]
+    drawn = upscaler.samples(pictures, [seed] * len(pictures), samples, progress=watch.passed, **options)
+    for k, batch_of_sr in enumerate(drawn):
+        finished = levels(batch_of_sr)
+        for number, (job, picture) in enumerate(group):
+            path = job.sample(k) if several else job.result
+            write_image(path, _as_source(picture, finished[number], upscaler.scale))
+            if several:
+                several[number].add(batch_of_sr[number], finished[number], picture.rgb)
+        del batch_of_sr  # the next sample is drawn before the name is given to it
+    if not several:
+        return finished
+    return [
+        _write_several(job, picture, found, upscaler.scale)
+        for (job, picture), found in zip(group, several, strict=True)
+    ]
+
+
+def comparison(lr, sr, scale):
+    """Return LR (its pixels repeated) | bicubic | SR, uint8 (H, 3·W, 3)."""
+    repeated = lr.repeat(scale, axis=0).repeat(scale, axis=1)
+    return np.concatenate([repeated, imresize(lr, scale), sr], axis=1)
+
+
+def _write_several(job, picture, several, scale):
+    """Write what sums several samples up; return the best of them."""
+    write_image(job.mean, _as_source(picture, levels(several.mean[None])[0], scale))
+    write_image(job.deviation, heat_map(several.deviation()))
+    write_image(job.best, _as_source(picture, several.best, scale))
+    logging.info(
+        "%s: sample %d agrees best with the input (LR-PSNR %.1f dB)",
+        job.source.name, several.best_number + 1, several.best_lr_psnr,
+    )  # fmt: skip
+    return several.best
+
+
+def _groups(upscaler, jobs, batch, broken):
+    """Yield lists of (job, picture) of one size, the sizes in the order of their first pictures."""
+    for alike in _by_size(jobs):
+        group = []
+        for job in alike:
+            try:
+                picture = read_image(job.source)
+            except UserError as error:
+                if len(jobs) > 1:  # a single one is named by the error at the end
+                    logging.warning("%s", error)
+                broken.append(error)
+                continue
+            size = picture.rgb.shape[:2]
+            _check_format(job, picture, max(size) * upscaler.scale)
+            if group and (len(group) == upscaler.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
+                yield group
+                group = []
+            group.append((job, picture))
+        if group:
+            yield group
+
+
+def _check_format(job, picture, longest):
+    """Refuse what the result's format cannot hold, before the work."""
+    suffix = job.result.suffix
+    if picture.alpha is not None and not holds_alpha(job.result):
+        raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
+    limit = longest_side(job.result)
+    if limit and longest > limit:
+        raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
+
+
+def _by_size(jobs):
+    """Sort jobs by the size in their pictures' headers; what cannot be read stands alone."""
+    sizes = {}
+    for job in jobs:
+        try:
+            size = picture_size(job.source)
+        except UserError:
+            size = job
+        sizes.setdefault(size, []).append(job)
+    return sizes.values()
+
+
+def _as_source(picture, sr, scale):
+    """Give the result the channels of its source; transparency is enlarged by bicubic."""
+    channels = [np.asarray(Image.fromarray(sr).convert("L"))[..., None] if picture.gray else sr]
+    if picture.alpha is not None:
+        channels.append(imresize(picture.alpha, scale)[..., None])
+    array = np.concatenate(channels, axis=2)
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+GRID_PICTURES = 100  # the grid shows the first so many,
+GRID_LONGEST = 256  # reduced to so many pixels
+TOGETHER = 8  # the most pictures that :func:`drawn` samples as one batch
+
+
+def drawn(upscaler, count, size, seed=0, done=None, **sampling):
+    """Draw pictures from nothing, in batches that fit: more would be cut into tiles, each a picture of its own.
+
+    Args:
+        upscaler: one whose ``needs_pictures`` is False.
+        count: how many.
+        size: (height, width) in pixels.
+        seed: picture n takes the seed + n, whatever the batches.
+        done: called with the size of the batch after each of its steps; or None.
+        sampling: options of ``Upscaler.sample``.
+
+    Yields:
+        uint8 (H, W, 3) RGB.
+    """
+    done, together = done or (lambda size: None), upscaler.batch(TOGETHER, *size)
+    for first in range(0, count, together):
+        batch = min(together, count - first)
+        pictures = upscaler.sample(
+            None, seed=list(range(seed + first, seed + first + batch)), shape=(batch, 3, *size),
+            callback=lambda *_, batch=batch: done(batch), **sampling,
+        )  # fmt: skip
+        yield from levels(pictures)
+
+
+def generate_files(upscaler, jobs, grid, *, size, batch=4, seed=0, process=None, watch=None, **sampling):
+    """Draw pictures from nothing and write them, each as it would be alone.
+
+    Args:
+        upscaler: one whose ``needs_pictures`` is False.
+        jobs, grid: from :func:`src.inference.jobs.plan_generated`.
+        size: (height, width) in pixels that the generator draws; a cascade's results are larger.
+        batch: the most pictures drawn together; fewer where they would not fit into memory.
+        seed: of the first picture's noise; picture n takes seed + n.
+        process: a :class:`src.inference.process.ProcessWanted`; None writes none.
+        watch: a :class:`src.inference.files.Watch`.
+        sampling: options of ``Upscaler.sample``.
+    """
+    watch, shown = watch or Watch(), Process(process.frames) if process else None
+    options = sampling | ({"process": shown} if shown else {})
+    together, small = upscaler.batch(batch, *size), []
+    for first in range(0, len(jobs), together):
+        group = jobs[first : first + together]
+        begin(upscaler, watch, group, (len(group), *size), 1, sampling)
+        shape = (len(group), 3, *size)
+        drawn = levels(upscaler.sample(None, seed=seed + first, progress=watch.passed, shape=shape, **options))
+        for number, (job, picture) in enumerate(zip(group, drawn, strict=True)):
+            write_image(job.result, picture)
+            if process:
+                write_process(job, shown.frames(number), process.kinds)
+            if len(small) < GRID_PICTURES:
+                small.append(at_most(picture, GRID_LONGEST))
+            watch.done(job, None, picture, job.outputs(process=process.kinds if process else ()))
+    write_image(grid, mosaic(small))
+    watch.summed_up(grid)

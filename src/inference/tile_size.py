@@ -1,0 +1,298 @@
+"""The size of the tiles, from a memory budget and what a network needs."""
+
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from src.errors import UserError
+from src.inference.tiling import Grid, check_tile
+
+GIB = 1 << 30
+HALO = 32  # HR pixels; docs/tiling.md has what other halos deviate by
+MARGIN = 16  # LR pixels that the encoder sees around a tile; the same
+_SMALLEST = 256  # HR pixels; smaller tiles would be halo for the most part
+_WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
+_PICTURE = 12  # bytes of one HR pixel: three colours in float32
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """What a user asks for.
+
+    Attributes:
+        max_memory: GB (2^30 bytes) that may be used in all; None takes most of what is free.
+        tile: the largest side of a tile in HR pixels, its halo included; 0 never cuts; None takes what fits.
+        halo: HR pixels on each side of a tile, "exact" for the receptive field; None takes :data:`HALO`.
+        beside: HR pictures in float32 that the caller holds beside, such as a mean over samples.
+    """
+
+    max_memory: float | None = None
+    tile: int | None = None
+    halo: int | str | None = None
+    beside: int = 0
+
+    def __post_init__(self):
+        if self.max_memory is not None and not 0 < self.max_memory < math.inf:
+            raise UserError(f"--max-memory must be a number of GB above 0, not {self.max_memory}")
+        if self.tile is not None and self.tile < 0:
+            raise UserError(f"--tile must be a number of pixels, 0 for whole pictures, not {self.tile}")
+        if self.halo not in (None, "exact"):
+            if not str(self.halo).isdecimal() or len(str(self.halo)) > 6:
+                raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
+            object.__setattr__(self, "halo", int(self.halo))
+
+
+class Reach(NamedTuple):
+    """How far the networks see.
+
+    Attributes:
+        network: radius of what runs on tiles, HR pixels.
+        encoder: radius of the condition, LR pixels; 0 where nothing is encoded beforehand.
+        local: False where a layer sees the whole picture (attention, normalisation): no halo is exact then.
+    """
+
+    network: int
+    encoder: int = 0
+    local: bool = True
+
+
+class Cost(NamedTuple):
+    """What the networks need, in bytes.
+
+    Attributes:
+        denoise: of a pass, per HR pixel of its window.
+        encode: of encoding, per LR pixel of a window with its margin.
+        features: of the condition that is kept, per HR pixel.
+        pictures: HR pictures in float32 that live at once.
+        pairs: of a pass, per pair of HR pixels of one picture's window, which attention compares.
+    """
+
+    denoise: float
+    encode: float = 0
+    features: float = 0
+    pictures: int = 2
+    pairs: float = 0
+
+
+class Tiling:
+    """Cuts pictures into windows for one model.
+
+    Args:
+        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
+        reach: a :class:`Reach`.
+        cost: a :class:`Cost`.
+        options: a :class:`TileOptions`.
+        budget: bytes that may be used beyond what is used already, of the memory where the networks run.
+        host: the same of the machine's memory, where the networks have one of their own; None where they share it.
+        used: bytes that are used already where the networks run; told with what a picture will need.
+
+    Attributes:
+        halo: HR pixels.
+        margin: LR pixels that the encoder sees around a window.
+        exact: whether tiles give what the whole picture gives.
+
+    Raises:
+        UserError: the tile that the options name is too small for their halo.
+    """
+
+    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=math.inf, host=None, used=0):
+        options = options or TileOptions()
+        self.scale = scale
+        self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
+        self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
+        self.exact = reach.local and self.halo >= reach.network
+        self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
+        self._budget, self._host, self._used, self._told = budget, host, used, set()
+        if options.tile:
+            check_tile(options.tile, self.halo, math.lcm(scale, size_multiple))
+
+    def grid(self, batch, height, width):
+        """The windows for a batch of LR pictures; see :class:`TileOptions` for what decides their size.
+
+        Returns:
+            :class:`src.inference.tiling.Grid`.
+        """
+        whole = self._cut(height, width, 0)
+        if self._options.tile is not None:
+            grid = self._cut(height, width, self._options.tile)
+        elif self.memory(whole, batch) <= self._budget:
+            return whole
+        else:
+            grid = self._largest(height, width, batch)
+        if not grid.whole and not self._reach.local:
+            self._warn_once("this network looks at the whole picture (attention or normalisation), its tiles cannot")
+        return grid
+
+    def batch(self, wanted, height, width):
+        """How many LR pictures of a size to take together: as many as wanted if they fit uncut, else fewer."""
+        whole = self._cut(height, width, 0)
+        fitting = 1
+        while fitting < wanted and self._fits(whole, fitting + 1):
+            fitting += 1
+        return fitting
+
+    def memory(self, grid, batch):
+        """Bytes that a batch needs beyond what the program holds already, its features not kept."""
+        pixels = math.prod(grid.window_size) * batch
+        rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
+        denoise = pixels * (self._cost.denoise + self._cost.pairs * math.prod(grid.window_size))
+        window = max(denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
+        kept = pixels * self._cost.features
+        return window + kept + (self._pictures(grid, batch) if self._host is None else 0)
+
+    def describe(self, grid, batch):
+        """Say in words what a grid's windows are and how much memory they will have taken in the end."""
+        total = self._used + self.memory(grid, batch)
+        if self._host is None:
+            kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
+            total += min(kept, self.features_budget(grid, batch))
+        height, width = grid.window_size
+        return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
+
+    def settings(self):
+        """What decides how pictures are cut, as a dict for reports."""
+        options = self._options
+        tile = "as memory allows" if options.tile is None else options.tile
+        return {"tile": tile, "halo": self.halo, "exact": self.exact, "max_memory": options.max_memory}
+
+    def features_budget(self, grid, batch):
+        """Bytes of features that may be kept between the steps, in the machine's memory."""
+        if self._host is None:
+            return max(self._budget - self.memory(grid, batch), 0)
+        return max(self._host - self._pictures(grid, batch), 0)
+
+    def _fits(self, grid, batch):
+        on_host = self._host is None or self._pictures(grid, batch) <= self._host
+        return on_host and self.memory(grid, batch) <= self._budget
+
+    def _pictures(self, grid, batch):
+        return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
+
+    def _cut(self, height, width, tile):
+        return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
+
+    def _largest(self, height, width, batch):
+        """The grid with the largest windows that fit, or else the smallest ones."""
+        smallest = max(_SMALLEST, 4 * self.halo)
+        side, grid = smallest, self._cut(height, width, smallest)
+        while True:
+            side += max(self._size_multiple, side // 8)
+            larger = self._cut(height, width, side)
+            if self.memory(larger, batch) > self._budget:
+                break
+            grid = larger
+        needed = self.memory(grid, batch)
+        if needed > self._budget:
+            self._warn_once(
+                f"this picture needs {(needed + self._used) / GIB:.1f} GB or so, more than the "
+                f"{(max(self._budget, 0) + self._used) / GIB:.1f} GB that may be used: going on with the smallest tiles"
+            )
+        return grid
+
+    def _warn_once(self, message):
+        if message not in self._told:
+            self._told.add(message)
+            logging.warning("%s", message)
+
+
+class FixedTiling:
+    """Cuts pictures into windows of one size; what :class:`src.inference.tile_size.Tiling` is to free sizes.
+
+    Args:
+        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
+        size: (height, width) of the LR pictures that the graphs take.
+        batch: how many of them.
+        options: a ``src.inference.tile_size.TileOptions``, of which the halo counts.
+
+    Raises:
+        UserError: the options ask for another size.
+    """
+
+    def __init__(self, scale, size_multiple, size, batch=1, options=None):
+        if options is not None and (options.tile is not None or options.max_memory is not None):
+            raise UserError(
+                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile and --max-memory out"
+            )
+        halo = None if options is None else options.halo
+        if halo == "exact":
+            raise UserError("no halo is exact for graphs of one size: export with --graph step and free sizes")
+        self.scale, self.exact, self.margin = scale, False, 0
+        self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
+        self._size_multiple, self._sides, self._batch = size_multiple, tuple(side * scale for side in size), batch
+
+    def grid(self, batch, height, width):
+        """The windows for a batch of LR pictures."""
+        return Grid(height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides)
+
+    def batch(self, wanted, height, width):
+        """How many LR pictures of a size to take together: as many as the graphs take."""
+        return self._batch
+
+    def features_budget(self, grid, batch):
+        """Bytes of features that may be kept between the steps: what they need."""
+        return float("inf")
+
+    def describe(self, grid, batch):
+        """Say in words what a grid's windows are."""
+        height, width = grid.window_size
+        return f"{len(grid.windows)} tiles of {width} x {height} pixels"
+
+    def settings(self):
+        """What decides how pictures are cut, as a dict for reports."""
+        return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
+
+
+_SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
+# (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
+# were read and can be dropped, whose number stands under that name in the statistics.
+_CONTROL_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+
+
+def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
+    """Bytes that this process may still take.
+
+    Args:
+        limit: bytes that it may hold in all; None takes most of what the machine, or its container, has free.
+        control_groups: where Linux keeps the limits of a container; read where it is there.
+    """
+    if limit is not None:
+        return limit - host_use()
+    free = psutil.virtual_memory().available
+    for maximum, use, statistics, name in _CONTROL_GROUPS:
+        try:
+            rest = int(Path(control_groups, maximum).read_text()) - int(Path(control_groups, use).read_text())
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+        free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
+    return int(_SHARE * free)
+
+
+def _statistic(path, name):
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return next((int(value) for key, value in lines if key == name), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def host_use():
+    """Bytes that this process holds in the machine's memory."""
+    return psutil.Process(os.getpid()).memory_info().rss
+
+
+def device_budget(total, limit=None):
+    """Bytes that the networks may take on a device with memory of its own.
+
+    Args:
+        total: bytes of the device.
+        limit: bytes that they may take; None takes most of the device's.
+    """
+    return int(_SHARE * total) if limit is None else limit

@@ -1,0 +1,313 @@
+"""A training run from its first step to its last, through interruptions, on one rank or many."""
+
+import contextlib
+import dataclasses
+import logging
+from functools import partial
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from src.config.loader import config_to_dict, dump_yaml
+from src.errors import UserError
+from src.host.tracking import Tracker, open_tracker
+from src.metrics.evaluate import BASELINE
+from src.training.trainer import Training
+from src.weights.checkpoint import config_json, config_of
+
+
+def run_training(config, output, resume=False, world=None, dedicated=False):
+    """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
+
+    Args:
+        config: a checked ``Config``.
+        output: the run's folder; only the first rank uses it.
+        resume: go on from the newest checkpoint.
+        world: the ranks that train together; None for one alone.
+        dedicated: this process runs nothing but this training, see :class:`src.training.trainer.Training`.
+
+    Raises:
+        UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
+    """
+    from src.training.distributed import World, broadcast_numbers
+    from src.training.run_folder import RunFolder
+
+    world = world or World()
+    with contextlib.ExitStack() as stack:
+        folder = checkpoint = None
+        done = 0, 0
+        if resume:
+            if world.is_first:
+                folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
+                checkpoint = folder.newest()
+                done = _progress_in(checkpoint).counts()[:2] if checkpoint else done
+                if not checkpoint:
+                    logging.info("no checkpoint in %s: beginning at step 0", folder.path)
+            done = broadcast_numbers(done, world)
+        pretrained = world.is_first and checkpoint is None
+        training = Training(config, world, pretrained, done, dedicated)
+        if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
+            folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
+        run = Run(training, folder)
+        stack.push(run.close)
+        run.start(checkpoint)
+        run.train()
+
+
+_REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
+
+
+class Run:
+    """A run under way.
+
+    Args:
+        training: a ``Training``.
+        folder: the ``RunFolder``; None on all ranks but the first, which write nothing.
+    """
+
+    def __init__(self, training, folder):
+        self.training, self.folder = training, folder
+        self.config = training.config
+        self.text = config_json(self.config)
+        self.progress = None
+        self.limit = None
+        self.tracker = Tracker()
+        self.under_way = False  # nothing but the training itself ends it from now on
+
+    def close(self, kind=None, *_):
+        """End the logs; ``kind`` of error ended the run."""
+        self.tracker.close(failed=kind is not None)
+
+    def start(self, checkpoint):
+        """Begin, or take up where a checkpoint is.
+
+        Raises:
+            UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
+        """
+        from src.training.distributed import check_same
+
+        training = self.training
+        if checkpoint:
+            if checkpoint.step > training.steps:
+                raise UserError(
+                    f"{self.folder.path} has done {checkpoint.step} steps, but train.steps is {training.steps}: "
+                    f"set it to {checkpoint.step} or more"
+                )
+            _tell_changes(config_of(checkpoint), self.config)
+        check_same(_plan(training), training.world)
+        self._continue_from(checkpoint)
+        logging.info(
+            "%s: steps %d to %d, %d pictures%s", self.config.name, self.progress.step, training.steps,
+            len(training.patches), _shared_by(training.world),
+        )  # fmt: skip
+
+    def train(self):
+        """Train to the end, going back to the last checkpoint where it diverges; write the result.
+
+        Raises:
+            UserError: it diverged again before the next checkpoint, or before the first.
+        """
+        from src.training.loop import Diverged
+
+        if not self._is_finished():
+            self.training.validation.compile()
+            with logging_redirect_tqdm():
+                self._validate_if_missed()
+                while (done := self.progress.step) < self.training.steps:
+                    try:
+                        self._train()
+                    except Diverged as error:
+                        self._go_back(error)
+                    else:
+                        if self.progress.step == done:
+                            raise RuntimeError(f"no batch came after step {done}")
+        if self.progress.skipped_in_row >= self.training.steps:
+            raise UserError(f"all {self.training.steps} steps were skipped: {_REMEDY}")
+        if self.folder:
+            path = self.folder.save_result(self.training.weights(), self.text, self.training.steps)
+            for file in (path, path.with_name("best.ckpt")):
+                if file.exists():  # no validation picture may have had a score
+                    self.tracker.file(file)
+            logging.info("finished: %s", path)
+
+    def _continue_from(self, checkpoint):
+        """Make every rank stand where the first does: at a checkpoint, or at the beginning."""
+        from src.training.distributed import broadcast, broadcast_numbers
+        from src.training.loop import LossLimit, Progress
+
+        training, world = self.training, self.training.world
+        progress, losses = Progress(), []
+        if self.folder:
+            if checkpoint:
+                training.restore(checkpoint)
+                progress = _progress_in(checkpoint)
+            self.folder.start_at(progress.step, dump_yaml(self.config))
+            losses = self.folder.losses()
+        broadcast(training.state().values(), world)
+        *numbers, count = broadcast_numbers([*progress.counts(), len(progress.losses)], world)
+        rest = broadcast_numbers([*progress.losses, *losses], world)
+        self.progress = Progress(*numbers, losses=rest[:count])
+        self.limit = LossLimit(self.config.train.max_loss_ratio, rest[count:])
+        training.step.update.skip_above(self.limit.value)
+        if self.folder:
+            self.tracker.close()  # of before a divergence: what was logged since is to be removed
+            try:
+                self.tracker = _tracker(self.config, self.folder, progress.step)
+            except UserError as error:
+                if not self.under_way:
+                    raise
+                logging.warning("%s", error)
+                self.tracker = Tracker()
+        self.under_way = True
+
+    def _go_back(self, error):
+        """Take up the last checkpoint after a divergence, with the data that come after what it diverged on.
+
+        Where it has been gone back to before, the one before it is taken. The checkpoint is written anew with what is
+        to be different from now on, so that a run that is interrupted after this goes on in the same way.
+        """
+        samples = self.progress.samples
+        checkpoint = self._checkpoint_to_go_back_to(error) if self.folder else None
+        self._continue_from(checkpoint)
+        self.progress.samples, self.progress.skipped_in_row = samples, 0
+        self.progress.returns += 1
+        self._save(self.progress)
+
+    def _checkpoint_to_go_back_to(self, error):
+        checkpoint = self.folder.newest("step")
+        if checkpoint is None:
+            raise UserError(f"{error}, and there is no checkpoint to go back to: {_REMEDY}")
+        if _progress_in(checkpoint).returns:
+            older = self.folder.before(checkpoint)
+            if older is None:
+                raise UserError(f"{error}, again after going back to step {checkpoint.step}: {_REMEDY}, and --resume")
+            checkpoint = older
+        self.folder.discard_after(checkpoint.step)
+        logging.warning("%s: going back to step %d, to go on with other data", error, checkpoint.step)
+        return checkpoint
+
+    def _train(self):
+        from src.training.loop import train
+
+        training = self.training
+        settings = self.config.train
+        train(
+            *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
+            samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
+            save=self._save, save_interrupted=self._save_interrupted, max_skipped=settings.max_skipped,
+            log_every=settings.log_every, val_every=settings.val_every, save_every=settings.save_every,
+            bar=training.world.is_first,
+        )  # fmt: skip
+
+    def _log(self, row):
+        if self.folder:
+            self.folder.add_curve(row)
+            if row.skipped:
+                logging.warning(
+                    "step %d: %d of the last steps skipped, loss or gradient not believed", row.step, row.skipped
+                )
+            values = {name: value for name, value in dataclasses.asdict(row).items() if name != "step"}
+            if self.training.scaler is not None:
+                values["loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
+            self.tracker.scalars(row.step, {f"train/{name}": value for name, value in values.items()})
+        # as it was written, so that a resumed run, which reads it, has the same limit
+        self.limit.add(float(f"{row.loss:.6g}"))
+        self.training.step.update.skip_above(self.limit.value)
+
+    def _save(self, progress):
+        if self.folder:
+            state = self.training.state() | progress.arrays()
+            self.folder.save(state, self.text, progress.step, self.config.train.keep)
+
+    def _save_interrupted(self, progress):
+        if self.folder:
+            self.folder.save_interrupted(self.training.state() | progress.arrays(), self.text, progress.step)
+
+    def _validate(self, step):
+        strips = {}
+        report = self.training.validate(keep=partial(self._keep_strip, strips) if self.tracker else None)
+        if not self.folder:
+            return
+        name, metric = self.config.name, self.config.train.best_metric
+        means = {method: report.mean(method) for method in report.scores}
+        if self.folder.improves(name, metric, getattr(means[name], metric)):
+            self.folder.save_best(self.training.weights(), self.text, step)
+        self.folder.add_validation(step, means)  # last: where it stands, the validation is done
+        for method, mean in means.items():
+            logging.info("step %d %s: %s", step, method, _shown(mean))
+            group = "val" if method == name else method
+            self.tracker.scalars(step, {f"{group}/{key}": value for key, value in dataclasses.asdict(mean).items()})
+        self.tracker.pictures(step, strips)
+
+    def _keep_strip(self, strips, name, method, sr):
+        if method != BASELINE and len(strips) < self.config.train.log_pictures:
+            strips[f"val/{name}"] = self.training.validation.shown(name, sr)
+
+    def _validate_if_missed(self):
+        """Validate where the run was interrupted between saving and validating."""
+        from src.training.distributed import broadcast_numbers
+
+        step, every = self.progress.step, self.config.train.val_every
+        due = step > 0 and (step == self.training.steps or (every and step % every == 0))
+        missed = due and self.folder is not None and not self.folder.validated(step, self.config.name)
+        if broadcast_numbers([int(missed)], self.training.world)[0]:
+            self._validate(step)
+
+    def _is_finished(self):
+        from src.training.distributed import broadcast_numbers
+
+        step = self.progress.step
+        finished = (
+            step == self.training.steps and self.folder is not None and self.folder.validated(step, self.config.name)
+        )
+        return bool(broadcast_numbers([int(finished)], self.training.world)[0])
+
+
+def _tracker(config, folder, step):
+    train = config.train
+    return open_tracker(
+        folder.path, tensorboard=train.tensorboard, wandb=train.wandb, project=train.wandb_project,
+        name=config.name, config=config_to_dict(config), step=step,
+    )  # fmt: skip
+
+
+def _settings(config):
+    """All settings of a configuration by their full names."""
+    named = {}
+    for name, value in config_to_dict(config).items():
+        named |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+    return named
+
+
+def _plan(training):
+    """What all ranks must have in common: name → value; paths may differ from host to host."""
+    plan = _settings(training.config)
+    for path in ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init"):
+        del plan[path]
+    names = [pair.name for pair in training.validation.pairs]
+    return plan | {"number of pictures": len(training.patches), "validation pictures": names, "steps": training.steps}
+
+
+def _progress_in(checkpoint):
+    from src.training.loop import progress_in
+
+    return progress_in(checkpoint.arrays, checkpoint.step, config_of(checkpoint).train.batch_size)
+
+
+def _tell_changes(before, now):
+    """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
+    before = _settings(before)
+    for name, value in _settings(now).items():
+        if before[name] != value:
+            logging.warning("%s was %s when the run was started and is %s now", name, before[name], value)
+
+
+def _shared_by(world):
+    return f", {world.size} devices" if world.size > 1 else ""
+
+
+def _shown(mean):
+    """The scores as text; pictures may be too small for one, and LPIPS may not have been asked for."""
+    formats = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
+    formats |= {"loss": "loss {:.4g}"}
+    scores = {key: getattr(mean, key, None) for key in formats}
+    return ", ".join(formats[key].format(score) for key, score in scores.items() if score is not None)

@@ -1,0 +1,213 @@
+"""Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
+
+A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*``, their moving averages
+``ema.*``, and what else resuming needs, ``optimizer.*`` and ``run.*``; ``config`` (JSON text) and ``step`` are appended
+entries. A finished model has only ``encoder.*`` and ``unet.*``, which are the averages where there were any.
+"""
+
+import errno
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import ops
+
+from src.config.loader import config_from_dict, config_to_dict
+from src.errors import UserError
+from src.host.files import replacing
+
+PREFIX = "ema."
+
+
+def config_of(checkpoint):
+    """The ``Config`` that a checkpoint carries."""
+    try:
+        settings = json.loads(checkpoint.config_json)
+    except ValueError as error:
+        raise UserError(f"the configuration inside {checkpoint.path} is not JSON: write the checkpoint anew") from error
+    return config_from_dict(settings, f"the configuration inside {checkpoint.path}")
+
+
+def config_json(config):
+    """The text that a checkpoint carries."""
+    return json.dumps(config_to_dict(config))
+
+
+_NETWORK = ("encoder", "unet")
+_FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        arrays: parameter name → NumPy array.
+        config_json: JSON text of the resolved configuration.
+        step: optimiser steps done.
+    """
+
+    path: Path
+    arrays: dict
+    config_json: str
+    step: int
+
+    def model_arrays(self, ema=True):
+        """Return the network's arrays alone, averages in place of the weights that have one (``ema=False``: none)."""
+        names = [name for name in self.arrays if name.split(".")[0] in _NETWORK]
+        return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
+
+
+def save_model(path, arrays, config_json, step, half=False):
+    """Write a checkpoint under a temporary name, then rename it.
+
+    Args:
+        path: the file, ending in ``.ckpt``.
+        arrays: parameter name → NumPy array (or ``mindspore.Parameter``).
+        config_json: JSON text of the resolved configuration.
+        step: optimiser steps done.
+        half: store float16, half as large; whoever loads it gets float32 again.
+
+    Raises:
+        UserError: the suffix is not ``.ckpt``, the folder cannot be written, the disk is full, or a number is too large
+            for float16.
+    """
+    path = Path(path)
+    if path.suffix != ".ckpt":
+        raise UserError(f"a checkpoint's name must end in .ckpt, not '{path.name}'")
+    arrays = {name: _halved(name, array) for name, array in arrays.items()} if half else arrays
+    entries = [{"name": name, "data": _tensor(array)} for name, array in arrays.items()]
+    with replacing(path, "checkpoint") as temporary:
+        try:
+            ms.save_checkpoint(
+                entries, str(temporary), append_dict={"config": config_json, "step": int(step)}, crc_check=True
+            )
+        except RuntimeError as error:  # mindspore wraps the OSError of a full disk
+            raise OSError(_errno_of(error), _first_line(error)) from error
+        finally:  # where mindspore writes to first, and what it leaves there when the disk is full
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)
+        os.chmod(temporary, 0o644)  # mindspore makes it 0400
+
+
+def load_checkpoint(path):
+    """Read a checkpoint of this project and verify its CRC.
+
+    Returns:
+        :class:`Checkpoint`.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: name a .ckpt file written by train.py or convert.py")
+    try:
+        loaded = ms.load_checkpoint(str(path), crc_check=True)
+    except (ValueError, RuntimeError, TypeError, OSError, MemoryError) as error:
+        raise UserError(
+            f"{path} is not a whole MindSpore checkpoint: it is damaged, or of another kind "
+            "(PyTorch files are read by convert.py)"
+        ) from error
+    config_json = loaded.pop("config", None)
+    step = loaded.pop("step", None)
+    if not isinstance(config_json, str) or step is None:
+        raise UserError(f"{path} carries no configuration: expected a checkpoint written by train.py or convert.py")
+    arrays = {name: parameter.asnumpy() for name, parameter in loaded.items()}
+    return Checkpoint(path, arrays, config_json, int(step))
+
+
+def load_into(net, arrays, path):
+    """Copy arrays into a network's parameters; see :func:`load_arrays`."""
+    load_arrays(net.get_parameters(), arrays, path)
+
+
+def load_arrays(parameters, arrays, path, prefix=""):
+    """Copy arrays into parameters; every parameter must be there, with its shape, or nothing is copied.
+
+    Args:
+        parameters: iterable of ``mindspore.Parameter``.
+        arrays: name → NumPy array; names that no parameter has are left alone.
+        path: for messages.
+        prefix: the parameter ``p`` is read from ``prefix + p``.
+
+    Raises:
+        UserError: a parameter is missing or has another shape.
+    """
+    parameters = list(parameters)
+    for parameter in parameters:
+        name = prefix + parameter.name
+        if name not in arrays:
+            raise UserError(f"{path} has no '{name}': its network is another one than the configuration says")
+        if tuple(arrays[name].shape) != tuple(parameter.shape):
+            raise UserError(
+                f"{path}: '{name}' is {tuple(arrays[name].shape)}, but the configuration makes it "
+                f"{tuple(parameter.shape)}: use the configuration that the checkpoint was trained with"
+            )
+    for parameter in parameters:
+        put(parameter, arrays[prefix + parameter.name])
+
+
+def put(parameter, value):
+    """Give a parameter a value, a NumPy array of its shape.
+
+    Not with ``Parameter.set_data``: after a graph with a branch in it has run, the graph works with the new value, but
+    ``asnumpy`` shows that value for ever (mindspore 2.8 to 2.10 on CPU).
+    """
+    value = np.ascontiguousarray(value, ms.dtype_to_nptype(parameter.dtype)).reshape(parameter.shape)
+    ops.assign(parameter, ms.Tensor(value))
+
+
+def paths_of(folder, *kinds):
+    """Return the checkpoints of a folder, the oldest first: ``step_N.ckpt``, or those of other kinds."""
+    kinds = kinds or ("step",)
+    found = [
+        (int(match[2]), match[1], path) for path in Path(folder).glob("*.ckpt") if (match := _FILE.match(path.name))
+    ]
+    return [path for _, kind, path in sorted(found) if kind in kinds]
+
+
+def step_of(path):
+    """The step that a checkpoint's name tells."""
+    return int(_FILE.match(Path(path).name)[2])
+
+
+def path_of(folder, step, kind="step"):
+    """The name of the checkpoint after ``step`` steps."""
+    return Path(folder) / f"{kind}_{step:08d}.ckpt"
+
+
+def remove_old(folder, keep, newest):
+    """Delete all but the last ``keep`` checkpoints ``step_N.ckpt`` up to the one called ``newest``.
+
+    And all ``interrupted_N.ckpt`` up to it. Later ones, damaged or from before a resumption, are neither counted nor
+    deleted: their turn comes again.
+    """
+    paths = paths_of(folder)
+    interrupted = [path for path in paths_of(folder, "interrupted") if step_of(path) <= step_of(newest)]
+    for path in [*paths[: paths.index(newest) + 1][:-keep], *interrupted]:
+        path.unlink(missing_ok=True)
+
+
+def _halved(name, array):
+    array = array.asnumpy() if isinstance(array, ms.Tensor) else np.asarray(array)
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise UserError(f"'{name}' has numbers beyond 65504, which float16 cannot hold: save it in float32")
+    return half
+
+
+def _tensor(array):
+    return array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))
+
+
+def _errno_of(error):
+    return errno.ENOSPC if "No space left" in str(error) else errno.EIO
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]

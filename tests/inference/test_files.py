@@ -1,0 +1,241 @@
+"""Which file becomes which, and what a picture keeps, with an upscaler that repeats pixels."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.errors import UserError
+from src.imaging.io import read_image
+from src.imaging.resize import imresize
+from src.inference.files import Watch, comparison, upscale_files
+from src.inference.jobs import make_folders, plan_jobs
+
+
+class Nearest:
+    """Repeats pixels and remembers the batches."""
+
+    scale = 2
+
+    def __init__(self):
+        self.batches = []
+
+    def batch(self, wanted, height, width):
+        return wanted
+
+    def tiles(self, shape):
+        return None
+
+    def passes(self, shape, **options):
+        return shape[0]
+
+    def samples(self, pictures, seeds, count, progress, **options):
+        self.batches.append(([picture.shape[:2] for picture in pictures], seeds, options))
+        stack = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+        for k in range(count):
+            progress()
+            yield stack.repeat(2, 2).repeat(2, 3) + np.float32(0.02) * k
+
+
+class Seen(Watch):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.begun, self.passes, self.finished = [], 0, []
+
+    def begin(self, jobs, passes):
+        self.begun.append(([job.source.stem for job in jobs], passes))
+
+    def passed(self):
+        self.passes += 1
+
+    def done(self, *result):
+        self.finished.append(result)
+
+
+@pytest.fixture
+def save(tmp_path, photo):
+    """``save(name, mode, size)`` writes a crop of the photograph in Pillow's mode and returns the path."""
+
+    def save(name, mode="RGB", size=(6, 5)):
+        path = tmp_path / "in é" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photo[100 : 100 + size[1], 100 : 100 + size[0]]).convert(mode).save(path)
+        return path
+
+    return save
+
+
+def upscaled(source, output, **options):
+    jobs = plan_jobs(source, output)
+    upscaler = Nearest()
+    upscale_files(upscaler, jobs, **options)
+    return [job.result for job in jobs], upscaler
+
+
+def names(jobs):
+    return [(job.source.name, job.result.name) for job in jobs]
+
+
+def test_one_picture_to_a_file_or_to_a_folder(save, tmp_path):
+    source = save("a b.png")
+    assert plan_jobs(source, tmp_path / "x.JPG")[0].result == tmp_path / "x.JPG"
+    assert plan_jobs(str(source), str(tmp_path / "out"))[0].result == tmp_path / "out" / "a b.png"
+    (tmp_path / "folder.png").mkdir()
+    assert plan_jobs(source, tmp_path / "folder.png")[0].result == tmp_path / "folder.png" / "a b.png"
+
+
+def test_names_are_kept_and_kept_apart(save, tmp_path):
+    for name in ("a.png", "A.jpg", "b.10.bmp", "b.9.bmp", "ü.webp"):
+        save(name)
+    assert sorted(names(plan_jobs(tmp_path / "in é", tmp_path / "out.v2"))) == [
+        ("A.jpg", "A.jpg.png"), ("a.png", "a.png.png"), ("b.10.bmp", "b.10.png"), ("b.9.bmp", "b.9.png"),
+        ("ü.webp", "ü.png"),
+    ]  # fmt: skip
+
+
+def test_two_results_of_one_name_are_refused(save, tmp_path):
+    for name in ("a.png", "a.jpg", "a.jpg.png"):
+        save(name)
+    with pytest.raises(UserError, match="two results would be written to .*a.jpg.png: rename"):
+        plan_jobs(tmp_path / "in é", tmp_path / "out")
+
+
+def test_a_comparison_of_a_results_name_is_refused(save, tmp_path):
+    save("a.png")
+    save("a_compare.png")
+    assert len(plan_jobs(tmp_path / "in é", tmp_path / "out")) == 2
+    with pytest.raises(UserError, match="two results would be written to .*a_compare.png"):
+        plan_jobs(tmp_path / "in é", tmp_path / "out", compare=True)
+
+
+@pytest.mark.parametrize("way", ["itself", "its folder", "the folder's folder", "another name", "a link"])
+def test_an_input_is_never_overwritten(save, tmp_path, way):
+    source = save("a.png")
+    (tmp_path / "link").symlink_to(source.parent)
+    source, output = {
+        "itself": (source, source),
+        "its folder": (source, source.parent),
+        "the folder's folder": (source.parent, source.parent),
+        "another name": (source, source.parent / ".." / "in é" / "a.png"),
+        "a link": (source.parent, tmp_path / "link"),
+    }[way]
+    with pytest.raises(UserError, match="would overwrite a picture of the input: name another --output"):
+        plan_jobs(source, output)
+
+
+def test_a_comparison_never_overwrites_an_input(save):
+    folder = save("a.jpg").parent
+    save("a_compare.jpg").rename(folder / "a_compare.png")
+    with pytest.raises(UserError, match="a_compare.png would overwrite a picture of the input"):
+        plan_jobs(folder / "a.jpg", folder, compare=True) + plan_jobs(folder, folder, compare=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("missing.png", "out", "no picture or folder at .*missing.png"),
+        ("in é", "x.png", "is a folder, so --output must be a folder, not the file"),
+        ("in é", "a file", "is a folder, so --output must be a folder, not the file"),
+        ("in é/a.png", "x.gif", "must be a folder or end in one of .bmp"),
+        ("empty", "out", "no pictures in"),
+    ],
+)
+def test_what_does_not_fit(save, tmp_path, source, output, message):
+    save("a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a file").touch()
+    with pytest.raises(UserError, match=message):
+        plan_jobs(tmp_path / source, tmp_path / output)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(save, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot make the folder .*file/out: Not a directory; name another --output"):
+        make_folders(plan_jobs(save("a.png"), tmp_path / "file" / "out"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match="the folder .*out cannot be written to"):
+        make_folders(plan_jobs(save("a.png"), tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "channels"),
+    [
+        ("gray.png", "L", ()), ("bits.png", "1", ()), ("gray16.png", "I;16", ()), ("grayalpha.png", "LA", (2,)),
+        ("rgba.png", "RGBA", (4,)), ("palette.png", "P", (3,)), ("cmyk.jpg", "CMYK", (3,)), ("rgb.bmp", "RGB", (3,)),
+    ],
+)  # fmt: skip
+def test_a_picture_keeps_its_kind(save, tmp_path, name, mode, channels):
+    source = save(name, "L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        gray = np.asarray(Image.open(source)).astype(np.uint16) * 257
+        Image.fromarray(gray).save(source)
+    (result,), _ = upscaled(source, tmp_path / "out")
+    with Image.open(result) as image:
+        array = np.asarray(image)
+    assert array.shape == (10, 12, *channels) and array.dtype == np.uint8
+    picture = read_image(source)
+    enlarged = picture.rgb.repeat(2, 0).repeat(2, 1)
+    if picture.gray:
+        np.testing.assert_array_equal(read_image(result).rgb, enlarged)
+    else:
+        np.testing.assert_array_equal(array[..., :3], enlarged)
+
+
+def test_transparency_is_enlarged_by_bicubic(tmp_path, photo):
+    rgba = np.dstack([photo[:5, :6], photo[200:205, 200:206, 0]])
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    (result,), _ = upscaled(tmp_path / "a.png", tmp_path / "out")
+    np.testing.assert_array_equal(read_image(result).alpha, imresize(rgba[..., 3], 2))
+
+
+def test_transparency_and_jpeg_do_not_go_together(save, tmp_path):
+    with pytest.raises(UserError, match="is transparent, which .jpg files cannot be: write a .png"):
+        upscaled(save("a.png", "RGBA"), tmp_path / "x.jpg")
+
+
+def test_pictures_of_one_size_go_together(save, tmp_path):
+    for number, size in enumerate([(6, 5), (6, 5), (6, 5), (4, 5), (6, 5), (1, 1)]):
+        save(f"{number}.png", size=size)
+    watch = Seen()
+    results, upscaler = upscaled(tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, watch=watch)
+    assert [shapes for shapes, *_ in upscaler.batches] == [[(5, 6)] * 2, [(5, 6)] * 2, [(5, 4)], [(1, 1)]]
+    assert all(seeds == [7] * len(shapes) and options == {"steps": 3} for shapes, seeds, options in upscaler.batches)
+    assert [job.source.stem for job, *_ in watch.finished] == ["0", "1", "2", "4", "3", "5"]
+    assert watch.begun == [(["0", "1"], 2), (["2", "4"], 2), (["3"], 1), (["5"], 1)] and watch.passes == 4
+    assert {paths[0] for *_, paths in watch.finished} == set(results) and all(path.is_file() for path in results)
+    for job, lr, sr, _ in watch.finished:
+        np.testing.assert_array_equal(lr, read_image(job.source).rgb)
+        np.testing.assert_array_equal(sr, read_image(job.result).rgb)
+
+
+def test_a_broken_picture_does_not_stop_the_others(save, tmp_path, caplog):
+    for name in ("a.png", "b.png", "c.png"):
+        save(name)
+    (tmp_path / "in é" / "b.png").write_bytes(b"no picture")
+    watch = Seen()
+    with pytest.raises(UserError, match="1 of 3 pictures could not be read: cannot read .*b.png"):
+        upscaled(tmp_path / "in é", tmp_path / "out", watch=watch)
+    assert [job.source.name for job, *_ in watch.finished] == ["a.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def test_one_broken_picture_alone(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match="^cannot read .*a.png: the file is empty"):
+        upscaled(tmp_path / "a.png", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_comparison_is_lr_bicubic_sr(save, tmp_path):
+    source = save("a.png")
+    jobs = plan_jobs(source, tmp_path / "out", compare=True)
+    upscale_files(Nearest(), jobs, compare=True)
+    assert jobs[0].comparison == Path(tmp_path / "out" / "a_compare.png")
+    lr = read_image(source).rgb
+    repeated = lr.repeat(2, 0).repeat(2, 1)
+    expected = np.concatenate([repeated, imresize(lr, 2), repeated], axis=1)
+    np.testing.assert_array_equal(read_image(jobs[0].comparison).rgb, expected)
+    np.testing.assert_array_equal(comparison(lr, repeated, 2), expected)

@@ -1,0 +1,159 @@
+"""The tile that a budget allows."""
+
+import math
+
+import pytest
+
+from src.errors import UserError
+from src.inference import tile_size
+from src.inference.tile_size import GIB, Cost, Reach, TileOptions, Tiling
+
+REACH, COST = Reach(300, 80), Cost(denoise=512, encode=2000, features=16, pictures=4)
+
+
+def tiling(budget=math.inf, host=None, reach=REACH, cost=COST, used=0, **options):
+    return Tiling(4, 16, reach, cost, TileOptions(**options), budget, host, used)
+
+
+def test_a_picture_that_fits_is_not_cut():
+    assert tiling().grid(1, 1080, 1920).whole
+    assert tiling(GIB).grid(1, 100, 100).whole
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 8])
+def test_the_windows_fit_the_budget_and_use_it(budget):
+    cut = tiling(budget * GIB, host=math.inf)
+    grid = cut.grid(1, 1080, 1920)
+    assert not grid.whole
+    assert budget / 2 * GIB < cut.memory(grid, 1) <= budget * GIB
+
+
+def test_a_larger_budget_never_gives_smaller_windows():
+    areas = [math.prod(tiling(n * GIB / 8, math.inf).grid(1, 500, 900).window_size) for n in range(2, 20)]
+    assert areas == sorted(areas) and areas[0] < areas[-1]
+
+
+def test_what_does_not_fit_gets_small_windows_and_a_warning(caplog):
+    for _ in range(2):
+        cut = tiling(GIB, used=GIB)
+        for _ in range(2):
+            assert max(cut.grid(1, 1080, 1920).window_size) == 256
+    told = "this picture needs 2.8 GB or so, more than the 2.0 GB that may be used: going on with the smallest tiles"
+    assert [record.getMessage() for record in caplog.records] == [told] * 2  # once for each model
+
+
+def test_wide_halos_need_wide_tiles():
+    assert max(tiling(GIB, halo=200).grid(1, 1080, 1920).window_size) == 800
+
+
+def test_batches_shrink_to_what_fits():
+    assert tiling(2 * GIB).batch(8, 50, 50) == 8
+    assert 1 < tiling(2 * GIB).batch(8, 200, 200) < 8
+    assert tiling(GIB).batch(8, 1080, 1920) == 1
+
+
+def test_features_get_what_is_left():
+    cut = tiling(8 * GIB, tile=512)
+    grid = cut.grid(1, 1080, 1920)
+    assert cut.features_budget(grid, 1) == 8 * GIB - cut.memory(grid, 1)
+    assert tiling(1, tile=512).features_budget(grid, 1) == 0
+
+
+def test_what_memory_is_made_of():
+    """One window of 512 pixels: the pass or the encoding, whichever is more, its features, the HR pictures."""
+    pixels, picture, workspace = 512 * 512, 12 * 960 * 960, GIB // 4
+    grid = tiling(tile=512).grid(1, 240, 240)
+    assert tiling(tile=512).memory(grid, 1) == pixels * (512 + 16) + 4 * picture + workspace
+    assert tiling(tile=512).memory(grid, 3) == 3 * (pixels * (512 + 16) + 4 * picture) + workspace
+    assert tiling(tile=512, beside=2).memory(grid, 1) == pixels * (512 + 16) + 6 * picture + workspace
+    dear = tiling(tile=512, cost=COST._replace(encode=100_000))
+    assert dear.memory(grid, 2) == 2 * (100_000 * (128 + 2 * 16) ** 2 + pixels * 16 + 4 * picture) + workspace
+
+
+def test_a_device_holds_the_windows_and_the_machine_the_pictures_and_features():
+    cut = tiling(80 * GIB, host=2 * GIB, tile=512)
+    grid = cut.grid(1, 1080, 1920)
+    assert cut.memory(grid, 1) < GIB
+    assert cut.features_budget(grid, 1) == 2 * GIB - 4 * 12 * 4320 * 7680
+    assert tiling(80 * GIB, host=GIB, tile=512).features_budget(grid, 1) == 0
+    assert tiling(80 * GIB, host=GIB).batch(8, 1080, 960) == 1 < tiling(80 * GIB, host=8 * GIB).batch(8, 1080, 960)
+    assert cut.describe(grid, 1).endswith("about 0.4 GB")
+
+
+def test_a_batch_that_does_not_fit_whole_is_cut():
+    budget = 2 * GIB
+    assert tiling(budget).grid(1, 200, 200).whole and not tiling(budget).grid(8, 200, 200).whole
+
+
+def test_settings_for_reports():
+    assert tiling(halo="exact").settings() == {
+        "tile": "as memory allows",
+        "halo": 300,
+        "exact": True,
+        "max_memory": None,
+    }
+    assert tiling(tile=512, max_memory=4).settings() == {"tile": 512, "halo": 32, "exact": False, "max_memory": 4}
+
+
+def test_words_tell_tiles_and_memory():
+    cut = tiling(4 * GIB, used=GIB, tile=512)
+    words = cut.describe(cut.grid(1, 1080, 1920), 1)
+    # 1 GB used, 1.48 of four HR pictures, 0.25 of workspace, 0.13 of a window, 0.64 of features with their overlaps
+    assert words == "170 tiles of 512 x 496 pixels, about 3.5 GB"
+
+
+def test_halo_and_margin():
+    assert (tiling().halo, tiling().margin, tiling().exact) == (32, 16, False)
+    exact = tiling(halo="exact")
+    assert (exact.halo, exact.margin, exact.exact) == (300, 80, True)
+    assert tiling(halo="24").halo == 24 and tiling(halo=300).exact
+    small = tiling(reach=Reach(10, 0))
+    assert small.exact and small.margin == 2  # all that bicubic looks at
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_memory": 0}, "--max-memory must be a number of GB above 0, not 0"),
+        ({"max_memory": math.nan}, "above 0, not nan"),
+        ({"tile": -8}, "--tile must be a number of pixels, 0 for whole pictures, not -8"),
+        ({"halo": "-1"}, "--halo must be a number of pixels or 'exact', not '-1'"),
+        ({"halo": "all"}, "not 'all'"),
+        ({"halo": "9" * 5000}, "--halo must be a number of pixels"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(UserError, match=message):
+        TileOptions(**options)
+
+
+def test_a_tile_too_small_for_its_halo_is_refused_before_any_picture():
+    with pytest.raises(UserError, match="a tile of 65 pixels leaves nothing between halos of 32: .* at least 80"):
+        tiling(tile=65)
+
+
+def test_files_that_were_read_do_not_count_as_used(tmp_path):
+    (tmp_path / "memory.max").write_text("11000000\n")
+    (tmp_path / "memory.current").write_text("10000000\n")
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 9000000\nfile 9900000\n")
+    assert tile_size.host_budget(control_groups=tmp_path) == 7_000_000
+
+
+def test_a_containers_limit_counts(tmp_path):
+    free = tile_size.host_budget(control_groups=tmp_path)
+    assert free > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert tile_size.host_budget(control_groups=tmp_path) == pytest.approx(free, rel=0.2)
+    (tmp_path / "memory.max").write_text("11000000\n")
+    assert tile_size.host_budget(control_groups=tmp_path) == 7_000_000
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("2000000\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("3000000\n")
+    assert tile_size.host_budget(control_groups=tmp_path) == 0
+
+
+def test_a_limit_counts_what_the_process_holds_already():
+    assert tile_size.host_budget(100 * GIB) < 100 * GIB
+    assert tile_size.host_budget(1000) < 0
+    assert tile_size.device_budget(10_000, 4_000) == 4_000 and tile_size.device_budget(10_000) == 7_000

@@ -1,0 +1,107 @@
+"""The validation of models that make pictures from nothing: fixed levels and noise, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from src.build import build_model
+from src.dataset.batches import VALIDATION, generator
+from src.errors import UserError
+from src.host.device import select_device
+from src.imaging.io import write_image
+from src.inference.diffusion_upscaler import PictureGenerator
+from src.training.distributed import World
+from src.training.validation import LEVELS, DenoisingValidation
+from tests import tiny_sr3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, photo):
+    select_device("CPU")
+    made = tmp_path_factory.mktemp("held out")
+    for number, (height, width) in enumerate([(16, 16), (21, 40), (32, 16)]):
+        write_image(made / f"{number}.png", photo[100 + number :][:height, 200 : 200 + width])
+    return made
+
+
+def validation(folder, *overrides):
+    data = f"data.val={folder}", *tiny_sr3.TRAINED_FROM_NOTHING, *tiny_sr3.ONE_LEVEL
+    config = tiny_sr3.config(*data, *overrides)
+    return DenoisingValidation(config, build_model(config), World())
+
+
+@pytest.mark.parametrize("level", ["continuous", "discrete"])
+def test_each_picture_is_looked_at_with_the_same_levels_and_noise(folder, photo, level, monkeypatch):
+    looked, batches = validation(folder, "diffusion.steps=20", f"sr3.noise_level={level}", "seed=7"), []
+
+    def recorded(*batch):
+        batches.append([array.asnumpy() for array in batch])
+        return batch[0].max()
+
+    monkeypatch.setattr(looked, "_loss", recorded)
+    looked.run()
+    assert len(batches) == 3
+    for number, (hr, lr, times, noise) in enumerate(batches):
+        np.testing.assert_array_equal(hr, lr)
+        assert np.array_equal(noise, generator(0, VALIDATION, number).standard_normal((LEVELS, 3, 16, 16), np.float32))
+        expected = (np.arange(LEVELS) + 0.5) * 20 / LEVELS
+        np.testing.assert_array_equal(times, expected if level == "continuous" else np.floor(expected))
+    middle = photo[101:122, 200:240][2:18, 12:28]
+    np.testing.assert_allclose(batches[1][0][0].transpose(1, 2, 0), middle / 127.5 - 1, atol=1e-6)
+
+
+def test_losses_and_a_few_pictures(folder, monkeypatch):
+    kept = []
+    looked = validation(folder, "train.log_pictures=2", "seed=5")
+    report, again = looked.run(lambda *what: kept.append(what)), looked.run()
+    assert report.names == ["0", "1", "2"] and report.rows().shape == (3, 1)
+    np.testing.assert_array_equal(report.rows(), again.rows())
+    assert report.mean("sr3_tiny").loss == np.mean(report.rows()) and (report.rows() > 0).all()
+    ((name, method, grid),) = kept
+    assert (name, method, grid.shape, grid.dtype) == ("samples", "sr3_tiny", (16, 34, 3), np.uint8)
+    assert (grid[:, :16] != grid[:, 18:]).any() and looked.shown(name, grid) is grid
+    sample, together = PictureGenerator.sample, []
+
+    def recorded(generator, *arguments, shape, **options):
+        together.append(shape[0])
+        return sample(generator, *arguments, shape=shape, **options)
+
+    monkeypatch.setattr(PictureGenerator, "sample", recorded)
+    monkeypatch.setattr(PictureGenerator, "batch", lambda *_: 1)  # more would be cut into tiles
+    looked.run(lambda *what: kept.append(what))
+    assert together == [1, 1] and np.abs(kept[1][2].astype(int) - grid).max() <= 1
+
+
+def test_no_pictures_are_drawn_where_none_are_wanted(folder, monkeypatch):
+    looked, kept = validation(folder, "train.log_pictures=0"), []
+    monkeypatch.setattr(looked, "_loss", lambda hr, *rest: hr.max())
+    looked.compile()
+    looked.run(lambda *what: kept.append(what))
+    assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["train.best_metric=psnr"], "'train.best_metric' must be loss where .*; set train.best_metric=loss"),
+        (["train.val_lpips=alex"], "'train.val_lpips' must be none where .*; set train.val_lpips=none"),
+        (["data.patch_size=18"], r"0.png is 16×16, smaller than data.patch_size 18: remove it, or lower"),
+        (["data.val=missing"], "missing does not exist"),
+    ],
+)
+def test_what_cannot_be_validated_is_refused(folder, overrides, message):
+    with pytest.raises(UserError, match=message):
+        validation(folder, *overrides)
+
+
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(folder, pictures):
+    looked = validation(folder, "eval.spacing=linear_beta:0.5,0.9999", f"train.log_pictures={pictures}")
+    with pytest.raises(UserError, match="less than the .* that the network was trained with"):
+        looked.compile()
+
+
+def test_pictures_cannot_agree_with_an_input_that_is_not_there(folder, monkeypatch):
+    looked = validation(folder, "eval.consistency=true")
+    monkeypatch.setattr(looked, "_loss", lambda hr, *rest: hr.max())
+    with pytest.raises(UserError, match="consistency is with LR pictures"):
+        looked.compile()

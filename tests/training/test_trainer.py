@@ -1,0 +1,249 @@
+"""Training in this process: what a run needs is refused before any work, and resuming is exact."""
+
+import numpy as np
+import pytest
+
+from src.config.loader import with_overrides
+from src.errors import UserError
+from src.host.device import select_device
+from src.imaging.io import write_image
+from src.training.run import run_training
+from src.training.trainer import Training, dry_run, load_pretrained_encoder
+from src.weights.checkpoint import load_checkpoint
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def device():
+    select_device("CPU")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny_pictures, tiny_checkpoints):
+    """A run of stage 2, the encoder trained along, in one go."""
+    select_device("CPU")
+    config = tiny.config(
+        "srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "encoder.frozen=false"
+    )
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    run_training(config, output)
+    return config, output
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch, stop):
+    config, output = whole
+    add = Training.batches
+
+    def interrupted(training, progress):
+        for number, batch in enumerate(add(training, progress)):
+            if number == stop:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Training, "batches", interrupted)
+        run_training(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "model.ckpt").exists()
+    run_training(config, tmp_path / "run", resume=True)
+    for name in ("curve.csv", "validation.csv"):
+        assert (tmp_path / "run" / name).read_text() == (output / name).read_text()
+    for name in ("model.ckpt", "checkpoints/step_00000004.ckpt"):
+        one, two = load_checkpoint(output / name), load_checkpoint(tmp_path / "run" / name)
+        assert one.step == two.step == 4 and one.arrays.keys() == two.arrays.keys()
+        for key in one.arrays:
+            np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
+
+
+def test_the_files_of_a_run(whole):
+    _, output = whole
+    assert sorted(path.name for path in output.iterdir()) == [
+        ".lock", "best.ckpt", "checkpoints", "config.yaml", "curve.csv", "model.ckpt", "speed.csv", "tensorboard",
+        "train.log", "validation.csv",
+    ]  # fmt: skip
+    state, model = (load_checkpoint(output / name).arrays for name in ("checkpoints/step_00000004.ckpt", "model.ckpt"))
+    assert {name.split(".")[0] for name in model} == {"encoder", "unet"}
+    extra = state.keys() - model.keys()
+    assert {name.split(".")[0] for name in extra} == {"ema", "optimizer", "run"}
+    assert {name for name in extra if name.startswith("ema.")} == {f"ema.{name}" for name in model}
+    for name in model:
+        np.testing.assert_array_equal(model[name], state[f"ema.{name}"])
+
+
+def test_a_finished_run_is_resumed_without_a_step(whole):
+    config, output = whole
+    before = (output / "curve.csv").read_text()
+    run_training(config, output, resume=True)
+    assert (output / "curve.csv").read_text() == before
+
+
+def test_a_run_cannot_be_resumed_to_fewer_steps(whole, tiny_pictures, tiny_checkpoints):
+    _, output = whole
+    config = tiny.config(
+        "srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "train.steps=3",
+        "encoder.frozen=false",
+    )  # fmt: skip
+    before = (output / "config.yaml").read_text()
+    with pytest.raises(UserError, match="has done 4 steps, but train.steps is 3: set it to 4 or more"):
+        run_training(config, output, resume=True)
+    assert (output / "config.yaml").read_text() == before
+
+
+def test_a_run_of_another_size_cannot_be_resumed(whole, tiny_pictures, tiny_checkpoints):
+    _, output = whole
+    config = tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "unet.width=12")
+    before = (output / "config.yaml").read_text()
+    with pytest.raises(UserError, match="step_00000004.ckpt: 'unet.* but the configuration makes it"):
+        run_training(config, output, resume=True)
+    assert (output / "config.yaml").read_text() == before
+
+
+def test_resuming_takes_the_configurations_learning_rate(tmp_path, tiny_pictures):
+    settings = "train.lr_schedule=constant", "train.steps=1"
+    run_training(tiny.config("rrdb", tiny_pictures, *settings), tmp_path / "run")
+    config = tiny.config("rrdb", tiny_pictures, *settings, "train.lr=1e-9", "train.steps=2")
+    run_training(config, tmp_path / "run", resume=True)
+    one, two = (load_checkpoint(tmp_path / "run" / "checkpoints" / f"step_0000000{k}.ckpt").arrays for k in (1, 2))
+    moved = max(np.abs(one[name] - two[name]).max() for name in one if name.startswith("encoder."))
+    assert moved < 1e-7
+
+
+def test_the_seed_decides_the_weights(tiny_pictures):
+    def weights(seed):
+        return {name: p.asnumpy() for name, p in Training(tiny.config("rrdb", tiny_pictures, seed)).weights().items()}
+
+    first, again, other = weights("seed=3"), weights("seed=3"), weights("seed=4")
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["encoder.first_conv.weight"], other["encoder.first_conv.weight"])
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, system, caplog):
+    caplog.set_level("INFO")
+    init = f"train.init={tiny_checkpoints[system]}"
+    arrays = load_checkpoint(tiny_checkpoints[system]).arrays
+    for name, parameter in Training(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():
+        np.testing.assert_array_equal(parameter.asnumpy(), arrays[name])
+    assert f"the weights start from {tiny_checkpoints[system]}'s, after 0 steps" in caplog.text
+
+
+def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_checkpoints):
+    with pytest.raises(UserError, match="is an srdiff, the configuration an rrdb: name another"):
+        Training(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
+
+
+@pytest.mark.parametrize("decay", [0, 0.9])
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkpoints, system, decay, monkeypatch):
+    monkeypatch.setattr("src.host.device.release_isa", lambda: None)  # other tests in this process run convolutions
+    encoder = f"encoder.checkpoint={tiny_checkpoints['rrdb']}"
+    config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", encoder, "unet.space_to_depth=4")
+    runs = [Training(config, dedicated=dedicated) for dedicated in (False, True)]
+    assert [run.convolves for run in runs] == [True, False]
+    runs[1].validate()
+    assert list(runs[0].state()) == list(runs[1].state())
+    assert list(runs[0].weights()) == list(runs[1].weights())
+
+
+def test_batches_too_large_for_products_run_convolutions(tiny_pictures, monkeypatch):
+    monkeypatch.setattr("src.host.device.release_isa", lambda: None)
+    monkeypatch.setattr("src.build_dedicated.MAX_ROWS", 100)
+    assert Training(tiny.config("rrdb", tiny_pictures), dedicated=True).convolves
+
+
+def test_the_steps_of_some_epochs(tiny_pictures):
+    config = tiny.config("rrdb", tiny_pictures, "train.steps=0", "train.epochs=5")
+    assert Training(config).steps == 7  # 3 pictures, 2 in a batch
+
+
+def test_a_dry_run_tells_what_a_run_will_cost(tiny_pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = dry_run(tiny.config("rrdb", tiny_pictures))
+    assert [line.split("  ")[0] for line in lines] == [
+        "configuration", "pictures", "parameters", "memory", "first step", "one step",
+    ]  # fmt: skip
+    assert lines[1].split() == ["pictures", "3"] and "trained)" in lines[2] and "4 steps take" in lines[5]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "message"),
+    [
+        ("rrdb", {"data.val": "missing"}, "missing does not exist"),
+        ("rrdb", {"data.val": "empty"}, "no pictures in"),
+        ("rrdb", {"data.val": "broken"}, "cannot read .*a.png"),
+        ("rrdb", {"data.val": "small"}, "smaller than the scale 4"),
+        ("rrdb", {"data.val": "mismatched"}, "should be 8×8, a 4th of"),
+        ("rrdb", {"data.train": "missing"}, "missing does not exist"),
+        ("rrdb", {"data.train": "empty"}, "no pictures in"),
+        ("rrdb", {"data.train": "small"}, "smaller than"),
+        ("srdiff", {"encoder.checkpoint": "missing.ckpt"}, "no encoder at .*: train stage 1 first"),
+        ("srdiff", {"encoder.checkpoint": "empty"}, "no encoder at"),
+        ("srdiff", {"encoder.checkpoint": "broken/a.png"}, "not a whole MindSpore checkpoint"),
+        ("srdiff", {"encoder.checkpoint": ""}, "encoder.checkpoint is empty"),
+    ],
+)
+def test_what_is_missing_is_found_before_any_work(tiny_pictures, tmp_path, photo, system, settings, message):
+    (tmp_path / "empty").mkdir()
+    write_image(tmp_path / "small" / "a.png", photo[:3, :64])
+    write_image(tmp_path / "broken" / "a.png", photo[:64, :64])
+    (tmp_path / "broken" / "a.png").write_bytes((tmp_path / "broken" / "a.png").read_bytes()[:3000])
+    write_image(tmp_path / "mismatched" / "HR" / "a.png", photo[:32, :32])
+    write_image(tmp_path / "mismatched" / "LR" / "a.png", photo[:10, :8])
+    overrides = [f"{key}={tmp_path / value if value else ''}" for key, value in settings.items()]
+    config = tiny.config(system, tiny_pictures, *overrides)
+    with pytest.raises(UserError, match=message):
+        run_training(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_pictures_too_small_for_a_score(tiny_pictures, tmp_path, photo, caplog):
+    caplog.set_level("INFO")
+    write_image(tmp_path / "val" / "a.png", photo[100:105, 100:105])
+    settings = f"data.val={tmp_path / 'val'}", "eval.protocol=classic", "train.steps=1"
+    run_training(tiny.config("rrdb", tiny_pictures, *settings), tmp_path / "run")
+    assert "step 1 bicubic: LR-PSNR inf dB\n" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("system", "trained", "message"),
+    [
+        ("rrdb", ["encoder.features=16"], "add encoder.features=16 or name another encoder.checkpoint"),
+        ("rrdb", ["data.scale=2"], "add data.scale=2 or name"),
+        ("rrdb", ["encoder.upsampler=nearest"], "add encoder.upsampler=nearest"),
+        ("srdiff", ["encoder.blocks=3"], "add encoder.blocks=3"),
+    ],
+)
+def test_an_encoder_of_another_size(tmp_path, system, trained, message):
+    trained = [*trained, "unet.space_to_depth=2"]
+    path = tiny.save_untrained(tmp_path / "encoder.ckpt", tiny.config(system, None, *trained))
+    config = tiny.config("srdiff", None, f"encoder.checkpoint={path}")
+    with pytest.raises(UserError, match=message):
+        load_pretrained_encoder(config)
+
+
+@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
+def test_the_encoder_of_either_stage_is_loaded(tiny_pictures, tiny_checkpoints, system):
+    training = Training(tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints[system]}"))
+    arrays = load_checkpoint(tiny_checkpoints[system]).arrays
+    for parameter in training.model.encoder.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])
+
+
+def test_resuming_needs_no_encoder_checkpoint_any_more(whole, tiny_pictures, tmp_path):
+    _, output = whole
+    config = tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tmp_path / 'gone'}", "encoder.frozen=false")
+    run_training(config, output, resume=True)
+    with pytest.raises(UserError, match="no encoder at"):
+        run_training(config, tmp_path / "run", resume=True)
+
+
+def test_an_encoder_that_starts_from_nothing_is_pointed_out(caplog):
+    assert load_pretrained_encoder(tiny.config("srdiff", None, "encoder.checkpoint=", "encoder.frozen=false")) is None
+    assert "the encoder starts from random weights" in caplog.text
+
+
+def test_a_changed_setting_is_pointed_out_on_resuming(whole, caplog):
+    config, output = whole
+    run_training(with_overrides(config, ["train.lr=1e-7"]), output, resume=True)
+    assert "train.lr was 0.0005 when the run was started and is 1e-07 now" in caplog.text

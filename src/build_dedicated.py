@@ -22,7 +22,7 @@ def channel_last_networks_of(config, model):
     picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
     scale = config.data.scale
     if config.system == "rrdb":
-        if not products.supports(model):
+        if not products.supports_encoder(model):
             return None
         net = products.ChannelLastRRDB(model, scale)
         net.set_inputs(picture, table, table)
@@ -47,8 +47,8 @@ def channel_last_networks_of(config, model):
 
 
 def _supported(model):
-    own_picture = not model.of_encoder or products.supports(model.encoder)
-    return products.supports(model.unet) and own_picture
+    own_picture = not model.of_encoder or products.supports_encoder(model.encoder)
+    return products.supports_unet(model.unet) and own_picture
 
 
 def dedicated_networks(config, model):
@@ -79,8 +79,8 @@ def trained_form(config, model):
     if train.batch_size * train.draws * (data.patch_size // fold) ** 2 > MAX_ROWS:
         return None
     if config.system == "rrdb":
-        return products.TrainedRRDB(model, size, data.scale) if products.supports(model) else None
-    return products.TrainedSRDiff(model, size, data.scale, train.draws) if products.supports(model) else None
+        return products.TrainedRRDB(model, size, data.scale) if products.supports_encoder(model) else None
+    return products.TrainedSRDiff(model, size, data.scale, train.draws) if products.supports_training(model) else None
 
 
 class Refreshed:

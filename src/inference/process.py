@@ -40,7 +40,7 @@ class Process:
         self._wanted = {round(k) for k in np.linspace(total - 1, 0, min(self._count, total))}
 
     def __call__(self, k, step, x, x_0):
-        """Keep step k, if it is one to keep; see ``src.diffusion.samplers.walk``."""
+        """Keep step k, if it is one to keep; see ``src.diffusion.samplers.sampler``."""
         if k in self._wanted:
             noisy, seen = ([at_most(picture, LONGEST) for picture in levels(a)] for a in (x, self._to_picture(x_0)))
             pairs = list(zip(noisy, seen, strict=True))

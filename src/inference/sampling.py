@@ -44,7 +44,7 @@ class Sampling(NamedTuple):
             raise UserError(f"the temperature must be a number from 0 to {MAX_TEMPERATURE}, not {self.temperature}")
         if not 0 <= self.eta <= 1:
             raise UserError(f"eta must be a number from 0 to 1, not {self.eta}")
-        if self.sampler == "ddim":
+        if "eta" in function.options:
             return functools.partial(function, eta=self.eta)
         if self.eta:
             raise UserError(f"eta is an option of the sampler ddim, {self.sampler} has none: leave it out")

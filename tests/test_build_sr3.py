@@ -11,7 +11,7 @@ from tests import tiny_sr3
 def test_every_setting_of_the_network_reaches_it():
     config = tiny_sr3.config(
         "sr3.width=12", "sr3.multipliers=[1,2,3]", "sr3.blocks=2", "sr3.attention=[4]", "sr3.groups=3",
-        "sr3.dropout=0.5", "sr3.noise_level=discrete", "sr3.affine=true", *tiny_sr3.FROM_NOTHING,
+        "sr3.dropout=0.5", "sr3.noise_level=discrete", "sr3.affine=true", *tiny_sr3.UNCONDITIONAL,
     )  # fmt: skip
     net = build_model(config).unet
     assert [block.block2.conv.out_channels for block in net.down_blocks] == [12, 12, 24, 24, 36, 36]

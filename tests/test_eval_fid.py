@@ -26,7 +26,7 @@ BICUBIC = "--checkpoint", "none", "--scale", 2, "--lpips", "none"
 @pytest.fixture(scope="module")
 def unconditional(tmp_path_factory):
     """Return the path of a tiny model that makes 16×16 pictures from nothing."""
-    return tiny_sr3.checkpoint(tmp_path_factory.mktemp("model") / "w.ckpt", *tiny_sr3.FROM_NOTHING)
+    return tiny_sr3.checkpoint(tmp_path_factory.mktemp("model") / "w.ckpt", *tiny_sr3.UNCONDITIONAL)
 
 
 @pytest.fixture

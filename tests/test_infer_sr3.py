@@ -121,7 +121,7 @@ def test_no_space_for_the_process_is_one_line(command, monkeypatch):
 
 def test_as_a_user_runs_it(tmp_path):
     paths = [
-        tiny_sr3.checkpoint(tmp_path / "a b.ckpt", *tiny_sr3.FROM_NOTHING),
+        tiny_sr3.checkpoint(tmp_path / "a b.ckpt", *tiny_sr3.UNCONDITIONAL),
         tiny_sr3.checkpoint(tmp_path / "c.ckpt"),
     ]
     given = (

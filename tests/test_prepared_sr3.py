@@ -62,7 +62,7 @@ def test_a_step_of_training_takes_the_prepared_pictures(triples):
 
 
 def test_models_that_make_lr_up_themselves_do_not(triples):
-    for made in (tiny.config("srdiff"), tiny.config("rrdb"), tiny_sr3.config(*tiny_sr3.FROM_NOTHING)):
+    for made in (tiny.config("srdiff"), tiny.config("rrdb"), tiny_sr3.config(*tiny_sr3.UNCONDITIONAL)):
         pair = find_pairs(triples / "val", scale=4)[0]
         assert prepared_lr_up(made, pair, load_pair(pair, 4)[1]) == {}
 

@@ -52,7 +52,7 @@ def as_two_ranks(program, *arguments, folder):
 
 
 ACCUMULATED = ("train.accumulate=2", "train.clip_norm=0.01", "sr3.dropout=0.3")
-CASES = {"plain": (), "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_FROM_NOTHING, *tiny_sr3.ONE_LEVEL)}
+CASES = {"plain": (), "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL)}
 
 
 def case(pictures, encoder, name, batch_size):

@@ -26,10 +26,10 @@ def config(pictures, *overrides):
     return tiny_sr3.config(*data, "train.val_every=2", *tiny_sr3.ONE_LEVEL, *overrides)
 
 
-FROM_NOTHING = (*tiny_sr3.TRAINED_FROM_NOTHING, "train.log_pictures=3")
+UNCONDITIONAL = (*tiny_sr3.TRAINED_UNCONDITIONAL, "train.log_pictures=3")
 RUNS = {
     "continuous": ("train.draws=2",),
-    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *FROM_NOTHING),
+    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *UNCONDITIONAL),
 }
 
 
@@ -98,5 +98,5 @@ def test_validation_drops_nothing(tiny_pictures):
 
 
 def test_a_dry_run(tiny_pictures):
-    made = config(tiny_pictures, *tiny_sr3.TRAINED_FROM_NOTHING)
+    made = config(tiny_pictures, *tiny_sr3.TRAINED_UNCONDITIONAL)
     assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(made))

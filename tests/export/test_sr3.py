@@ -26,7 +26,7 @@ MODELS = {
     "sr3": ("eval.spacing=betas:0.05,0.1,0.15,0.2,0.3", "eval.steps=5"),  # levels between and beside the trained ones
     "ddpm": (*SHORT, "sr3.noise_level=discrete", "sr3.affine=true", "sr3.space_to_depth=2",
              "diffusion.prediction=velocity"),
-    "sr3 from nothing": (*SHORT, *tiny_sr3.FROM_NOTHING),
+    "sr3 from nothing": (*SHORT, *tiny_sr3.UNCONDITIONAL),
 }  # fmt: skip
 ODD = (5, 11)  # LR sides that nothing divides
 WHOLE = (8, 12)  # of the graphs of whole samplers

@@ -42,4 +42,4 @@ def enlarger(scale, *overrides, tile_options=None):
 
 def generator(value=0.25, *overrides):
     """An unconditional model that makes gray pictures, called ``gray``."""
-    return build_upscaler(tiny_sr3.config("name=gray", *tiny_sr3.FROM_NOTHING, *overrides), Repeating(1, value))
+    return build_upscaler(tiny_sr3.config("name=gray", *tiny_sr3.UNCONDITIONAL, *overrides), Repeating(1, value))

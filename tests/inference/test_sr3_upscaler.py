@@ -21,7 +21,7 @@ LR_UP = RANDOM.uniform(-1, 1, (2, 3, 20, 36)).astype(np.float32)
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sr3")
-    options = {"sr3": (), "ddpm": ("sr3.noise_level=discrete",), "uncond": tiny_sr3.FROM_NOTHING}
+    options = {"sr3": (), "ddpm": ("sr3.noise_level=discrete",), "uncond": tiny_sr3.UNCONDITIONAL}
     return {name: tiny_sr3.checkpoint(folder / f"{name}.ckpt", *given) for name, given in options.items()}
 
 

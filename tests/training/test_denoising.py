@@ -24,7 +24,7 @@ def folder(tmp_path_factory, photo):
 
 
 def validation(folder, *overrides):
-    data = f"data.val={folder}", *tiny_sr3.TRAINED_FROM_NOTHING, *tiny_sr3.ONE_LEVEL
+    data = f"data.val={folder}", *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL
     config = tiny_sr3.config(*data, *overrides)
     return DenoisingValidation(config, build_model(config), World())
 

@@ -48,7 +48,7 @@ def load_config(path, overrides, schemas):
 
     ``base`` is a path or a list of paths relative to the file; of two bases the later wins, and the file wins over
     its bases. Overrides such as ``train.lr=1e-4`` come last: their values are YAML, but text is taken as it is. What
-    nothing gives keeps its default. Whether the settings fit each other is ``src.families.family.Family.check``'s to say.
+    nothing gives keeps its default. Whether the settings fit each other is for ``families.family.Family.check`` to say.
 
     Raises:
         UserError: a file is missing or broken; a setting is unknown, of the wrong type or out of its range.

@@ -125,10 +125,12 @@ def why_no_torch(config):
     """Say why there is no PyTorch row, or None where there is one."""
     if util.find_spec("torch") is None:
         return "PyTorch is not installed"
+    if not hasattr(config, "unet"):
+        return "torch_srdiff.py has no such network"
     unet, diffusion, train = config.unet, config.diffusion, config.train
     options = diffusion.residual_of, diffusion.loss_weight, unet.condition_every, train.draws
     paper = options == ("bicubic", "uniform", 3, 1)
-    if not hasattr(config, "unet") or not config.encoder.frozen or unet.attention or unet.add_lr_up or not paper:
+    if not config.encoder.frozen or unet.attention or unet.add_lr_up or not paper:
         return "torch_srdiff.py has no such network"
     return None
 

@@ -20,10 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.families.registry import (
-    family_of,  # noqa: E402
-    read_config,  # noqa: E402
-)
+from src.families.registry import family_of, read_config  # noqa: E402
 from src.host.device import select_device  # noqa: E402
 from src.imaging.resize import imresize  # noqa: E402
 

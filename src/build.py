@@ -72,7 +72,10 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
 
     # not dedicated: models that run as products and others cannot share a process
     return Cascade(
-        [load(each, device, graph, ema, tile_options, runtime=runtime if is_export(each) else None)[1] for each in paths]
+        [
+            load(each, device, graph, ema, tile_options, runtime=runtime if is_export(each) else None)[1]
+            for each in paths
+        ]
     )
 
 

@@ -16,7 +16,7 @@ from src.config.loader import config_to_dict
 from src.host.device import select_device
 from src.imaging.io import write_image
 from src.training.loop import Progress
-from src.training.trainer import Training
+from src.training.trainer import training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 
@@ -84,7 +84,7 @@ def test_two_ranks_equal_one_with_twice_the_batch(ranks, pictures, tiny_checkpoi
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
     select_device("CPU")
-    one = Training(case(pictures, tiny_checkpoints["rrdb"], name, batch_size=4))
+    one = training_of(case(pictures, tiny_checkpoints["rrdb"], name, batch_size=4))
     losses = [one.step(batches)[0].asnumpy() for batches in one.batches(Progress())]
     np.testing.assert_allclose(first["losses"], losses, rtol=0, atol=1e-5)
     for key, parameter in one.state().items():

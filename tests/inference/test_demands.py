@@ -4,11 +4,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
+from src.inference.demands import condition_radius, rrdb_radius, sr3, sr3_radius, unet_radius
 
 from src.families.rrdb.network import RRDBNet
 from src.families.sr3.network import SR3UNet
 from src.families.srdiff.network import ConditionalUNet
-from src.inference.demands import condition_radius, rrdb_radius, sr3, sr3_radius, unet_radius
 from src.inference.tile_size import Tiling
 
 RNG = np.random.default_rng(0)

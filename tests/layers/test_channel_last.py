@@ -5,9 +5,9 @@ import dataclasses
 import mindspore as ms
 import numpy as np
 import pytest
+from src.build_dedicated import Refreshed, channel_last_networks_of
 
 from src.build import build_model, build_upscaler, networks_of
-from src.build_dedicated import Refreshed, channel_last_networks_of
 from src.errors import UserError
 from src.layers.products import NINE, neighbours, reflected, symmetric
 from src.weights.checkpoint import put

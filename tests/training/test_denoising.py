@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from src.build import build_model
 from src.dataset.batches import VALIDATION, generator
 from src.errors import UserError
+from src.families.registry import family_of
 from src.host.device import select_device
 from src.imaging.io import write_image
 from src.inference.diffusion_upscaler import PictureGenerator
@@ -26,7 +26,7 @@ def folder(tmp_path_factory, photo):
 def validation(folder, *overrides):
     data = f"data.val={folder}", *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL
     config = tiny_sr3.config(*data, *overrides)
-    return DenoisingValidation(config, build_model(config), World())
+    return DenoisingValidation(config, family_of(config).model(), World())
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])

@@ -13,7 +13,7 @@ from src.metrics.evaluate import Scores
 from src.training.loop import Progress
 from src.training.run import Run, run_training
 from src.training.run_folder import RunFolder
-from src.training.trainer import Training
+from src.training.trainer import Training, training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -245,7 +245,7 @@ def test_an_average_may_begin_late(tiny_pictures, tmp_path, caplog):
 def test_passes_come_to_one_large_batch(tiny_pictures, tmp_path):
     whole = tiny.config("rrdb", tiny_pictures, "train.batch_size=4", "train.lr=1e-4")
     parts = tiny.config("rrdb", tiny_pictures, "train.batch_size=2", "train.accumulate=2", "train.lr=1e-4")
-    one, two = Training(whole), Training(parts)
+    one, two = training_of(whole), training_of(parts)
     for a, b in zip(one.batches(Progress()), two.batches(Progress()), strict=True):
         one.step(a)
         two.step(b)

@@ -110,7 +110,7 @@ class _SR3:
 
     def cost(self, products=False):
         sr3 = self.config.sr3
-        # A pixel of level l stands for 4^l of the first: the skips that are kept, and some tensors of the finest levels.
+        # A pixel of level l stands for 4^l of the first: the skips that are kept, some tensors of the finest levels.
         kept = sum((sr3.blocks + 1) * multiplier / 4**level for level, multiplier in enumerate(sr3.multipliers))
         finest = 12 * max(multiplier / 4**level for level, multiplier in enumerate(sr3.multipliers))
         attended = [level for level, size in enumerate(self._resolutions()) if size in sr3.attention]

@@ -172,8 +172,10 @@ def _build(sources, schemas, stored=False):
     if system not in list(schemas):
         raise UserError(f"{where}: 'system' must be one of {', '.join(schemas)}, got {shown(system)}")
     schema, flat = schemas[system], {"system": system}
-    for where, settings in sources:
-        flat.update(_check(settings, where, settings_of(schema), schemas, stored))
+    sections = {name.partition(".")[0] for name in _of_any(schemas) if "." in name}
+    for where, settings in sources:  # with all sections it is the config.yaml of a run of an earlier version
+        written = stored or (isinstance(settings, dict) and sections <= settings.keys())
+        flat.update(_check(settings, where, settings_of(schema), schemas, written))
     kinds, values = typing.get_type_hints(schema), _nested(flat)
     return schema(**{key: kinds[key](**value) if isinstance(value, dict) else value for key, value in values.items()})
 

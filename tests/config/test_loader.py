@@ -88,6 +88,15 @@ def test_a_setting_of_another_system_is_unknown(load, name):
         load(f"system: rrdb\n{name}: 1")
 
 
+def test_the_config_yaml_of_a_run_of_an_earlier_version_is_read(load):
+    sections = (
+        "data: {}\ntrain: {}\neval: {}\nencoder: {features: 8}\nunet: {space_to_depth: 2}\ndiffusion: {steps: 5}\n"
+    )
+    assert load(f"system: rrdb\n{sections}") == Plain(system="rrdb", encoder=Encoder(features=8))
+    with pytest.raises(UserError, match="unknown setting 'unet.space_to_depth', it belongs to system=srdiff"):
+        load("system: rrdb\nunet: {space_to_depth: 2}\n")
+
+
 def test_what_was_stored_with_every_family_s_sections_loses_the_others(load):
     stored = {
         "system": "rrdb",

@@ -38,4 +38,4 @@ set -x
 "$python" -m ruff check
 "$python" -m ruff format --check
 "${python%/*}/shellcheck" --external-sources scripts/*.sh .ci/run
-"$python" -m pytest -ra -n 2 --dist loadgroup "${which[@]}" "$@"
+"$python" -m pytest -ra -n 2 --dist loadfile "${which[@]}" "$@"

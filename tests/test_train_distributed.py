@@ -45,7 +45,7 @@ def as_two_ranks(program, *arguments, folder):
             options = {"env": os.environ | shared | part, "cwd": folder, "stdout": log, "stderr": log}
             processes.append(subprocess.Popen(command, **options))
     try:
-        return [process.wait(timeout=240) for process in processes]
+        return [process.wait(timeout=900) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -85,7 +85,7 @@ def start(script, *arguments, cwd):
 
 def finish(process):
     """Wait for a command; return its exit status, its stdout, and its stderr's lines without progress bars."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=900)
     lines = [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "it/s" not in line]
     bars = ("train:", "upscale:")
     return process.returncode, out, [line for line in lines if not line.startswith(bars)]

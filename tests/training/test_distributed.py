@@ -47,7 +47,7 @@ def job(tmp_path_factory):
         "--join=True", f"--log_dir={folder}", str(SCRIPT), str(folder),
     ]  # fmt: skip
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=240)
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900)
     logs = "\n".join(log.read_text() for log in sorted(folder.glob("*.log")))
     assert process.returncode == 0, process.stderr + logs
     return folder

@@ -8,6 +8,8 @@ import pytest
 
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ("--config", f"{ROOT}/configs/rrdb_lite_x4.yaml")
 

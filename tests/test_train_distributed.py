@@ -20,6 +20,8 @@ from src.training.trainer import training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pictures(tiny_pictures, photo):

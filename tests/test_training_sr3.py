@@ -32,6 +32,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
     made = config(tiny_pictures, "sr3.dropout=0.3", *RUNS[name])
@@ -63,6 +64,7 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
         assert up.sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sr3_lite_8_32", "sr3_lite_uncond_32"])
 def test_the_lite_models_learn(tmp_path, name):
     quickstart_pictures.write(tmp_path, 2)
@@ -97,6 +99,7 @@ def test_validation_drops_nothing(tiny_pictures):
     np.testing.assert_array_equal(dropping.validate().rows(), other.validate().rows())
 
 
+@pytest.mark.slow
 def test_a_dry_run(tiny_pictures):
     made = config(tiny_pictures, *tiny_sr3.TRAINED_UNCONDITIONAL)
     assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(made))

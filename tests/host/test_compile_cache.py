@@ -15,6 +15,8 @@ from src.imaging.io import read_image, write_image
 from src.weights.checkpoint import load_checkpoint, save_model
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 class FakeCell:
     """Writes, as MindSpore does, where the environment says; keeps what the environment was."""

@@ -13,6 +13,8 @@ from src.layers.products import NINE, neighbours, reflected, symmetric
 from src.weights.checkpoint import put
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {  # scale / space_to_depth is the condition's enlargement
     "full": {"space_to_depth": 1},
     "half": {"space_to_depth": 2},

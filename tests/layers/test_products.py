@@ -25,6 +25,8 @@ from src.layers.products import supports_training as supports
 from tests import tiny
 from tests.layers.test_channel_last import random_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def graph_mode():

@@ -28,6 +28,8 @@ from src.training.distributed import (
 )
 from tests.training.ranks import DTYPES, SHAPES, value
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("ranks.py")
 BIN = Path(sys.executable).parent
 

@@ -120,7 +120,7 @@ def command(pictures, run, batch, *more):
 
 
 def wait_for(process, condition):
-    end = time.monotonic() + 200
+    end = time.monotonic() + 800
     while process.poll() is None and time.monotonic() < end and not condition():
         time.sleep(0.02)
 

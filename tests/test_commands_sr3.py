@@ -5,7 +5,7 @@ import pytest
 
 from src.imaging.io import read_rgb, write_image
 from tests import tiny, tiny_sr3
-from tests.weights.sr3_checkpoints import sr3_tensors
+from tests.weights.checkpoints import sr3_tensors
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from src.errors import UserError
 from src.families.rrdb.family import RRDB
 from src.families.sr3.family import SR3
 from src.families.srdiff.family import SRDiff
+from src.weights.conversion import unknown_network
 
 FAMILIES = {"srdiff": SRDiff, "rrdb": RRDB, "sr3": SR3}
 SCHEMAS = {name: family.Settings for name, family in FAMILIES.items()}
@@ -41,10 +42,10 @@ def convert(obj, given):
         given: nested dict of settings that somebody names; those that no tensor tells are taken from it.
 
     Raises:
-        UserError: it is of none, or a tensor is missing, unknown, of another shape or not finite.
+        UserError: it is of none, or tells a size of its network badly.
     """
     found = (family.convert(obj, given) for family in FAMILIES.values())
     converted = next((conversion for conversion in found if conversion is not None), None)
     if converted is None:
-        raise UserError("expected a checkpoint of SRDiff, its RRDB, SR3 or DDPM, got another network: name another")
+        raise unknown_network(obj, "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network")
     return converted

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 
 from src.build import load_upscaler
-from src.config.loader import config_from_dict
+from src.commands import convert
 from src.diffusion.process import q_sample
 from src.diffusion.schedule import Step
 from src.families.registry import family_of
-from src.families.sr3.convert import from_sr3
 from src.weights.checkpoint import config_json, load_into, save_model
-from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
 
 TOLERANCE = 1e-4
@@ -26,11 +24,9 @@ class Converted:
         path = folder / "I100_E1_gen.pth"
         self.conditional, self.discrete = "uncond" not in folder.name, folder.name.startswith("ddpm")
         given = GIVEN if self.conditional else {"sr3": GIVEN["sr3"]}
-        converted = from_sr3(read_torch(path), given)
-        self.arrays = converted.arrays
-        self.config = config_from_dict(combine(converted.found, converted.assumed, given))
+        self.config, self.arrays, _ = convert.converted(read_torch(path), given)
         self.model = family_of(self.config).model()
-        load_into(self.model, converted.arrays, path)
+        load_into(self.model, self.arrays, path)
         self.upscaler = family_of(self.config).upscaler(
             family_of(self.config).model_networks(self.model), family_of(self.config).tiling()
         )

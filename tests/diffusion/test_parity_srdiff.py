@@ -6,11 +6,9 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.config.loader import config_from_dict
+from src.commands.convert import converted
 from src.families.registry import family_of
-from src.families.srdiff.convert import from_srdiff
 from src.weights.checkpoint import load_into
-from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
 
 TOLERANCE = 1e-4
@@ -22,10 +20,9 @@ def srdiff(request, shared):
     ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
     folder = shared / "golden" / "srdiff_x4"
     path = folder / "model_ckpt_steps_1234.ckpt"
-    converted = from_srdiff(read_torch(path))
-    config = config_from_dict(combine(converted.found, converted.assumed))
+    config, arrays, _ = converted(read_torch(path))
     model = family_of(config).model()
-    load_into(model, converted.arrays, path)
+    load_into(model, arrays, path)
     with np.load(folder / "golden.npz") as golden:
         yield config, model, dict(golden)
     ms.set_context(mode=ms.GRAPH_MODE)

@@ -256,16 +256,13 @@ def test_export_prints_every_stage(checkpoint, command, tmp_path, capsys):
 
 
 def test_an_export_of_converted_weights_gives_what_pytorch_gives(shared, tmp_path):
-    from src.config.loader import config_from_dict
-    from src.families.sr3.convert import from_sr3
+    from src.commands.convert import converted
     from src.weights.checkpoint import config_json, save_model
-    from src.weights.conversion import combine
     from src.weights.torch_file import read_torch
 
     folder, given = shared / "golden" / "sr3_8_32", {"sr3": {"image_size": 32, "groups": 8}, "data": {"scale": 4}}
-    converted = from_sr3(read_torch(folder / "I100_E1_gen.pth"), given)
-    config = config_from_dict(combine(converted.found, converted.assumed, given))
-    save_model(tmp_path / "w.ckpt", converted.arrays, config_json(config), 0)
+    config, arrays, _ = converted(read_torch(folder / "I100_E1_gen.pth"), given)
+    save_model(tmp_path / "w.ckpt", arrays, config_json(config), 0)
     models.write(tmp_path / "w.ckpt", tmp_path / "m.onnx")
     up = load_upscaler(tmp_path / "m.onnx", "CPU")
     with np.load(folder / "golden.npz") as file:

@@ -84,10 +84,10 @@ def timed(command):
 
 def measure_deviation(args):
     """Print what each tile and halo differ by from the picture as a whole."""
-    from src.build import build_upscaler, load_upscaler
+    from src.build import build_upscaler, load
     from src.inference.tile_size import TileOptions
 
-    whole = load_upscaler(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
+    config, whole = load(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
     lr = collage(args.picture).transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
     sampling = given_sampling(args)
     whole.sample(lr[..., :32, :32], seed=0, **sampling)  # compiles
@@ -97,7 +97,7 @@ def measure_deviation(args):
     print(f"{'whole':>6} {'':6} {1:8} {seconds:8.1f}")
     for tile in args.tiles:
         for halo in args.halos:
-            by_tiles = build_upscaler(whole.config, whole.networks, TileOptions(tile=tile, halo=halo))
+            by_tiles = build_upscaler(config, whole.networks, TileOptions(tile=tile, halo=halo))
             found, seconds = clocked(by_tiles, lr, sampling)
             levels = np.abs(found - expected) * 127.5
             count = len(by_tiles.tiling.grid(1, *lr.shape[2:]).windows)

@@ -1,5 +1,6 @@
 """From a configuration to objects: the one place that knows every part."""
 
+from functools import cache, partial
 from pathlib import Path
 
 from src import build_sr3
@@ -7,7 +8,8 @@ from src.build_demands import demands_of
 from src.errors import UserError
 from src.host.device import select_device
 from src.inference.cascade import Cascade
-from src.inference.tile_size import Tiling
+from src.inference.sampling import Sampling
+from src.inference.tile_size import TileOptions, Tiling, free_memory
 from src.weights.checkpoint import config_of
 
 
@@ -19,8 +21,7 @@ def build_model(config):
     if config.system == "rrdb":
         encoder.update_parameters_name("encoder.")
         return encoder
-    from src.diffusion.denoiser import SRDiff
-    from src.families.srdiff.network import ConditionalUNet
+    from src.families.srdiff.network import ConditionalUNet, SRDiff
 
     unet = config.unet
     net = ConditionalUNet(
@@ -89,7 +90,7 @@ def size_multiple(config):
     return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
 
 
-def build_tiling(config, options=None, products=False, memory_of_device=True):
+def build_tiling(config, options=None, products=False, memory_of_device=True, alone=False):
     """Return what cuts large pictures for the networks of a configuration on the device that mindspore runs on.
 
     Args:
@@ -97,19 +98,20 @@ def build_tiling(config, options=None, products=False, memory_of_device=True):
         options: ``src.inference.tile_size.TileOptions``; None for the defaults.
         products: whether the networks are those of ``src.build_dedicated``, which need other amounts of memory.
         memory_of_device: whether they run on MindSpore's device; else in the machine's memory.
+        alone: whether the process does nothing but inference: its free memory is then that before the first picture,
+            since the networks keep much of what a picture took for the next one.
     """
     from src.host.device import device_memory
-    from src.inference import tile_size
-    from src.inference.tile_size import GIB, TileOptions, Tiling
 
     options = options or TileOptions()
-    limit = None if options.max_memory is None else options.max_memory * GIB
-    total = device_memory() if memory_of_device else None
     reach, cost = demands_of(config, products)
-    common = (config.data.scale, size_multiple(config), reach, cost, options)
-    if total is None:
-        return Tiling(*common, tile_size.host_budget(limit), used=tile_size.host_use())
-    return Tiling(*common, tile_size.device_budget(total, limit), host=tile_size.host_budget())
+    budget = partial(free_memory, options.max_memory, device_memory() if memory_of_device else None)
+    return Tiling(config.data.scale, size_multiple(config), reach, cost, options, cache(budget) if alone else budget)
+
+
+def own_sampling(config):
+    """Return the ``Sampling`` that a configuration names in its section ``eval``."""
+    return Sampling(**{name: getattr(config.eval, name) for name in Sampling._fields})
 
 
 def build_upscaler(config, networks, tile_options=None, tiling=None):
@@ -121,23 +123,28 @@ def build_upscaler(config, networks, tile_options=None, tiling=None):
         tiling: what cuts pictures; None for :func:`build_tiling`'s.
     """
     tiling = tiling or build_tiling(config, tile_options, getattr(networks, "products", False))
+    common = {"name": config.name, "system": config.system, "sampling": own_sampling(config)}
     if config.is_regression:
-        from src.inference.upscaler import RegressionUpscaler
+        from src.inference.upscaler import OnePassUpscaler
 
-        return RegressionUpscaler(networks, config, tiling)
-    schedule, target = build_schedule(config), build_target(config)
-    if config.system == "sr3":
-        return build_sr3.build_upscaler(config, networks, tiling, schedule, target)
+        return OnePassUpscaler(networks, tiling, **common)
+    from src.diffusion.noise_level import noise_level
     from src.inference.diffusion_upscaler import DiffusionUpscaler
 
-    return DiffusionUpscaler(networks, config, tiling, schedule, target, config.diffusion.prediction)
+    schedule = build_schedule(config)
+    return DiffusionUpscaler(
+        networks, tiling, **common, schedule=schedule, target=build_target(config),
+        prediction=config.diffusion.prediction,
+        noise_level=noise_level("continuous" if config.is_continuous else "discrete", schedule),
+        conditional=not config.is_from_nothing,
+        usual_size=(config.sr3.image_size,) * 2 if config.system == "sr3" else None,
+    )  # fmt: skip
 
 
 def networks_of(config, model):
     """Wrap a model's graphs; batch, height and width are free, so that each compiles once."""
-    from src.diffusion.denoiser import Project
     from src.inference.networks import DiffusionNetworks, RegressionNetworks
-    from src.layers.graph import Graph
+    from src.layers.graph import Graph, Project
 
     graphs = {}
     for role, (cell, inputs) in export_graphs(config, model).items():
@@ -163,13 +170,12 @@ def export_graphs(config, model, size=(None, None, None)):
         return build_sr3.export_graphs(config, model, size)
     import mindspore as ms
 
-    from src.diffusion.denoiser import Denoise, Encode
-    from src.layers.graph import Enlarge
+    from src.layers.graph import Encode, Step, Whole
 
     batch, height, width = size
     lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
     if config.is_regression:
-        return {"whole": (Enlarge(model), [lr])}
+        return {"whole": (Whole(model), [lr])}
 
     def at_hr(channels, divisor=1):
         sides = [side and side * config.data.scale // divisor for side in (height, width)]
@@ -177,7 +183,7 @@ def export_graphs(config, model, size=(None, None, None)):
 
     t = ms.Tensor(shape=[batch], dtype=ms.int32)
     step_inputs = [at_hr(3), t, at_hr(config.unet.width, config.unet.space_to_depth)]
-    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), step_inputs)}
+    return {"encode": (Encode(model), [lr]), "step": (Step(model), step_inputs)}
 
 
 def load_model(path, ema=True):
@@ -219,8 +225,13 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     """
     if isinstance(path, (list, tuple)):
         if len(path) > 1:
-            return load_cascade(path, device, graph, ema, tile_options, runtime)
+            return _load_cascade(path, device, graph, ema, tile_options, runtime)
         (path,) = path
+    return load(path, device, graph, ema, tile_options, dedicated, runtime)[1]
+
+
+def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
+    """Return the configuration of one checkpoint or exported model, and its upscaler; see :func:`load_upscaler`."""
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
@@ -238,28 +249,17 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         from src.build_dedicated import dedicated_networks as networks_of_model
     else:
         networks_of_model = networks_of
-    return build_upscaler(config, networks_of_model(config, model), tile_options)
+    networks = networks_of_model(config, model)
+    tiling = build_tiling(config, tile_options, getattr(networks, "products", False), alone=True)
+    return config, build_upscaler(config, networks, tiling=tiling)
 
 
-def load_cascade(paths, device=None, graph=True, ema=True, tile_options=None, runtime=None):
-    """Return the :class:`src.inference.cascade.Cascade` of several models; arguments as of ``build.load_upscaler``.
+def _load_cascade(paths, device, graph, ema, tile_options, runtime):
+    """All models are in memory at once; the first picture is cut for what the memory then has left.
 
-    All of them are in memory at once, and each cuts its pictures for what the memory then has left. Checkpoints run
-    convolutions: the products of ``dedicated`` would slow the other models down.
-
-    Raises:
-        UserError: a model cannot be loaded, or does not fit its place.
+    Checkpoints run convolutions: the products of ``dedicated`` would slow the other models down.
     """
-    stages = [
-        load_upscaler(path, device, graph, ema, tile_options, runtime=runtime if _is_export(path) else None)
+    return Cascade([
+        load(path, device, graph, ema, tile_options, runtime=None if str(path).endswith(".ckpt") else runtime)[1]
         for path in paths
-    ]
-    cascade = Cascade(stages)
-    for stage, path in zip(stages, paths, strict=True):
-        if isinstance(stage.tiling, Tiling) and not _is_export(path):
-            stage.tiling = build_tiling(stage.config, tile_options)  # the others' weights take memory too
-    return cascade
-
-
-def _is_export(path):
-    return not str(path).endswith(".ckpt")
+    ])  # fmt: skip

@@ -2,9 +2,8 @@
 
 
 def build_model(config):
-    """Return a configuration's ``SR3`` or ``SR3Regression`` (:mod:`src.diffusion.denoiser`), parameters ``unet.*``."""
-    from src.diffusion.denoiser import SR3, SR3Regression
-    from src.families.sr3.network import SR3UNet
+    """Return a configuration's ``SR3`` or ``SR3Regression``, parameters ``unet.*``."""
+    from src.families.sr3.network import SR3, SR3Regression, SR3UNet
     from src.layers.bicubic import BicubicUpscale
 
     sr3 = config.sr3
@@ -32,16 +31,6 @@ def size_multiple(config):
     return config.sr3.space_to_depth * 2 ** (len(config.sr3.multipliers) - 1)
 
 
-def build_upscaler(config, networks, tiling, schedule, target):
-    """Return the upscaler, or of an unconditional model what draws pictures; arguments as of ``DiffusionUpscaler``."""
-    from src.diffusion.noise_level import noise_level
-    from src.inference.diffusion_upscaler import DiffusionUpscaler, PictureGenerator
-
-    kind = DiffusionUpscaler if config.sr3.conditional else PictureGenerator
-    told = noise_level(config.sr3.noise_level, schedule)
-    return kind(networks, config, tiling, schedule, target, config.diffusion.prediction, told)
-
-
 def networks_of(graphs):
     """Wrap the graphs of :func:`export_graphs`, callable by role."""
     from src.inference.networks import EnlargedNetworks
@@ -53,7 +42,7 @@ def export_graphs(config, model, size):
     """Return role → (Cell, inputs), as ``src.build.export_graphs``; an unconditional model has no graph to encode."""
     import mindspore as ms
 
-    from src.diffusion.denoiser import Denoise, DenoiseFromNothing, Encode
+    from src.layers.graph import Encode, Step
 
     def pictures(factor):
         return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
@@ -61,5 +50,5 @@ def export_graphs(config, model, size):
     told = ms.float32 if config.is_continuous else ms.int32
     lr, enlarged, t = pictures(1), pictures(config.data.scale), ms.Tensor(shape=[size[0]], dtype=told)
     if not config.sr3.conditional:
-        return {"step": (DenoiseFromNothing(model), [enlarged, t])}
-    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), [enlarged, t, enlarged])}
+        return {"step": (Step(model), [enlarged, t])}
+    return {"encode": (Encode(model), [lr]), "step": (Step(model), [enlarged, t, enlarged])}

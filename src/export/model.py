@@ -13,7 +13,7 @@ from src.export.offline import ADVICE, Artefact, ArtefactError, file_hash
 
 
 def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
-    """Return the upscaler of an exported model; arguments as for :func:`src.build.load_upscaler`.
+    """Return an exported model's configuration and upscaler; arguments as for :func:`src.build.load_upscaler`.
 
     Raises:
         UserError: a file of it is missing, damaged, or of another version or program; or there is no such runtime.
@@ -28,14 +28,14 @@ def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
         config = config_from_dict(artefact.config, f"the configuration of {path}")
         _check_agreement(artefact, config)
         if artefact.cut == "sampler":
-            return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
+            return config, _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
     except ArtefactError as error:
         raise UserError(str(error)) from error
     if artefact.fixed_size:
         tiling = _fixed_tiling(artefact, config, tile_options)
     else:
-        tiling = build.build_tiling(config, tile_options, memory_of_device=runtime == "mindspore")
-    return build.build_upscaler(config, _networks(artefact, config), tiling=tiling)
+        tiling = build.build_tiling(config, tile_options, memory_of_device=runtime == "mindspore", alone=True)
+    return config, build.build_upscaler(config, _networks(artefact, config), tiling=tiling)
 
 
 def _fixed_tiling(artefact, config, options):
@@ -88,12 +88,15 @@ def _graph(artefact, role):
 
 def _sampler_upscaler(artefact, config, tile_options, draws):
     from src.inference.networks import as_numpy
-    from src.inference.sampler_upscaler import SamplerGenerator, SamplerUpscaler
+    from src.inference.sampler_upscaler import SamplerUpscaler
 
     graph = _graph(artefact, "sampler")
     tiling = _fixed_tiling(artefact, config, tile_options)
-    kind = SamplerUpscaler if artefact.conditional else SamplerGenerator
-    return kind(lambda *given: as_numpy(graph(*given)[0]), config, tiling, artefact.fixed_size[0], draws)
+    return SamplerUpscaler(
+        lambda *inputs: as_numpy(graph(*inputs)[0]), tiling, name=config.name, system=config.system,
+        sampling=build.own_sampling(config), batch=artefact.fixed_size[0], draws=draws,
+        conditional=artefact.conditional,
+    )  # fmt: skip
 
 
 def with_sampling(config, sampling):
@@ -103,12 +106,10 @@ def with_sampling(config, sampling):
         config: a ``Config``.
         sampling: option → value, see ``src.inference.sampling.Sampling``.
     """
-    from src.inference.sampling import Sampling, sampling_of
-
     if config.is_regression and set(sampling) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
-    options = Sampling(**sampling).filled(sampling_of(config))
-    options.function()
+    options = build.own_sampling(config).replaced(**sampling)
+    options.check()
     if options.consistency and config.is_from_nothing:
         raise UserError("this model looks at no picture that its own could agree with: leave --consistency out")
     return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **options._asdict()))
@@ -120,7 +121,7 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
     Args:
         config, model: from :func:`src.build.load_model`; in 16 bits the model is changed.
         cut: "step", or "sampler", for which the size must be given.
-        size: batch, height and width of LR, or of pictures from nothing; None is free.
+        size: batch, height and width of LR, or of an unconditional model's pictures; None is free.
         precision: "float32" or "float16".
 
     Returns:
@@ -135,13 +136,13 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
         return build.export_graphs(config, model, size), about | {"cut": "step"}
     import mindspore as ms
 
-    from src.export.sampler_graph import Sampler, SamplerFromNothing
+    from src.export.sampler_graph import Sampler, UnconditionalSampler
 
     plan = _plan(config, size)
     batch, height, width = size
     noise = ms.Tensor(shape=[plan.draws, batch, 3, height * plan.scale, width * plan.scale], dtype=ms.float32)
     if config.is_from_nothing:
-        graph = SamplerFromNothing(model, plan), [noise]
+        graph = UnconditionalSampler(model, plan), [noise]
     else:
         graph = Sampler(model, plan), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), noise]
     return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
@@ -150,11 +151,10 @@ def export_model(config, model, cut="step", size=(None, None, None), precision="
 def _plan(config, size):
     from src.diffusion.noise_level import noise_level
     from src.export.sampler_graph import Plan
-    from src.inference.sampling import sampling_of
 
     return Plan(
-        _steps(config), sampling_of(config), config.diffusion.prediction, build.build_target(config), tuple(size),
-        config.data.scale, noise_level(_told(config), build.build_schedule(config)),
+        _steps(config), build.own_sampling(config), config.diffusion.prediction, build.build_target(config),
+        tuple(size), config.data.scale, noise_level(_told(config), build.build_schedule(config)),
     )  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def _in_16_bits(model):
 
 
 def fixed_size(config, size=None, batch=None):
-    """(batch, height, width) of LR, or of pictures from nothing, for a graph of fixed sizes, checked.
+    """(batch, height, width) of LR, or of an unconditional model's pictures, for a graph of fixed sizes, checked.
 
     Args:
         config: a ``Config``.

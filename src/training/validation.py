@@ -10,9 +10,8 @@ from src.dataset.batches import VALIDATION, generator
 from src.dataset.pairs import find_pairs, load_lr_up, load_pair
 from src.errors import UserError
 from src.imaging.strip import mosaic, strip
-from src.inference.files import drawn
-from src.inference.sampling import effective_options
-from src.inference.upscaler import arrays
+from src.inference.files import unconditional_samples
+from src.inference.upscaler import to_network
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.weight_files import find_weights, load_lpips
 
@@ -41,7 +40,7 @@ class Validation:
         Raises:
             UserError: the model cannot be sampled as its configuration says.
         """
-        self._upscaler().check(**effective_options(self.config))
+        self._upscaler().resolve()
         steps = {} if self.config.is_regression else {"steps": 1, "spacing": "uniform"}
         self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
@@ -75,12 +74,11 @@ class Validation:
     def _score(self, numbers, keep):
         config, upscaler = self.config, self._upscaler()
         settings = config.eval
-        sampling = effective_options(config)
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
             number = numbers[index]
             given = prepared_lr_up(config, self.pairs[number], lr)
-            return upscaler.upscale([lr], seeds=[picture_seed(config.seed, number)], **given, **sampling)[0]
+            return upscaler.upscale([lr], seeds=[picture_seed(config.seed, number)], **given)[0]
 
         pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], config.data.scale)) for i in numbers)
         return evaluate(
@@ -196,7 +194,7 @@ class DenoisingValidation:
         Raises:
             UserError: the model cannot be sampled as its configuration says.
         """
-        self._upscaler().check(**effective_options(self.config))
+        self._upscaler().resolve()
         side = self.config.data.patch_size
         self._denoise(np.zeros((side, side, 3), np.uint8), 0)
         if self._draws():
@@ -231,7 +229,7 @@ class DenoisingValidation:
 
         side, steps = self.config.data.patch_size, self.config.diffusion.steps
         top, left = ((length - side) // 2 for length in picture.shape[:2])
-        hr = arrays([picture[top : top + side, left : left + side]])
+        hr = to_network([picture[top : top + side, left : left + side]])
         times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
         times = times.astype(np.float32 if self.config.is_continuous else np.int32)
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
@@ -242,9 +240,8 @@ class DenoisingValidation:
         return build_upscaler(self.config, self._networks)
 
     def _pictures(self, count, **options):
-        config, side = self.config, self.config.data.patch_size
-        sampling = effective_options(config) | options
-        return list(drawn(self._upscaler(), count, (side, side), config.seed, **sampling))
+        upscaler, sides = self._upscaler(), (self.config.data.patch_size,) * 2
+        return list(unconditional_samples(upscaler, count, sides, upscaler.resolve(**options), self.config.seed))
 
 
 def _check(config):

@@ -5,7 +5,7 @@ import pytest
 
 from src.build import load_upscaler
 from src.export.check import Deviation, check_pictures, deviations, random_pictures, table
-from tests import tiny
+from src.inference.sampling import Sampling
 
 
 def test_stages_of_a_diffusion_model(tiny_checkpoints):
@@ -37,15 +37,20 @@ def test_other_weights_are_found_in_each_stage(tiny_checkpoints, tmp_path):
 
 
 class Fixed:
-    """An upscaler whose samples are given."""
+    """An upscaler whose samples are known."""
 
-    needs_pictures = True
+    conditional = True
 
     def __init__(self, sample):
-        self.config = tiny.config("rrdb")
         self._sample = sample
 
-    def sample(self, lr, seed=0, **options):
+    def resolve(self):
+        return Sampling()
+
+    def encode(self, lr):
+        return lr
+
+    def draw(self, condition, sampling, seed):
         return self._sample
 
 

@@ -18,7 +18,7 @@ class Repeating:
     lr_up_suffices = True
 
     def __init__(self, scale=4, value=0.25):
-        self.scale, self.value, self.told = scale, value, []
+        self.scale, self.value, self.noise_levels = scale, value, []
 
     def encode(self, lr, lr_up=None):
         enlarged = lr.repeat(self.scale, 2).repeat(self.scale, 3) if lr_up is None else lr_up
@@ -28,8 +28,8 @@ class Repeating:
         rows, columns = (slice(n * self.scale, (n + m) * self.scale) for n, m in zip(corner, size, strict=True))
         return condition[:, :, rows, columns]
 
-    def denoise(self, x_t, t, condition):
-        self.told.append(t)
+    def denoise(self, x_t, t, condition=None):
+        self.noise_levels.append(t)
         signal, noise_rate = t.reshape(-1, 1, 1, 1), np.sqrt(1 - t.reshape(-1, 1, 1, 1) ** 2)
         return noise_from_x0(x_t, self.value if condition is None else condition, signal, noise_rate)
 
@@ -40,6 +40,6 @@ def enlarger(scale, *overrides, tile_options=None):
     return build_upscaler(config, Repeating(scale), tile_options)
 
 
-def generator(value=0.25, *overrides):
+def unconditional(value=0.25, *overrides):
     """An unconditional model that makes gray pictures, called ``gray``."""
     return build_upscaler(tiny_sr3.config("name=gray", *tiny_sr3.FROM_NOTHING, *overrides), Repeating(1, value))

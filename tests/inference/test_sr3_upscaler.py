@@ -1,4 +1,4 @@
-"""The upscaler around SR3 and DDPM networks, and what draws pictures from nothing."""
+"""The upscaler around SR3 and DDPM networks, and unconditional ones."""
 
 import numpy as np
 import pytest
@@ -61,14 +61,14 @@ def test_a_network_that_knows_x0_gives_it(prediction):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "sr3", "ddim", "dpmpp_2m", "dpmpp_2m_sde"])
 def test_a_schedule_of_its_own_is_told_exactly(sampler):
-    networks, told = Knowing(False), []
+    networks, noise_levels = Knowing(False), []
     denoise = networks.denoise
-    networks.denoise = lambda x_t, t, features: told.append(t) or denoise(x_t, t, features)
+    networks.denoise = lambda x_t, t, features: noise_levels.append(t) or denoise(x_t, t, features)
     up = build_upscaler(tiny_sr3.config(), networks)
     found = up.sample(LR, sampler=sampler, steps=6, spacing="quadratic_beta:1e-3,0.3")  # of 4 trained ones
     np.testing.assert_allclose(found, 0.25, atol=1e-4)
     levels = np.cumprod(1 - np.linspace(1e-3**0.5, 0.3**0.5, 6) ** 2)[::-1] ** 0.5
-    np.testing.assert_allclose(told, levels[:, None].repeat(2, 1), rtol=1e-6)
+    np.testing.assert_allclose(noise_levels, levels[:, None].repeat(2, 1), rtol=1e-6)
 
 
 def test_an_export_carries_the_levels_of_a_schedule_of_its_own():
@@ -113,11 +113,11 @@ def test_tiles_see_their_own_part_of_lr_up(paths, given):
     assert not condition.grid.whole
     for number, window in enumerate(condition.grid.windows):
         part, _ = condition.grid.read(condition.lr_up, window)
-        np.testing.assert_allclose(condition.features(number), part, atol=1e-5)
+        np.testing.assert_allclose(condition.features(number)[0], part, atol=1e-5)
     assert up.sample(**given).shape == LR_UP.shape
 
 
-def test_from_nothing(real, paths):
+def test_unconditional(real, paths):
     up, shape = real["uncond"], (2, 3, 16, 24)
     first, again, other = (up.sample(None, shape=shape, seed=seed) for seed in (3, 3, 30))
     assert first.shape == shape and np.abs(first).max() <= 1

@@ -8,7 +8,7 @@ import pytest
 from mindspore import nn
 
 from src.build import build_loss
-from src.diffusion.denoiser import SRDiff
+from src.families.srdiff.network import SRDiff
 from src.layers.layers import ReflectConv3x3, conv3x3
 from src.layers.products import (
     NINE,

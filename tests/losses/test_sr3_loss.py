@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from src.build import build_loss, build_model, build_schedule
-from src.diffusion.denoiser import SR3
 from src.diffusion.process import ImageTarget
 from src.errors import UserError
+from src.families.sr3.network import SR3
 from src.losses.diffusion import DiffusionLoss
 from src.training.step import TrainStep, Update
 from tests import tiny_sr3

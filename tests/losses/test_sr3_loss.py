@@ -4,10 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.diffusion.denoiser import SR3
 from src.diffusion.process import ImageTarget
 from src.errors import UserError
 from src.families.registry import family_of
+from src.families.sr3.network import SR3
 from src.losses.diffusion import DiffusionLoss
 from src.training.step import TrainStep, Update
 from tests import tiny_sr3
@@ -56,7 +56,7 @@ def test_weights_of_steps_do_not_fit_continuous_levels():
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])
-@pytest.mark.parametrize("options", [(), tiny_sr3.UNCONDITIONAL], ids=["conditional", "from nothing"])
+@pytest.mark.parametrize("options", [(), tiny_sr3.FROM_NOTHING], ids=["conditional", "from nothing"])
 def test_steps_lower_the_loss(level, options):
     ms.set_seed(0)
     config = tiny_sr3.config(f"sr3.noise_level={level}", "sr3.dropout=0", *options)

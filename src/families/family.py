@@ -243,7 +243,9 @@ class Family:
     def sampling(self):
         """Return the model's own ``Sampling``, that of the section ``eval``."""
         options = self.config.eval
-        return Sampling(**{name: getattr(options, name) for name in Sampling._fields})
+        return Sampling(
+            options.sampler, options.steps, options.spacing, options.eta, options.temperature, options.consistency
+        )
 
     def description(self):
         """Return what an export says of the model beyond the common fields: a dict."""

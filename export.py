@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Export a checkpoint to MindIR or ONNX, with free batch, height and width, or on an Ascend machine to AIR."""
 
-from pathlib import Path
-
 from src.command import SRDIFF, add_device, add_ema, add_sampling, given_sampling, parser, run
 
 
@@ -31,55 +29,15 @@ def arguments():
     add_ema(p)
     add_device(p)
     args = p.parse_args()
-    args.checkpoint = args.checkpoint or str(SRDIFF)
-    args.output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
+    args.checkpoint, args.sampling = args.checkpoint or str(SRDIFF), given_sampling(args)
     return args
-
-
-def default_output(checkpoint, kind, cut, precision):
-    """``results/NAME/NAME.onnx``, named like the file, or like the folder of a run's ``model.ckpt``."""
-    name = checkpoint.resolve().parent.name if checkpoint.stem in ("model", "best") else checkpoint.stem
-    variant = ".sampler" * (cut == "sampler") + ".float16" * (precision == "float16")
-    return f"results/{name}/{name}{variant}.{kind}"
 
 
 def main():
     args = arguments()
-    from src.build import load_model, load_upscaler
-    from src.errors import UserError
-    from src.export.model import export_model, fixed_size, provenance, with_sampling
-    from src.host.device import select_device
+    from src.commands.export import run as export
 
-    device = select_device(args.device)
-    from src.export.check import TOLERANCE, check_pictures, deviations, table
-    from src.export.exporter import check_request, export
-
-    check = args.check and args.format != "air"
-    check_request(args.output, args.format, args.graph, args.precision, device, check)
-    config, model = load_model(args.checkpoint, not args.no_ema)
-    config = with_sampling(config, given_sampling(args))
-    fixed = args.format == "air" or (args.graph == "sampler" and not config.is_regression)
-    if not fixed and (args.size is not None or args.batch is not None):
-        raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
-    size = fixed_size(config, args.size, args.batch) if fixed else None
-    graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision)
-    found = []
-
-    def compare(path):
-        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
-        found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(size)))
-        worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
-        if worst > tolerance:
-            print(table(found))
-            raise UserError(
-                f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written; --no-check would"
-            )
-
-    about |= provenance(args.checkpoint, args.format)
-    written = export(args.output, args.format, graphs, about, args.precision, compare if check else None)
-    print("\n".join(str(path) for path in written))
-    if found:
-        print(table(found))
+    export(args)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*.yaml), or SR3 and DDPM (sr3_*.yaml, ddpm_*.yaml)."""
 
-from src.command import add_device, parser, quieten, run
+from src.command import add_device, parser, run
 
 
 def arguments():
@@ -20,29 +20,9 @@ def arguments():
 
 def main():
     args = arguments()
+    from src.commands.train import run as train
 
-    from src.config.loader import load_config
-    from src.config.validate import check
-
-    config = load_config(args.config, args.overrides)
-    check(config)
-    from src.host.device import select_device
-
-    device = select_device(args.device)
-    from src.training.distributed import join, leave_signals_to_first
-
-    world = join(device)
-    leave_signals_to_first(world)
-    if not world.is_first:
-        quieten()
-    if args.dry_run:
-        from src.training.trainer import dry_run
-
-        print("\n".join(dry_run(config, dedicated=True)))
-    else:
-        from src.training.run import run_training
-
-        run_training(config, args.output or f"runs/{config.name}", args.resume, world, dedicated=True)
+    train(args)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from train_step import ROOT, Worker, available_cores, print_kinds, why_no_torch
 
 sys.path.insert(0, str(ROOT))
 
-from src.config.loader import load_config
+from src.families.registry import read_config
 
 
 def main():
@@ -39,8 +39,8 @@ def main():
     parser.add_argument("--ordinary", action="store_true", help="the convolutions of training, not infer.py's products")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the configuration's")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.overrides)
-    if config.system != "srdiff":
+    config = read_config(arguments.config, arguments.overrides)
+    if not hasattr(config, "unet"):
         parser.error(f"{arguments.config} is of the system {config.system}, which has no denoising step")
     reason = why_no_torch(config)
     print(f"processor  {processor()}, {arguments.threads} used")

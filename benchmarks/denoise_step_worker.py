@@ -13,8 +13,8 @@ from train_step_worker import ROOT, random_batch, serve
 
 sys.path.insert(0, str(ROOT))
 
-from src.build import build_model, networks_of
-from src.config.loader import load_config
+
+from src.families.registry import family_of, read_config
 from src.host.device import release_isa, select_device
 
 
@@ -23,7 +23,7 @@ def main():
     framework, folder, path, batch, size, threads, part, form, *overrides = sys.argv[1:]
 
     def build():
-        config = load_config(path, overrides)
+        config = read_config(path, overrides)
         if framework == "mindspore":
             return mindspore_call(config, Path(folder), int(batch), int(size), part, form)
         return torch_call(config, Path(folder), int(threads), part)
@@ -40,10 +40,8 @@ def mindspore_call(config, folder, batch, size, part, form):
     select_device("CPU")
     import mindspore as ms
 
-    from src.build_dedicated import channel_last_networks_of
-
     ms.set_seed(config.seed)
-    model = build_model(config)
+    model = family_of(config).model()
     random = np.random.default_rng(1)
     weights = {p.name: random_like(p, random) for p in model.get_parameters()}
     for parameter in model.get_parameters():
@@ -53,14 +51,14 @@ def mindspore_call(config, folder, batch, size, part, form):
     arrays["condition"] = random.standard_normal((batch, config.unet.width, inner, inner), np.float32)
     np.savez(folder / "weights.npz", **weights)
     np.savez(folder / "batch.npz", **arrays)
-    channels_last = None if form == "ordinary" else channel_last_networks_of(config, model)
+    channels_last = None if form == "ordinary" else family_of(config).product_networks(model)
     if channels_last:
         release_isa()
         rows = arrays["condition"].reshape(batch, config.unet.width, -1).transpose(0, 2, 1)
         condition = [ms.Tensor(np.ascontiguousarray(one)) for one in rows]
     else:
         condition = ms.Tensor(arrays["condition"])  # it stays on the device from step to step
-    networks = channels_last or networks_of(config, model)
+    networks = channels_last or family_of(config).model_networks(model)
     if part == "denoise":
         return telling(lambda: networks.denoise(arrays["noise"], arrays["t"], condition), folder / "mindspore.npy")
 

@@ -29,6 +29,7 @@ from train_step import ROOT, Worker, available_cores
 sys.path.insert(0, str(ROOT))
 
 from src.command import SRDIFF, add_sampling, given_sampling
+from src.families.registry import family_of
 from src.imaging.resize import imresize
 
 
@@ -71,13 +72,12 @@ def save_random(config, path):
     prepare()
     import mindspore as ms
 
-    from src.build import build_model
-    from src.config.loader import load_config
+    from src.families.registry import read_config
     from src.weights.checkpoint import config_json, save_model
 
     ms.set_seed(1)
-    made = load_config(config)
-    save_model(path, {p.name: p for p in build_model(made).get_parameters()}, config_json(made), 0)
+    made = read_config(config)
+    save_model(path, {p.name: p for p in family_of(made).model().get_parameters()}, config_json(made), 0)
 
 
 def export_all(checkpoint, size, sampling, folder):

@@ -1,3 +1,5 @@
+from src.families.registry import family_of
+
 """The processes that ``exported.py`` measures: each upscales one picture whenever it is told to.
 
 Usage: python exported_worker.py {checkpoint,convolutions,mindir,onnx,torch} FOLDER MODEL BATCH SIZE THREADS SAMPLING
@@ -5,13 +7,13 @@ Commands and answers are those of ``train_step_worker.py``. The picture is FOLDE
 process writes its first result to FOLDER. SAMPLING is JSON.
 """
 
-import json
-import os
-import sys
-from pathlib import Path
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-import numpy as np
-from train_step_worker import ROOT, serve
+import numpy as np  # noqa: E402
+from train_step_worker import ROOT, serve  # noqa: E402
 
 sys.path.insert(0, str(ROOT))
 
@@ -55,12 +57,12 @@ def torch_upscaler(path, threads):
     prepare()
     import torch
 
-    from src.build import build_upscaler, load_model
+    from src.build import load_model
 
     torch.set_num_threads(threads)
     config, model = load_model(path)
     weights = {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
-    return build_upscaler(config, TorchNetworks(config, weights))
+    return family_of(config).upscaler(TorchNetworks(config, weights), family_of(config).tiling())
 
 
 class TorchNetworks:
@@ -70,7 +72,7 @@ class TorchNetworks:
         from torch_srdiff import Encoder, SRDiff, load
 
         self._scale = config.data.scale
-        if config.is_regression:
+        if family_of(config).one_pass:
             encoder = config.encoder
             growth = encoder.growth or encoder.features // 2
             self._net = Encoder(encoder.features, encoder.blocks, growth, scale=self._scale)

@@ -64,6 +64,7 @@ def main():
 
 def methods(models, scale, seeds, full):
     """Yield (name, number of seeds, upscale(lr, picture's number, seed) → sr) of bicubic and each model."""
+    from src.families.registry import family_of
     from src.imaging.resize import imresize
     from src.metrics.evaluate import picture_seed
 
@@ -72,7 +73,7 @@ def methods(models, scale, seeds, full):
 
     yield "bicubic", 1, lambda lr, n, seed: imresize(lr, scale)
     for model in models:
-        diffusion = model.config.system == "srdiff"
+        diffusion = not family_of(model.config).one_pass
         yield model.name, seeds if diffusion else 1, sampled(model)
         if diffusion and full:
             yield f"{model.name}, 100 steps, τ 1", 1, sampled(model, **FULL)

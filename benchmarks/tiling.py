@@ -20,6 +20,7 @@ sys.path[0] = str(ROOT)  # Python has put this script's folder there
 
 from src.command import add_device, add_sampling, given_sampling, parser, run  # noqa: E402
 from src.errors import UserError  # noqa: E402
+from src.families.registry import family_of  # noqa: E402
 
 
 def main():
@@ -84,10 +85,10 @@ def timed(command):
 
 def measure_deviation(args):
     """Print what each tile and halo differ by from the picture as a whole."""
-    from src.build import build_upscaler, load_upscaler
+    from src.build import load
     from src.inference.tile_size import TileOptions
 
-    whole = load_upscaler(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
+    config, whole = load(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
     lr = collage(args.picture).transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
     sampling = given_sampling(args)
     whole.sample(lr[..., :32, :32], seed=0, **sampling)  # compiles
@@ -97,7 +98,9 @@ def measure_deviation(args):
     print(f"{'whole':>6} {'':6} {1:8} {seconds:8.1f}")
     for tile in args.tiles:
         for halo in args.halos:
-            by_tiles = build_upscaler(whole.config, whole.networks, TileOptions(tile=tile, halo=halo))
+            by_tiles = family_of(config).upscaler(
+                whole.networks, family_of(config).tiling(TileOptions(tile=tile, halo=halo))
+            )
             found, seconds = clocked(by_tiles, lr, sampling)
             levels = np.abs(found - expected) * 127.5
             count = len(by_tiles.tiling.grid(1, *lr.shape[2:]).windows)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from onednn_isa import processor  # noqa: E402  (only importable now)
 
-from src.config.loader import load_config  # noqa: E402
+from src.families.registry import read_config  # noqa: E402
 
 KINDS = {  # kind of operation: how its operators' names begin
     "convolution, forward": ("Conv2D",),
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--threads", type=int, default=available_cores(), help="cores for each")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the configuration's")
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.overrides)
+    config = read_config(arguments.config, arguments.overrides)
     reason = why_no_torch(config)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         frameworks = ["mindspore", *["products"] * has_products(config), *([] if reason else ["torch"])]
@@ -125,10 +125,12 @@ def why_no_torch(config):
     """Say why there is no PyTorch row, or None where there is one."""
     if util.find_spec("torch") is None:
         return "PyTorch is not installed"
+    if not hasattr(config, "unet"):
+        return "torch_srdiff.py has no such network"
     unet, diffusion, train = config.unet, config.diffusion, config.train
     options = diffusion.residual_of, diffusion.loss_weight, unet.condition_every, train.draws
     paper = options == ("bicubic", "uniform", 3, 1)
-    if config.system != "srdiff" or not config.encoder.frozen or unet.attention or unet.add_lr_up or not paper:
+    if not config.encoder.frozen or unet.attention or unet.add_lr_up or not paper:
         return "torch_srdiff.py has no such network"
     return None
 

@@ -20,8 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from src.build import build_loss, build_model, build_schedule  # noqa: E402
-from src.config.loader import load_config  # noqa: E402
+from src.families.registry import family_of, read_config  # noqa: E402
 from src.host.device import select_device  # noqa: E402
 from src.imaging.resize import imresize  # noqa: E402
 
@@ -31,7 +30,7 @@ def main():
     framework, folder, path, batch, patch, threads, *overrides = sys.argv[1:]
 
     def build():
-        config = load_config(path, overrides)
+        config = read_config(path, overrides)
         if framework == "torch":
             return torch_step(config, Path(folder), int(threads))
         return mindspore_step(config, Path(folder), int(batch), int(patch), framework == "products")
@@ -97,30 +96,29 @@ def mindspore_step(config, folder, batch, patch, products=False):
     select_device("CPU")
     import mindspore as ms
 
-    from src.build_dedicated import trained_form
     from src.host.device import release_isa
     from src.training.optimizers import RateSchedule, adam
     from src.training.step import TrainStep, Update
 
     ms.set_seed(config.seed)
-    model = build_model(config)
+    family = family_of(config)
+    model = family.model()
     arrays = random_batch(config, batch, patch)
     np.savez(folder / "weights.npz", **{p.name: p.asnumpy() for p in model.get_parameters()})
     np.savez(folder / "batch.npz", **arrays)
-    trained = model.unet if config.system == "srdiff" and config.encoder.frozen else model
-    train = config.train
+    train, net = config.train, None
     rate = RateSchedule(train.lr, "constant", 1)
-    update = Update(adam([(trained.trainable_params(), rate)], train.beta1, train.beta2), train.clip_norm)
-    net = model
+    groups = [(parameters, rate) for parameters, _ in family.groups(model)]
+    update = Update(adam(groups, train.beta1, train.beta2), train.clip_norm)
     if products:  # as train.py does on the CPU
         release_isa()
         sizes = {
             "data": replace(config.data, patch_size=patch),
             "train": replace(train, batch_size=batch, val_lpips="none"),
         }
-        net = trained_form(replace(config, **sizes), model)
-    step = TrainStep(build_loss(config, net), update)
-    inputs = ("hr", "lr", "t", "noise") if config.system == "srdiff" else ("hr", "lr")
+        net = family_of(replace(config, **sizes)).trained_products(model)
+    step = TrainStep(family.objectives(model, net)[0].loss, update)
+    inputs = ("hr", "lr") if family.one_pass else ("hr", "lr", "t", "noise")
     tensors = [ms.Tensor(arrays[name]) for name in inputs]
     return lambda: dict(zip(("loss", "norm"), (float(result.asnumpy()) for result in step([tensors])[:2]), strict=True))
 
@@ -132,7 +130,7 @@ def torch_step(config, folder, threads):
 
     torch.set_num_threads(threads)
     with np.load(folder / "weights.npz") as weights, np.load(folder / "batch.npz") as batch:
-        step = TorchStep(config, dict(weights), build_schedule(config))
+        step = TorchStep(config, dict(weights), family_of(config).schedule())
         tensors = {name: torch.tensor(array) for name, array in batch.items()}
     return lambda: dict(zip(("loss", "norm"), step(**tensors), strict=True))
 

@@ -32,12 +32,10 @@ def arguments():
 def main():
     """Run train.py as every rank of this host; return the exit status."""
     args = arguments()
-    from src.config.loader import load_config
-    from src.config.validate import check
+    from src.families.registry import read_config
     from src.host.launcher import launch
 
-    config = load_config(args.config, args.overrides)
-    check(config)  # here, so that what is wrong is said once
+    config = read_config(args.config, args.overrides)  # here, so that what is wrong is said once
     output = args.output or f"runs/{config.name}"
     command = [sys.executable, str(TRAIN), "--config", args.config, "--output", output]
     command += ["--device", args.device] if args.device else []

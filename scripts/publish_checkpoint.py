@@ -21,7 +21,8 @@ def arguments():
 def main():
     args = arguments()
     from src.commands.evaluate import settings_for
-    from src.weights.checkpoint import config_json, config_of, load_checkpoint, save_model
+    from src.families.registry import config_of
+    from src.weights.checkpoint import config_json, load_checkpoint, save_model
 
     checkpoint = load_checkpoint(args.checkpoint)
     config = settings_for(config_of(checkpoint), overrides=args.overrides)

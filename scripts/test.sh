@@ -4,10 +4,11 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/test.sh [-h] [PYTEST ARGUMENT ...]
+Usage: bash scripts/test.sh [-h] [--all] [PYTEST ARGUMENT ...]
 
 Runs ruff, shellcheck and pytest; the reasons of skipped tests are listed at the end.
-Two processes share the tests, file by file. Arguments go to pytest, for example:
+--all adds the slow tests: ranks, kills, full disks, whole runs. Two processes share the tests. Arguments go to
+pytest, and then slow tests run as well, for example:
 bash scripts/test.sh tests/imaging -k resize -n 0    (-n 0: in this process)
 
 The environment is the active virtual environment if mindspore is installed in it, else .venv in
@@ -16,10 +17,18 @@ chooses one). Requirements are installed there whenever the requirements files h
 HELP
 }
 
-if [[ "${1:-}" == "-h" || "${1:-}" == "--help" ]]; then
-    usage
-    exit
-fi
+which=(-m "not slow")
+case "${1:-}" in
+    -h | --help)
+        usage
+        exit
+        ;;
+    --all)
+        which=()
+        shift
+        ;;
+    ?*) which=() ;;
+esac
 CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/environment.sh
 source scripts/environment.sh
@@ -29,4 +38,4 @@ set -x
 "$python" -m ruff check
 "$python" -m ruff format --check
 "${python%/*}/shellcheck" --external-sources scripts/*.sh .ci/run
-"$python" -m pytest -ra -n 2 --dist loadfile "$@"
+"$python" -m pytest -ra -n 2 --dist loadfile "${which[@]}" "$@"

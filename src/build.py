@@ -1,183 +1,10 @@
-"""From a configuration to objects: the one place that knows every part."""
+"""From a file to a model: the public face of the package."""
 
 from pathlib import Path
 
-from src import build_sr3
-from src.build_demands import demands_of
 from src.errors import UserError
-from src.host.device import select_device
-from src.inference.cascade import Cascade
-from src.inference.tile_size import Tiling
-from src.weights.checkpoint import config_of
-
-
-def build_model(config):
-    """Return a configuration's network: an RRDBNet (parameters ``encoder.*``), an SRDiff, an SR3 or SR3Regression."""
-    if config.system == "sr3":
-        return build_sr3.build_model(config)
-    encoder = _build_encoder(config)
-    if config.system == "rrdb":
-        encoder.update_parameters_name("encoder.")
-        return encoder
-    from src.diffusion.denoiser import SRDiff
-    from src.families.srdiff.network import ConditionalUNet
-
-    unet = config.unet
-    net = ConditionalUNet(
-        unet.width, unet.multipliers, encoder.condition_channels, config.data.scale,
-        unet.groups, unet.attention, unet.add_lr_up, unet.space_to_depth,
-    )  # fmt: skip
-    return SRDiff(encoder, net, config.diffusion.lr_divisor, config.diffusion.residual_of)
-
-
-def _build_encoder(config):
-    from src.families.rrdb.network import RRDBNet
-
-    encoder = config.encoder
-    return RRDBNet(
-        encoder.features, encoder.blocks, encoder.growth, config.data.scale, encoder.upsampler,
-        config.unet.condition_every,
-    )  # fmt: skip
-
-
-def build_schedule(config):
-    """Return the noise schedule."""
-    from src.diffusion.schedule import make_schedule
-
-    diffusion = config.diffusion
-    return make_schedule(
-        diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end,
-        last_beta=0.999 if config.system == "srdiff" else None,
-    )  # fmt: skip
-
-
-def build_target(config):
-    """Return what is diffused."""
-    from src.diffusion.process import ImageTarget, ResidualTarget
-
-    if config.system == "sr3":
-        return ImageTarget(config.diffusion.clip)
-    return ResidualTarget(config.diffusion.residual_scale, config.diffusion.clip)
-
-
-def build_loss(config, model, lr_up=False, dropout=False):
-    """Return the Cell that maps a batch to the loss: (hr, lr) of a regression, else (hr, lr, t, noise).
-
-    Args:
-        config, model: a ``Config`` and its network.
-        lr_up, dropout: whether batches bring LR↑, of a diffusion model, and dropout's keys at their end.
-    """
-    if config.is_regression:
-        from src.losses.pixel import RegressionLoss
-
-        return RegressionLoss(model, config.train.pixel_loss)
-    from src.losses.diffusion import DiffusionLoss
-
-    diffusion = config.diffusion
-    return DiffusionLoss(
-        model, build_schedule(config), build_target(config), diffusion.prediction, diffusion.loss,
-        diffusion.loss_weight, config.encoder.frozen, config.is_continuous, lr_up, dropout,
-    )  # fmt: skip
-
-
-def size_multiple(config):
-    """HR sizes must be multiples of this for the network of a configuration."""
-    if config.system == "rrdb":
-        return config.data.scale
-    if config.system == "sr3":
-        return build_sr3.size_multiple(config)
-    return config.unet.space_to_depth * 2 ** (len(config.unet.multipliers) - 1)
-
-
-def build_tiling(config, options=None, products=False, memory_of_device=True):
-    """Return what cuts large pictures for the networks of a configuration on the device that mindspore runs on.
-
-    Args:
-        config: a ``Config``.
-        options: ``src.inference.tile_size.TileOptions``; None for the defaults.
-        products: whether the networks are those of ``src.build_dedicated``, which need other amounts of memory.
-        memory_of_device: whether they run on MindSpore's device; else in the machine's memory.
-    """
-    from src.host.device import device_memory
-    from src.inference import tile_size
-    from src.inference.tile_size import GIB, TileOptions, Tiling
-
-    options = options or TileOptions()
-    limit = None if options.max_memory is None else options.max_memory * GIB
-    total = device_memory() if memory_of_device else None
-    reach, cost = demands_of(config, products)
-    common = (config.data.scale, size_multiple(config), reach, cost, options)
-    if total is None:
-        return Tiling(*common, tile_size.host_budget(limit), used=tile_size.host_use())
-    return Tiling(*common, tile_size.device_budget(total, limit), host=tile_size.host_budget())
-
-
-def build_upscaler(config, networks, tile_options=None, tiling=None):
-    """Return the upscaler of a configuration around its networks (``src.inference.networks``).
-
-    Args:
-        config: a ``Config``.
-        networks, tile_options: see :func:`load_upscaler`.
-        tiling: what cuts pictures; None for :func:`build_tiling`'s.
-    """
-    tiling = tiling or build_tiling(config, tile_options, getattr(networks, "products", False))
-    if config.is_regression:
-        from src.inference.upscaler import RegressionUpscaler
-
-        return RegressionUpscaler(networks, config, tiling)
-    schedule, target = build_schedule(config), build_target(config)
-    if config.system == "sr3":
-        return build_sr3.build_upscaler(config, networks, tiling, schedule, target)
-    from src.inference.diffusion_upscaler import DiffusionUpscaler
-
-    return DiffusionUpscaler(networks, config, tiling, schedule, target, config.diffusion.prediction)
-
-
-def networks_of(config, model):
-    """Wrap a model's graphs; batch, height and width are free, so that each compiles once."""
-    from src.diffusion.denoiser import Project
-    from src.inference.networks import DiffusionNetworks, RegressionNetworks
-    from src.layers.graph import Graph
-
-    graphs = {}
-    for role, (cell, inputs) in export_graphs(config, model).items():
-        cell.set_inputs(*inputs)
-        graphs[role] = Graph(cell)
-    if config.is_regression:
-        return RegressionNetworks(graphs["whole"])
-    if config.system == "sr3":
-        return build_sr3.networks_of(graphs)
-    project, lr = Project(model), inputs[0]
-    project.set_inputs(lr, lr)  # LR and LR↑ alike are (B, 3, free, free)
-    return DiffusionNetworks(graphs["encode"], graphs["step"], Graph(project), uses_lr_up=config.unet.add_lr_up)
-
-
-def export_graphs(config, model, size=(None, None, None)):
-    """Return the graphs that an upscaler runs: role → (Cell, inputs), of SRDiff one per picture and one per step.
-
-    Args:
-        config, model: from :func:`load_model`.
-        size: batch, height and width of the LR picture; None is free.
-    """
-    if config.system == "sr3" and not config.is_regression:
-        return build_sr3.export_graphs(config, model, size)
-    import mindspore as ms
-
-    from src.diffusion.denoiser import Denoise, Encode
-    from src.layers.graph import Enlarge
-
-    batch, height, width = size
-    lr = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)
-    if config.is_regression:
-        return {"whole": (Enlarge(model), [lr])}
-
-    def at_hr(channels, divisor=1):
-        sides = [side and side * config.data.scale // divisor for side in (height, width)]
-        return ms.Tensor(shape=[batch, channels, *sides], dtype=ms.float32)
-
-    t = ms.Tensor(shape=[batch], dtype=ms.int32)
-    step_inputs = [at_hr(3), t, at_hr(config.unet.width, config.unet.space_to_depth)]
-    return {"encode": (Encode(model), [lr]), "step": (Denoise(model), step_inputs)}
+from src.families.registry import config_of, family_of
+from src.host.device import device_memory, release_isa, select_device
 
 
 def load_model(path, ema=True):
@@ -192,9 +19,30 @@ def load_model(path, ema=True):
 
     checkpoint = load_checkpoint(path)
     config = config_of(checkpoint)
-    model = build_model(config)
+    model = family_of(config).model()
     load_into(model, checkpoint.model_arrays(ema), path)
     return config, model
+
+
+def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
+    """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
+    if is_export(path):
+        from src.export.load import load_export
+
+        return load_export(path, device, tile_options, runtime)
+    if path.suffix != ".ckpt":
+        raise UserError(
+            f"{path} is neither a .ckpt nor a .mindir or .onnx file; PyTorch checkpoints are read by convert.py"
+        )
+    device = select_device(device, graph)
+    config, model = load_model(path, ema)
+    family = family_of(config)
+    networks = _dedicated(family, model) if dedicated and graph and device == "CPU" else family.model_networks(model)
+    tiling = family.tiling(tile_options, getattr(networks, "products", False), device_memory(), alone=True)
+    return config, family.upscaler(networks, tiling)
 
 
 def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
@@ -209,7 +57,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         dedicated: this process runs nothing but this upscaler. On the CPU a checkpoint's networks then run as products
             (:mod:`src.layers.products`) with all that the processor has, which would make any convolution in this
             process a hundred times slower, and their graphs come from the user's cache (:mod:`src.host.compile_cache`).
-        runtime: what runs an exported model, see ``src.export.offline.Artefact``.
+        runtime: what runs an exported model, see ``src.export.artefact.Artefact``.
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -217,49 +65,35 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
     Raises:
         UserError: the file is missing, damaged or of another kind, or the device is not there.
     """
-    if isinstance(path, (list, tuple)):
-        if len(path) > 1:
-            return load_cascade(path, device, graph, ema, tile_options, runtime)
-        (path,) = path
+    paths = list(path) if isinstance(path, (list, tuple)) else [path]
+    if len(paths) == 1:
+        return load(paths[0], device, graph, ema, tile_options, dedicated, runtime)[1]
+    from src.inference.cascade import Cascade
+
+    # not dedicated: models that run as products and others cannot share a process
+    return Cascade(
+        [
+            load(each, device, graph, ema, tile_options, runtime=runtime if is_export(each) else None)[1]
+            for each in paths
+        ]
+    )
+
+
+def is_export(path):
+    """Return whether a path names an exported model, not a checkpoint."""
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
-    if (path.is_dir() and path.suffix != ".ckpt") or path.suffix in (".mindir", ".onnx"):
-        from src.export.model import artefact_upscaler
+    return path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt")
 
-        return artefact_upscaler(path, device, tile_options, runtime)
-    if path.suffix != ".ckpt":
-        raise UserError(
-            f"{path} is neither a .ckpt nor a .mindir or .onnx file; PyTorch checkpoints are read by convert.py"
-        )
-    device = select_device(device, graph)
-    config, model = load_model(path, ema)
-    if dedicated and graph and device == "CPU":
-        from src.build_dedicated import dedicated_networks as networks_of_model
+
+def _dedicated(family, model):
+    """Return the networks for a process that runs nothing else on the CPU, compiled."""
+    from src.host.compile_cache import compile_graphs
+    from src.weights.checkpoint import config_json
+
+    networks = family.product_networks(model)
+    if networks:
+        release_isa()
     else:
-        networks_of_model = networks_of
-    return build_upscaler(config, networks_of_model(config, model), tile_options)
-
-
-def load_cascade(paths, device=None, graph=True, ema=True, tile_options=None, runtime=None):
-    """Return the :class:`src.inference.cascade.Cascade` of several models; arguments as of ``build.load_upscaler``.
-
-    All of them are in memory at once, and each cuts its pictures for what the memory then has left. Checkpoints run
-    convolutions: the products of ``dedicated`` would slow the other models down.
-
-    Raises:
-        UserError: a model cannot be loaded, or does not fit its place.
-    """
-    stages = [
-        load_upscaler(path, device, graph, ema, tile_options, runtime=runtime if _is_export(path) else None)
-        for path in paths
-    ]
-    cascade = Cascade(stages)
-    for stage, path in zip(stages, paths, strict=True):
-        if isinstance(stage.tiling, Tiling) and not _is_export(path):
-            stage.tiling = build_tiling(stage.config, tile_options)  # the others' weights take memory too
-    return cascade
-
-
-def _is_export(path):
-    return not str(path).endswith(".ckpt")
+        networks = family.model_networks(model)
+    compile_graphs(networks.cells(), config_json(family.config))
+    return networks

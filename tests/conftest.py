@@ -1,5 +1,6 @@
 """What every test may use: the repository on the import path, mindspore's environment, and real pictures."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,13 @@ from src.host.device import prepare  # noqa: E402
 
 prepare()  # before any test module imports mindspore
 os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_end_with_their_module():
+    """Cells that hold themselves in circles keep their compiled graphs, hundreds of MB by the end: collect them."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

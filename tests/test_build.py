@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src import build
-from src.build import build_model, load_model, load_upscaler, size_multiple
+from src.build import load_model, load_upscaler
 from src.errors import UserError
+from src.families.registry import family_of
 from src.host import device
 from src.inference import tile_size
 from src.inference.tile_size import TileOptions
@@ -27,8 +27,8 @@ def test_parameters_are_named_by_their_part(tiny_checkpoints, system):
 
 
 def test_stage_1s_names_are_stage_2s():
-    encoder = {p.name: p.shape for p in build_model(tiny.config("rrdb")).get_parameters()}
-    whole = {p.name: p.shape for p in build_model(tiny.config("srdiff")).get_parameters()}
+    encoder = {p.name: p.shape for p in family_of(tiny.config("rrdb")).model().get_parameters()}
+    whole = {p.name: p.shape for p in family_of(tiny.config("srdiff")).model().get_parameters()}
     assert encoder.items() <= whole.items()
 
 
@@ -44,8 +44,8 @@ def test_a_checkpoint_comes_back(tiny_checkpoints):
 def test_sizes_are_multiples_of_what_the_levels_divide(fold, levels, multiple):
     settings = f"unet.space_to_depth={fold}", f"unet.multipliers={levels}"
     config = tiny.config("srdiff", None, *settings)
-    assert size_multiple(config) == build_model(config).unet.size_multiple == multiple
-    assert size_multiple(tiny.config("rrdb")) == 4
+    assert family_of(config).size_multiple == family_of(config).model().unet.size_multiple == multiple
+    assert family_of(tiny.config("rrdb")).size_multiple == 4
 
 
 @pytest.mark.parametrize("name", ["missing.ckpt", "missing.mindir", "missing.pth", "missing"])
@@ -127,10 +127,10 @@ def test_tiles_fit_the_memory_of_where_the_networks_run(monkeypatch, system):
     config = tiny.config(system)
     monkeypatch.setattr(tile_size, "host_budget", lambda limit=None: 1 << 30 if limit is None else limit - (1 << 29))
     monkeypatch.setattr(device, "device_memory", lambda: None)
-    on_cpu = build.build_tiling(config)
+    on_cpu = family_of(config).tiling()
     monkeypatch.setattr(device, "device_memory", lambda: 80 << 30)
-    on_device = build.build_tiling(config)
-    limited = build.build_tiling(config, TileOptions(max_memory=0.5))
+    on_device = family_of(config).tiling()
+    limited = family_of(config).tiling(TileOptions(max_memory=0.5))
     grid = on_cpu.grid(1, 2000, 4000)
     assert not grid.whole and not limited.grid(1, 2000, 4000).whole
     # the HR pictures, 1.1 GB and more each, are in the machine's memory, not in the device's

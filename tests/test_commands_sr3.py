@@ -5,7 +5,7 @@ import pytest
 
 from src.imaging.io import read_rgb, write_image
 from tests import tiny, tiny_sr3
-from tests.weights.sr3_checkpoints import sr3_tensors
+from tests.weights.checkpoints import sr3_tensors
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ def test_eval(tmp_path, photo):
 
 
 def test_what_such_a_model_cannot_do_is_one_line(tmp_path, picture):
-    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", *tiny_sr3.FROM_NOTHING)
+    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", *tiny_sr3.UNCONDITIONAL)
     code, out, err = tiny.run("infer.py", "--checkpoint", path, "--input", picture, "--output", "x.png", cwd=tmp_path)
     assert (code, out) == (2, "") and len(err) == 1 and "from nothing and enlarges none" in err[0]

@@ -8,6 +8,8 @@ import pytest
 
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ("--config", f"{ROOT}/configs/rrdb_lite_x4.yaml")
 
@@ -45,7 +47,7 @@ def test_a_port_in_use_is_refused(tmp_path):
 
 def run_script(*arguments):
     command = ["bash", str(ROOT / "scripts/run_distribute_train.sh"), *arguments]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900)
     return process.returncode, process.stdout, process.stderr.splitlines()
 
 

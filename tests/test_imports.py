@@ -195,7 +195,7 @@ print("changes:" + json.dumps(changes))
 def changes_by_importing(modules, preloaded, folder):
     """Import modules in a fresh process whose current folder is ``folder``; return {module: what changed}."""
     command = [sys.executable, "-c", PROBE, str(ROOT), json.dumps(modules), json.dumps(preloaded)]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=240)
+    process = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=900)
     assert process.returncode == 0, process.stderr
     output, _, changes = process.stdout.partition("changes:")
     assert output == ""

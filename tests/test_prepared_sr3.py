@@ -4,14 +4,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_loss, build_model, load_upscaler
+from src.build import load_upscaler
 from src.commands import evaluate as evaluation
 from src.dataset.pairs import find_pairs, load_pair
 from src.errors import UserError
+from src.families.registry import family_of
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
 from src.training.loop import Progress
-from src.training.trainer import Training
+from src.training.trainer import training_of
 from src.training.validation import Validation, prepared_lr_up
 from tests import tiny, tiny_sr3
 
@@ -41,8 +42,8 @@ def test_the_loss_sees_the_given_picture():
     select_device("CPU", graph=False)  # the graph of a training step is below
     made = tiny_sr3.config("sr3.dropout=0")
     ms.set_seed(1)
-    model = build_model(made)
-    loss, given = build_loss(made, model), build_loss(made, model, lr_up=True)
+    model = family_of(made).model()
+    loss, given = family_of(made).objectives(model)[0].loss, family_of(made).objectives(model, lr_up=True)[0].loss
     random = np.random.default_rng(0)
     hr, noise = (ms.Tensor(random.standard_normal((2, 3, 16, 16)), ms.float32) for _ in range(2))
     lr, t = ms.Tensor(random.uniform(-1, 1, (2, 3, 4, 4)), ms.float32), ms.Tensor([0.5, 2.5], ms.float32)
@@ -53,7 +54,7 @@ def test_the_loss_sees_the_given_picture():
 
 
 def test_a_step_of_training_takes_the_prepared_pictures(triples):
-    training = Training(config(triples, "sr3.dropout=0", "train.draws=2", "train.ema_decay=0"))
+    training = training_of(config(triples, "sr3.dropout=0", "train.draws=2", "train.ema_decay=0"))
     batches = next(training.batches(Progress()))
     ((hr, _, _, _, lr_up),) = batches
     np.testing.assert_allclose(lr_up.asnumpy(), -hr.asnumpy(), atol=1e-6)
@@ -62,7 +63,7 @@ def test_a_step_of_training_takes_the_prepared_pictures(triples):
 
 
 def test_models_that_make_lr_up_themselves_do_not(triples):
-    for made in (tiny.config("srdiff"), tiny.config("rrdb"), tiny_sr3.config(*tiny_sr3.FROM_NOTHING)):
+    for made in (tiny.config("srdiff"), tiny.config("rrdb"), tiny_sr3.config(*tiny_sr3.UNCONDITIONAL)):
         pair = find_pairs(triples / "val", scale=4)[0]
         assert prepared_lr_up(made, pair, load_pair(pair, 4)[1]) == {}
 

@@ -143,7 +143,7 @@ def tools(tmp_path):
 
 
 def run(command, environment, cwd):
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=cwd)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, cwd=cwd)
     return process.returncode, process.stdout, process.stderr.splitlines()
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.shipped_scores import RECORD, scores
 from src.command import FOLDER, RRDB, SRDIFF
-from src.weights.checkpoint import config_of, load_checkpoint
+from src.families.registry import config_of
+from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
 

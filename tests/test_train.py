@@ -49,6 +49,7 @@ def test_both_stages(tiny_pictures, tmp_path, cwd):
     assert lines[-1].startswith(f"error: {second} holds a run already: add --resume")
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_and_writes_nothing(tiny_pictures, tmp_path, cwd):
     status, out, lines = tiny.run("train.py", *arguments("rrdb", tiny_pictures, tmp_path / "run", "--dry-run"), cwd=cwd)
     assert (status, lines) == (0, [])
@@ -56,6 +57,7 @@ def test_a_dry_run_prints_and_writes_nothing(tiny_pictures, tmp_path, cwd):
 
 
 # While a graph runs, mindspore makes a SIGTERM of Ctrl-C: either may come of it.
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "statuses"), [(signal.SIGINT, (130, 143)), (signal.SIGTERM, (143,))])
 def test_a_signal_saves_and_a_second_run_is_refused(tiny_pictures, tmp_path, cwd, number, statuses):
     run = tmp_path / "run"
@@ -94,6 +96,7 @@ def full_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tiny_pictures, full_disk, cwd):
     run = full_disk / "run"
     status, out, lines = tiny.run("train.py", *arguments("rrdb", tiny_pictures, run), cwd=cwd)
@@ -104,6 +107,7 @@ def test_a_full_disk(tiny_pictures, full_disk, cwd):
     assert load_checkpoint(left).step == 2
 
 
+@pytest.mark.slow
 def test_graph_mode_stays_on(tiny_pictures, tmp_path, monkeypatch):
     words = arguments("rrdb", tiny_pictures, tmp_path / "run", "train.steps=1")
     monkeypatch.setattr("sys.argv", ["train.py", *map(str, words)])

@@ -9,6 +9,8 @@ import pytest
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 # a network whose checkpoint takes a while to write, and log lines that do not end where checkpoints are saved
 SETTINGS = (

@@ -5,13 +5,12 @@ import pytest
 
 from scripts import quickstart_pictures
 from src.build import load_upscaler
-from src.config.loader import load_config
-from src.config.validate import check
+from src.families.registry import read_config
 from src.host.device import select_device
 from src.host.tensorboard import events
 from src.training.loop import Progress
 from src.training.run import run_training
-from src.training.trainer import Training, dry_run
+from src.training.trainer import Training, dry_run, training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 
@@ -26,13 +25,14 @@ def config(pictures, *overrides):
     return tiny_sr3.config(*data, "train.val_every=2", *tiny_sr3.ONE_LEVEL, *overrides)
 
 
-FROM_NOTHING = (*tiny_sr3.TRAINED_FROM_NOTHING, "train.log_pictures=3")
+UNCONDITIONAL = (*tiny_sr3.TRAINED_UNCONDITIONAL, "train.log_pictures=3")
 RUNS = {
     "continuous": ("train.draws=2",),
-    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *FROM_NOTHING),
+    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *UNCONDITIONAL),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
     made = config(tiny_pictures, "sr3.dropout=0.3", *RUNS[name])
@@ -64,14 +64,14 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
         assert up.sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sr3_lite_8_32", "sr3_lite_uncond_32"])
 def test_the_lite_models_learn(tmp_path, name):
     quickstart_pictures.write(tmp_path, 2)
     smaller = "sr3.width=16", "sr3.groups=4", "sr3.multipliers=[1]", "train.steps=40", "train.warmup_steps=0"
     data = f"data.train={tmp_path / 'train'}", f"data.val={tmp_path / 'val'}"
-    made = load_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
-    check(made)
-    training = Training(made)
+    made = read_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
+    training = training_of(made)
     assert len(training.patches) == 9 and len(training.validation.pairs) == 2
     batches = list(training.batches(Progress()))
     losses = [float(training.step(batch)[0].asnumpy()) for batch in [*batches, batches[0]]]
@@ -92,11 +92,14 @@ def check_what_was_logged_of_drawing_from_nothing(run):
 
 
 def test_validation_drops_nothing(tiny_pictures):
-    dropping, other = (Training(config(tiny_pictures, f"sr3.dropout={rate}", "train.ema_decay=0")) for rate in (0.5, 0))
+    dropping, other = (
+        training_of(config(tiny_pictures, f"sr3.dropout={rate}", "train.ema_decay=0")) for rate in (0.5, 0)
+    )
     assert dropping.shown is dropping.model
     np.testing.assert_array_equal(dropping.validate().rows(), other.validate().rows())
 
 
+@pytest.mark.slow
 def test_a_dry_run(tiny_pictures):
-    made = config(tiny_pictures, *tiny_sr3.TRAINED_FROM_NOTHING)
+    made = config(tiny_pictures, *tiny_sr3.TRAINED_UNCONDITIONAL)
     assert any("configuration  sr3_tiny (sr3)" in line for line in dry_run(made))

@@ -1,60 +1,84 @@
 """The smallest configurations, and the commands run as a user runs them."""
 
+import functools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from src.config.loader import load_config
-from src.config.validate import check
+from src.families.registry import family_of, read_config
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = (
-    "encoder.features=8", "encoder.blocks=2", "encoder.growth=4", "unet.width=8", "unet.multipliers=[1,2]",
-    "diffusion.steps=4", "diffusion.residual_scale=2", "eval.steps=2", "data.patch_size=32", "data.workers=1",
-    "train.batch_size=2", "train.steps=4", "train.log_every=1", "train.save_every=2", "train.val_every=0",
-    "train.lr_schedule=step", "train.lr_decay_every=3",
-    "eval.sampler=ddpm", "eval.spacing=uniform", "eval.temperature=1",
-    "eval.consistency=false", "train.draws=1", "train.warmup_steps=0",
-    "unet.condition_every=3", "unet.add_lr_up=false", "diffusion.residual_of=bicubic",
+COMMON = (
+    "data.patch_size=32", "data.workers=1", "train.batch_size=2", "train.steps=4", "train.log_every=1",
+    "train.save_every=2", "train.val_every=0", "train.lr_schedule=step", "train.lr_decay_every=3", "train.draws=1",
+    "train.warmup_steps=0", "eval.steps=2", "eval.sampler=ddpm", "eval.spacing=uniform", "eval.temperature=1",
+    "eval.consistency=false", "encoder.features=8", "encoder.blocks=2", "encoder.growth=4",
 )  # fmt: skip
+SETTINGS = {
+    "rrdb": COMMON,
+    "srdiff": (
+        *COMMON, "unet.width=8", "unet.multipliers=[1,2]", "unet.condition_every=3", "unet.add_lr_up=false",
+        "unet.space_to_depth=1", "diffusion.steps=4", "diffusion.residual_scale=2", "diffusion.residual_of=bicubic",
+    ),
+}  # fmt: skip
 
 
 def settings(system, pictures=None, *more):
     """Return the arguments of train.py: ``--config`` and the overrides that make it tiny; later ones win."""
     data = [f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"] if pictures else []
-    given = dict(override.split("=", 1) for override in (*SETTINGS, *data, *more))
+    given = dict(override.split("=", 1) for override in (*SETTINGS[system], *data, *more))
     return ["--config", f"{ROOT}/configs/{system}_lite_x4.yaml", *(f"{key}={value}" for key, value in given.items())]
 
 
 def config(system, pictures=None, *more):
     """Return the configuration that :func:`settings` describes."""
     _, path, *overrides = settings(system, pictures, *more)
-    made = load_config(path, overrides)
-    check(made)
-    return made
+    return read_config(path, overrides)
 
 
-def save_untrained(path, made, gates=0.0):
-    """Write a checkpoint of a configuration with random weights; return its path.
+def model(made, gates=0.0):
+    """Return the network of a configuration with random weights.
 
     Args:
-        path: the file.
         made: the ``Config``.
         gates: what attention's result is multiplied with, which training starts from 0.
     """
     import mindspore as ms
 
-    from src.build import build_model
+    ms.set_seed(1)
+    net = family_of(made).model()
+    for parameter in net.get_parameters():
+        if parameter.name.endswith(".gate"):
+            parameter.set_data(ms.Tensor([gates], ms.float32))
+    return net
+
+
+def save_untrained(path, made, gates=0.0):
+    """Write a checkpoint of :func:`model`; return its path."""
     from src.weights.checkpoint import config_json, save_model
 
-    ms.set_seed(1)
-    parameters = {p.name: p for p in build_model(made).get_parameters()}
-    for name, parameter in parameters.items():
-        if name.endswith(".gate"):
-            parameter.set_data(ms.Tensor([gates], ms.float32))
-    save_model(path, parameters, config_json(made), 0)
+    save_model(path, {p.name: p for p in model(made, gates).get_parameters()}, config_json(made), 0)
     return path
+
+
+@functools.cache
+def networks(made):
+    """Return the compiled networks of :func:`model`, shared by all tests of this process: to be read only."""
+    return family_of(made).model_networks(model(made))
+
+
+def upscaler(made):
+    """Return an upscaler of its own around :func:`networks`."""
+    return around(made, networks(made))
+
+
+def around(made, nets, **tile_options):
+    """Return the upscaler of a configuration around any networks."""
+    from src.inference.tile_size import TileOptions
+
+    family = family_of(made)
+    return family.upscaler(nets, family.tiling(TileOptions(**tile_options)))
 
 
 def start(script, *arguments, cwd):
@@ -68,7 +92,7 @@ def start(script, *arguments, cwd):
 
 def finish(process):
     """Wait for a command; return its exit status, its stdout, and its stderr's lines without progress bars."""
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=900)
     lines = [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "it/s" not in line]
     bars = ("train:", "upscale:")
     return process.returncode, out, [line for line in lines if not line.startswith(bars)]

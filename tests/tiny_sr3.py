@@ -1,7 +1,7 @@
 """The smallest SR3 and DDPM networks, and checkpoints of them."""
 
 from src.config.loader import config_from_dict, with_overrides
-from src.config.validate import check
+from src.families.registry import SCHEMAS, family_of
 from tests import tiny
 
 SETTINGS = {
@@ -13,15 +13,15 @@ SETTINGS = {
     "train": {"batch_size": 2, "steps": 4, "log_every": 1, "save_every": 2, "val_every": 0},
     "eval": {"protocol": "sr3", "sampler": "ddpm", "steps": 2},
 }
-FROM_NOTHING = ("sr3.conditional=false", "data.scale=1")
-TRAINED_FROM_NOTHING = (*FROM_NOTHING, "train.best_metric=loss")
+UNCONDITIONAL = ("sr3.conditional=false", "data.scale=1")
+TRAINED_UNCONDITIONAL = (*UNCONDITIONAL, "train.best_metric=loss")
 ONE_LEVEL = ("sr3.multipliers=[1]", "sr3.attention=[]")  # whose graphs compile in half the time
 
 
 def config(*overrides):
     """Return the configuration with ``key=value`` overrides."""
-    made = with_overrides(config_from_dict(SETTINGS), overrides)
-    check(made)
+    made = with_overrides(config_from_dict(SETTINGS, SCHEMAS), overrides)
+    family_of(made).check()
     return made
 
 

@@ -26,9 +26,9 @@ def train(file, world):
 
     from src.config.loader import config_from_dict
     from src.training.loop import Progress
-    from src.training.trainer import Training
+    from src.training.trainer import training_of
 
-    training = Training(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
+    training = training_of(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
     losses = [training.step(batches)[0].asnumpy() for batches in training.batches(Progress())]
     report = training.validate()
     arrays = {name: parameter.asnumpy() for name, parameter in training.state().items()}

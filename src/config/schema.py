@@ -1,86 +1,145 @@
-"""Every setting, with its default and its meaning. Something in the package reads each of them."""
+"""The settings that all families share, with default, meaning, choices (``Literal``) and range (:func:`setting`).
 
-from dataclasses import dataclass, field
+A family's own sections are made the same way and live with it. Something in the package reads each setting.
+"""
+
+import functools
+import math
+import operator
+import re
+import reprlib
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from src.errors import UserError
+
+_EXPECTED = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    tuple[int, ...]: "a list of whole numbers such as [1, 2, 4]",
+}
+_TEXT = {  # how a value is written
+    int: (r"[-+]?(0|[1-9][0-9]{0,999})", int),
+    float: (r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", float),
+    bool: (r"true|True|TRUE|false|False|FALSE", lambda text: text.lower() == "true"),
+}
+_LIMITS = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le, "below": operator.lt}
+
+
+def setting(default, *rules, **limits):
+    """Return a dataclass field whose values are limited; the loader refuses others.
+
+    Args:
+        rules: pairs of what a value must be, in words, and a function that tells whether it is.
+        limits: numbers called at_least, above, at_most or below.
+    """
+    tests = [(_LIMITS[name], limit) for name, limit in limits.items()]
+    if limits:
+        words = " and ".join(f"{name.replace('_', ' ')} {limit}" for name, limit in limits.items())
+        rules = (*rules, (words, lambda value: all(holds(value, limit) for holds, limit in tests)))
+    return field(default=default, metadata={"rules": rules})
+
+
+class Setting(NamedTuple):
+    """What a setting holds: a kind of value, and rules as :func:`setting` takes them."""
+
+    kind: object
+    rules: tuple
+
+    def read(self, value, what):
+        """Return a value from YAML or JSON; text becomes a number or a truth value, a list a tuple.
+
+        Raises:
+            UserError: beginning with ``what``: it is of another kind, or breaks a rule.
+        """
+        found = _as(self.kind, value)
+        if found is None:
+            advice = "; write it in quotes" if self.kind is str else ""
+            raise UserError(f"{what} expects {_EXPECTED[self.kind]}, got {shown(value)}{advice}")
+        for expected, holds in self.rules:
+            if not holds(found):
+                raise UserError(f"{what} must be {expected}, got {found!r}")
+        return found
+
+
+def _as(kind, value):
+    """Return ``value`` as ``kind``, or None where it is of another."""
+    if kind == tuple[int, ...]:
+        items = [_as(int, item) for item in value] if isinstance(value, list | tuple) else [None]
+        return None if None in items else tuple(items)
+    if isinstance(value, str) and kind in _TEXT:
+        pattern, read = _TEXT[kind]
+        value = read(value) if re.fullmatch(pattern, value) else None
+    if kind is float and type(value) is int and abs(value) < 1e300:
+        value = float(value)
+    return value if type(value) is kind and (kind is not float or math.isfinite(value)) else None
+
+
+def shown(value):
+    """Return a value for an error message: short even where it is endless, and YAML's null as a word."""
+    return "nothing" if value is None else reprlib.repr(value)
+
+
+@functools.cache
+def settings_of(schema, prefix=""):
+    """Return {full name: :class:`Setting`} of a dataclass and its sections, in their order."""
+    found, kinds = {}, get_type_hints(schema)
+    for each in fields(schema):
+        name, kind, rules = prefix + each.name, kinds[each.name], each.metadata.get("rules", ())
+        if is_dataclass(kind):
+            found.update(settings_of(kind, f"{name}."))
+        elif get_origin(kind) is Literal:
+            choices = get_args(kind)
+            found[name] = Setting(type(choices[0]), ((f"one of {', '.join(map(str, choices))}", choices.__contains__),))
+        else:
+            found[name] = Setting(kind, rules)
+    return found
+
+
+# The name becomes a folder's: runs/<name>. Reports give every model a row beside bicubic's.
+FILE_NAME = ("a plain file name", lambda text: text.strip(" .") and not set("/\\\0") & set(text))
+NOT_BICUBIC = ("another name than 'bicubic'", lambda text: text != "bicubic")
+# NumPy's legacy seed, which mindspore.set_seed passes on, has 32 bits.
+SEED = ("at least 0 and below 2^32", lambda number: 0 <= number < 2**32)
+PATH = ("a path, not empty", str.strip)  # an empty one would mean the current folder
+NOT_EMPTY = ("a name, not empty", str.strip)
+RATIO = ("0 or above 1", lambda number: number == 0 or number > 1)
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Where the pictures are and how training patches are cut from them."""
 
-    train: str = "data/df2k/train"  # written by div2k_preprocess.py (X1/, X4/; hr_128/, lr_16/), or any pictures
-    val: str = "data/df2k/val"  # the pictures that validation during training looks at
+    train: str = setting("data/df2k/train", PATH)  # of div2k_preprocess.py (X1/, X4/; hr_128/, lr_16/), or any pictures
+    val: str = setting("data/df2k/val", PATH)  # the pictures that validation during training looks at
     test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
-    val_pictures: int = 10  # validate on the first so many by name; 0 takes all
-    scale: int = 4  # 2, 4 or 8; 1 where no LR picture is looked at (sr3.conditional=false)
-    patch_size: int = 160  # HR pixels, the side of a training patch
+    val_pictures: int = setting(10, at_least=0)  # validate on the first so many by name; 0 takes all
+    scale: Literal[1, 2, 4, 8] = 4  # 1 where no LR picture is looked at
+    patch_size: int = setting(160, at_least=1)  # HR pixels, the side of a training patch
     flip: bool = True  # random left-right mirroring
     rotate: bool = True  # random quarter turns
-    workers: int = 2  # parallel workers that decode and crop
-    prefetch: int = 4  # batches kept ready
+    workers: int = setting(2, at_least=1)  # parallel workers that decode and crop
+    prefetch: int = setting(4, at_least=1)  # batches kept ready
     sink: bool = False  # Ascend and GPU: feed the device through a queue of its own (not with train.accumulate)
-    cache_mb: int = 2048  # decoded pictures are kept in memory if all of them fit in so many MiB
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """RRDBNet (ESRGAN's generator, arXiv 1809.00219), SRDiff's LR encoder."""
-
-    features: int = 64
-    blocks: int = 17
-    growth: int = 0  # channels that each dense convolution adds; 0 takes features / 2
-    upsampler: str = "nearest"  # "nearest": ESRGAN's; "pixelshuffle": LR↑ plus a correction made at LR resolution
-    checkpoint: str = ""  # stage 2: the pre-trained encoder; empty starts it from random weights
-    frozen: bool = True  # stage 2: False trains the encoder along
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """SRDiff's conditional U-Net (arXiv 2104.14951, section 3.3)."""
-
-    width: int = 64  # channels of the first level
-    multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, times width
-    groups: int = 0  # GroupNorm groups; 0: no normalisation
-    attention: bool = False  # linear attention in the middle
-    add_lr_up: bool = False  # add a convolution of LR↑ (or of the encoder's picture) after the first level
-    space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the paper), 2 or 4
-    condition_every: int = 3  # the features of every so many of the encoder's blocks: 3 (the paper), 1: of all
-
-
-@dataclass(frozen=True)
-class SR3Config:
-    """SR3's U-Net (arXiv 2104.07636), and DDPM's."""
-
-    width: int = 64  # channels of the first level
-    multipliers: tuple[int, ...] = (1, 2, 4, 8, 8)  # channels of each level, times width
-    blocks: int = 2  # residual blocks of each level on the way down; one more on the way up
-    attention: tuple[int, ...] = (16,)  # self-attention in the levels of these resolutions, counted from image_size
-    image_size: int = 128  # HR pixels that the resolutions are counted from; pictures may have other sizes
-    space_to_depth: int = 1  # work on r×r pixels folded into channels: 1 (the papers), 2 or 4
-    groups: int = 32  # GroupNorm groups
-    dropout: float = 0.2  # share of values dropped while training
-    # what the network is told: "continuous": √ᾱ (SR3); "discrete": the step (DDPM); "none": nothing, it makes the
-    # picture from LR↑ in one pass, without diffusion (SR3's regression baseline)
-    noise_level: str = "continuous"
-    affine: bool = False  # the noise level scales and shifts the channels; false: it shifts them
-    conditional: bool = True  # LR↑ beside x_t; false: pictures from nothing
+    cache_mb: int = setting(2048, at_least=0)  # decoded pictures are kept in memory if all of them fit in so many MiB
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The Gaussian diffusion: of the residual, residual_scale·(HR − what it is the residual of), or of HR (sr3)."""
+    """The Gaussian diffusion: what all families that have one can choose. ``Config`` itself has no such section."""
 
-    steps: int = 100
-    schedule: str = "cosine"  # "cosine" or "linear"
-    cosine_offset: float = 0.008  # s of the cosine schedule
-    beta_start: float = 1e-4  # linear schedule
-    beta_end: float = 0.02  # linear schedule; of the residual, the last β is 0.999
-    residual_of: str = "bicubic"  # "bicubic": HR − LR↑ (the paper); "encoder": HR − the encoder's own picture
-    residual_scale: float = 2.0
+    steps: int = setting(100, at_least=1)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    cosine_offset: float = setting(0.008, at_least=0)  # s of the cosine schedule
+    beta_start: float = setting(1e-4, above=0, below=1)  # linear schedule
+    beta_end: float = setting(0.02, above=0, below=1)  # linear schedule; of a residual, the last β is 0.999
     clip: bool = True  # clip x_0 to [−1, 1], in training and in sampling
-    lr_divisor: int = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
-    prediction: str = "noise"  # what the network predicts: "noise" (ε) or "velocity" (v, arXiv 2202.00512)
-    loss: str = "l1"  # "l1" or "l2"
-    loss_weight: str = "uniform"  # over t: "uniform", "min_snr" (arXiv 2303.09556) or "x0" (see losses/diffusion.py)
+    prediction: Literal["noise", "velocity"] = "noise"  # what the network predicts: ε or v (arXiv 2202.00512)
+    loss: Literal["l1", "l2"] = "l1"
+    # over t; min_snr is arXiv 2303.09556's; for x0 see losses/diffusion.py
+    loss_weight: Literal["uniform", "min_snr", "x0"] = "uniform"
 
 
 @dataclass(frozen=True)
@@ -88,83 +147,64 @@ class TrainConfig:
     """The optimisation."""
 
     init: str = ""  # a checkpoint whose network, of the same sizes, the weights start from
-    batch_size: int = 64  # per device and pass
-    accumulate: int = 1  # passes whose gradients one optimiser step averages
-    draws: int = 1  # of t and noise for each patch of a batch, which share the encoder's pass
-    steps: int = 400_000  # optimiser steps; 0 computes them from epochs
-    epochs: int = 0  # passes over the training pictures, used where steps is 0
-    lr: float = 2e-4
-    encoder_lr: float = 0.0  # of an encoder that trains along; 0 takes lr
-    lr_schedule: str = "step"  # "step", "cosine" or "constant"
-    lr_decay_every: int = 200_000  # step schedule: halve (see lr_decay_factor) every so many steps
-    lr_decay_factor: float = 0.5
-    lr_min: float = 0.0  # cosine schedule: the rate at the end
-    warmup_steps: int = 0  # the rate grows linearly over so many steps
-    beta1: float = 0.9  # Adam
-    beta2: float = 0.999
-    pixel_loss: str = "l1"  # of a network that makes its picture in one pass: "l1" or "l2"
-    clip_norm: float = 10.0  # clip the gradient's global norm; 0 does not clip
-    ema_decay: float = 0.9999  # of the moving average of the weights, which validation and export use; 0: no average
-    amp_level: str = "O0"  # "O0": float32; "O2", "O3": MindSpore's mixed precision, on Ascend and GPU
-    amp_dtype: str = "float16"  # "float16" or, where the device has it, "bfloat16"
-    loss_scale: float = 65536.0  # float16: the first loss scale
-    loss_scale_window: int = 2000  # double it after so many steps without overflow; 0 keeps it as it is
-    max_loss_ratio: float = 30.0  # a step whose loss is so many times the recent ones' median is skipped; 0: none is
-    max_skipped: int = 25  # after so many skipped steps in a row, go back to the last checkpoint
-    log_every: int = 100
-    log_pictures: int = 4  # validation pictures shown as LR | SR | HR, or pictures that are drawn from nothing
+    batch_size: int = setting(64, at_least=1)  # per device and pass
+    accumulate: int = setting(1, at_least=1)  # passes whose gradients one optimiser step averages
+    draws: int = setting(1, at_least=1)  # of t and noise for each patch of a batch, which share the encoder's pass
+    steps: int = setting(400_000, at_least=0)  # optimiser steps; 0 computes them from epochs
+    epochs: int = setting(0, at_least=0)  # passes over the training pictures, used where steps is 0
+    lr: float = setting(2e-4, above=0)
+    encoder_lr: float = setting(0.0, at_least=0)  # of an encoder that trains along; 0 takes lr
+    lr_schedule: Literal["step", "cosine", "constant"] = "step"
+    lr_decay_every: int = setting(200_000, at_least=1)  # step schedule: halve (see lr_decay_factor) every so many steps
+    lr_decay_factor: float = setting(0.5, above=0, at_most=1)
+    lr_min: float = setting(0.0, at_least=0)  # cosine schedule: the rate at the end
+    warmup_steps: int = setting(0, at_least=0)  # the rate grows linearly over so many steps
+    beta1: float = setting(0.9, above=0, below=1)  # Adam
+    beta2: float = setting(0.999, above=0, below=1)
+    pixel_loss: Literal["l1", "l2"] = "l1"  # of a network that makes its picture in one pass
+    clip_norm: float = setting(10.0, at_least=0)  # clip the gradient's global norm; 0 does not clip
+    # of the moving average of the weights, which validation and export use; 0: no average
+    ema_decay: float = setting(0.9999, at_least=0, below=1)
+    amp_level: Literal["O0", "O2", "O3"] = "O0"  # float32, or MindSpore's mixed precision, on Ascend and GPU
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"  # bfloat16 where the device has it
+    loss_scale: float = setting(65536.0, at_least=1)  # float16: the first loss scale
+    loss_scale_window: int = setting(2000, at_least=0)  # double it after so many steps without overflow; 0: never
+    max_loss_ratio: float = setting(30.0, RATIO)  # skip a step of so many times the recent losses' median; 0: none
+    max_skipped: int = setting(25, at_least=1)  # after so many skipped steps in a row, go back to the last checkpoint
+    log_every: int = setting(100, at_least=1)
+    log_pictures: int = setting(4, at_least=0)  # validation pictures shown as LR | SR | HR; or unconditional samples
     tensorboard: bool = True
-    wandb: str = "off"  # Weights & Biases: "off", "offline" or "online"
-    wandb_project: str = "mindspore-sr"
-    val_every: int = 5000  # 0: only at the end
-    val_lpips: str = "none"  # LPIPS in validation: "none", "squeeze", "alex" or "vgg"
-    # best.ckpt is the best of the validations by "psnr", "ssim", "lr_psnr" or "lpips"; where sr3.conditional is false,
-    # by "loss", that of denoising the validation pictures
-    best_metric: str = "psnr"
-    save_every: int = 5000
-    keep: int = 3  # checkpoints kept
+    wandb: Literal["off", "offline", "online"] = "off"  # Weights & Biases
+    wandb_project: str = setting("mindspore-sr", NOT_EMPTY)
+    val_every: int = setting(5000, at_least=0)  # 0: only at the end
+    val_lpips: Literal["none", "squeeze", "alex", "vgg"] = "none"  # LPIPS in validation
+    # of the validations, for best.ckpt; "loss", that of denoising, where no LR picture is looked at
+    best_metric: Literal["psnr", "ssim", "lr_psnr", "lpips", "loss"] = "psnr"
+    save_every: int = setting(5000, at_least=1)
+    keep: int = setting(3, at_least=1)  # checkpoints kept
 
 
 @dataclass(frozen=True)
 class EvalConfig:
     """How pictures are sampled and scored when the command line names nothing else."""
 
-    protocol: str = "srdiff"  # "srdiff", "classic", "y" or "sr3"
-    sampler: str = "ddpm"  # "ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde" or "sr3"
-    steps: int = 100
-    spacing: str = "uniform"  # of the steps in time: "uniform", "trailing", "quadratic", "logsnr" or "linear_beta"; or
-    # β of their own (docs/sampling.md): "linear_beta:FIRST,LAST", with quadratic_ or geometric_ too, "betas:B1,B2,…"
-    eta: float = 0.0  # of ddim: 0 is deterministic, 1 has DDPM's noise
-    temperature: float = 1.0  # scales all noise; 1 is the full sample, towards 0 comes the most faithful picture
+    protocol: Literal["srdiff", "classic", "y", "sr3"] = "srdiff"
+    sampler: str = "ddpm"  # one of docs/sampling.md; diffusion/samplers.py knows them
+    steps: int = setting(100, at_least=1)
+    # of the steps in time, or β of their own: docs/sampling.md; diffusion/schedule.py knows them
+    spacing: str = "uniform"
+    eta: float = setting(0.0, at_least=0, at_most=1)  # of ddim: 0 is deterministic, 1 has DDPM's noise
+    temperature: float = setting(1.0, at_least=0)  # scales all noise; towards 0 comes the most faithful picture
     consistency: bool = False  # project onto the pictures whose reduction is the LR picture, at each step
 
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment."""
+    """One experiment; each family adds its sections."""
 
-    name: str = "srdiff_df2k_x4"
-    system: str = "srdiff"  # "rrdb" (stage 1, L1), "srdiff" (stage 2, diffusion) or "sr3" (SR3 and DDPM)
-    seed: int = 0
+    name: str = setting("srdiff_df2k_x4", FILE_NAME, NOT_BICUBIC)
+    system: str = "srdiff"  # the family, which decides what other sections there are
+    seed: int = setting(0, SEED)
     data: DataConfig = field(default_factory=DataConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    unet: UNetConfig = field(default_factory=UNetConfig)
-    sr3: SR3Config = field(default_factory=SR3Config)
-    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
-
-    @property
-    def is_regression(self):
-        """Whether one pass of the network is the result, and nothing is diffused or sampled."""
-        return self.system == "rrdb" or (self.system == "sr3" and self.sr3.noise_level == "none")
-
-    @property
-    def is_from_nothing(self):
-        """Whether pictures are made without looking at any."""
-        return self.system == "sr3" and not self.sr3.conditional
-
-    @property
-    def is_continuous(self):
-        """Whether the network is told √ᾱ, so that it knows every level of noise; training draws real times."""
-        return self.system == "sr3" and self.sr3.noise_level == "continuous"

@@ -123,13 +123,6 @@ def dpmpp_2m_sde(steps):
 SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m_sde, "sr3": sr3}
 
 
-def sampler_named(name, setting="sampler"):
-    """Return the sampler; a ``UserError`` that names the setting and lists all, where there is none of this name."""
-    if name not in SAMPLERS:
-        raise UserError(f"{setting} must be one of {', '.join(SAMPLERS)}, not '{name}'")
-    return SAMPLERS[name]
-
-
 def posterior(step):
     """q(x_{t_prev} | x_t, x_0) (arXiv 2006.11239, eq. 7), for neighbours and for longer strides."""
     alpha = step.alpha_bar / step.alpha_bar_prev

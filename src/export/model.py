@@ -1,221 +1,87 @@
-"""From a checkpoint to an exported model, and from an exported model to an upscaler."""
+"""What is exported of a model: its graphs, and the description beside them."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
-from src import build, build_sr3
-from src.config.loader import config_from_dict, config_to_dict
-from src.config.schema import EvalConfig
+import mindspore as ms
+
+from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export.offline import ADVICE, Artefact, ArtefactError, file_hash
+from src.export.offline import file_hash
+from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
+from src.families.registry import family_of
+from src.layers.graph import WideResults
+from src.layers.precision import compute_in_16_bits
 
 
-def artefact_upscaler(path, device=None, tile_options=None, runtime=None):
-    """Return the upscaler of an exported model; arguments as for :func:`src.build.load_upscaler`.
-
-    Raises:
-        UserError: a file of it is missing, damaged, or of another version or program; or there is no such runtime.
-    """
-    if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
-        from src.host.device import select_device
-
-        device, runtime = select_device(device), "mindspore"
-    try:
-        artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
-        about = artefact.description
-        config = config_from_dict(artefact.config, f"the configuration of {path}")
-        _check_agreement(artefact, config)
-        if artefact.cut == "sampler":
-            return _sampler_upscaler(artefact, config, tile_options, about["noise_draws"])
-    except ArtefactError as error:
-        raise UserError(str(error)) from error
-    if artefact.fixed_size:
-        tiling = _fixed_tiling(artefact, config, tile_options)
-    else:
-        tiling = build.build_tiling(config, tile_options, memory_of_device=runtime == "mindspore")
-    return build.build_upscaler(config, _networks(artefact, config), tiling=tiling)
-
-
-def _fixed_tiling(artefact, config, options):
-    from src.inference.tile_size import FixedTiling
-
-    batch, *size = artefact.fixed_size
-    return FixedTiling(artefact.scale, build.size_multiple(config), size, batch, options)
-
-
-def _check_agreement(artefact, config):
-    """The description repeats for offline.py what the configuration in it says."""
-    for name, value in describe(config).items():
-        if name != "cut" and artefact.description.get(name) != json.loads(json.dumps(value)):
-            raise ArtefactError(f"{artefact.path} contradicts its configuration in its field {name}: {ADVICE}")
-    if (artefact.cut == "whole") != config.is_regression:
-        raise ArtefactError(f"{artefact.path} contradicts its configuration in its field cut: {ADVICE}")
-
-
-def _is_mindir(path):
-    return Path(path).suffix == ".mindir" or (Path(path).is_dir() and any(Path(path).glob("*.mindir.json")))
-
-
-def _installed(package):
-    import importlib.util
-
-    return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def _networks(artefact, config):
-    from src.inference.networks import DiffusionNetworks, RegressionNetworks
-
-    if artefact.cut == "whole":
-        return RegressionNetworks(_graph(artefact, "whole"))
-    if config.system == "sr3":
-        return build_sr3.networks_of({role: _graph(artefact, role) for role in artefact.roles})
-    return DiffusionNetworks(_graph(artefact, "encode"), _graph(artefact, "step"), uses_lr_up=config.unet.add_lr_up)
-
-
-def _graph(artefact, role):
-    """A graph whose refusals are a user's errors."""
-
-    def graph(*arrays):
-        try:
-            return artefact.graph(role)(*arrays)
-        except ArtefactError as error:
-            raise UserError(str(error)) from error
-
-    return graph
-
-
-def _sampler_upscaler(artefact, config, tile_options, draws):
-    from src.inference.networks import as_numpy
-    from src.inference.sampler_upscaler import SamplerGenerator, SamplerUpscaler
-
-    graph = _graph(artefact, "sampler")
-    tiling = _fixed_tiling(artefact, config, tile_options)
-    kind = SamplerUpscaler if artefact.conditional else SamplerGenerator
-    return kind(lambda *given: as_numpy(graph(*given)[0]), config, tiling, artefact.fixed_size[0], draws)
-
-
-def with_sampling(config, sampling):
-    """A configuration whose ``eval`` has these options in place of its own, checked.
+def with_sampling(config, options):
+    """Return a configuration whose ``eval`` has these options of sampling in place of its own, checked.
 
     Args:
         config: a ``Config``.
-        sampling: option → value, see ``src.inference.sampling.Sampling``.
+        options: option → value, see ``src.inference.sampling.Sampling``.
     """
-    from src.inference.sampling import Sampling, sampling_of
-
-    if config.is_regression and set(sampling) - {"consistency"}:
+    family = family_of(config)
+    if family.one_pass and set(options) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
-    options = Sampling(**sampling).filled(sampling_of(config))
-    options.function()
-    if options.consistency and config.is_from_nothing:
+    sampling = family.sampling().replaced(**options)
+    if not family.one_pass:
+        sampling.check()
+    if sampling.consistency and not family.conditional:
         raise UserError("this model looks at no picture that its own could agree with: leave --consistency out")
-    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **options._asdict()))
+    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **sampling._asdict()))
 
 
-def export_model(config, model, cut="step", size=(None, None, None), precision="float32"):
+def export_model(config, model, kind="step", size=(None, None, None), precision="float32"):
     """Return a model's graphs for ``src.export.exporter.export``, and what their description says.
 
     Args:
-        config, model: from :func:`src.build.load_model`; in 16 bits the model is changed.
-        cut: "step", or "sampler", for which the size must be given.
-        size: batch, height and width of LR, or of pictures from nothing; None is free.
+        config, model: from ``src.build.load_model``; in 16 bits the model is changed.
+        kind: "step", or "sampler", for which the size must be given.
+        size: batch, height and width of LR, or of an unconditional model's pictures; None is free.
         precision: "float32" or "float16".
 
     Returns:
         role → (Cell, inputs); and the dict.
     """
+    family = family_of(config)
     if precision == "float16":
         model = _in_16_bits(model)
-    about = describe(config)
-    if config.is_regression:
-        return build.export_graphs(config, model, size), about
-    if cut == "step":
-        return build.export_graphs(config, model, size), about | {"cut": "step"}
-    import mindspore as ms
-
-    from src.export.sampler_graph import Sampler, SamplerFromNothing
-
-    plan = _plan(config, size)
+    about = describe(family)
+    if family.one_pass:
+        return family.graphs(model, size), about
+    if kind == "step":
+        return family.graphs(model, size), about | {"cut": "step"}
+    plan = Plan(
+        family.steps(), family.sampling(), config.diffusion.prediction, family.target(), tuple(size), family.scale,
+        family.noise_level(),
+    )  # fmt: skip
     batch, height, width = size
     noise = ms.Tensor(shape=[plan.draws, batch, 3, height * plan.scale, width * plan.scale], dtype=ms.float32)
-    if config.is_from_nothing:
-        graph = SamplerFromNothing(model, plan), [noise]
-    else:
+    if family.conditional:
         graph = Sampler(model, plan), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), noise]
+    else:
+        graph = UnconditionalSampler(model, plan), [noise]
     return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
 
 
-def _plan(config, size):
-    from src.diffusion.noise_level import noise_level
-    from src.export.sampler_graph import Plan
-    from src.inference.sampling import sampling_of
-
-    return Plan(
-        _steps(config), sampling_of(config), config.diffusion.prediction, build.build_target(config), tuple(size),
-        config.data.scale, noise_level(_told(config), build.build_schedule(config)),
-    )  # fmt: skip
-
-
-def _told(config):
-    return "continuous" if config.is_continuous else "discrete"
-
-
-def describe(config):
-    """What a description says of a configuration: all that ``src/export/offline.py`` needs, and the whole of it."""
-    about = {
+def describe(family):
+    """Return what a description says of a configuration: all that a runner without it needs, and the whole of it."""
+    return {
         "cut": "whole",
-        "conditional": not config.is_from_nothing,
-        "scale": config.data.scale,
-        "size_multiple": build.size_multiple(config),
+        "conditional": family.conditional,
+        "scale": family.scale,
+        "size_multiple": family.size_multiple,
         "value_range": [-1, 1],
         "colour": "RGB",
-        "sampling": {"consistency": config.eval.consistency},
-        "config": config_to_dict(config),
-    }
-    if config.is_regression:
-        return about
-    schedule, target, options = build.build_schedule(config), build.build_target(config), config.eval
-    names = [field.name for field in dataclasses.fields(EvalConfig) if field.name != "protocol"]
-    alphas, times = tables(schedule, _steps(config))
-    if config.system == "sr3":
-        about |= {"image_size": config.sr3.image_size}
-        diffused = {"target": "image"}
-    else:
-        diffused = {"target": "residual", "residual_scale": target.scale}
-    return about | {
-        "sampling": {name: getattr(options, name) for name in names} | {"times": times},
-        "alphas_cumprod": alphas,
-        "process": {
-            **diffused,
-            "prediction": config.diffusion.prediction,
-            "noise_level": _told(config),
-            "clip": target.clip,
-        },
-    }
-
-
-def _steps(config):
-    options = config.eval
-    return build.build_schedule(config).steps(options.steps, options.spacing, config.is_continuous)
-
-
-def tables(schedule, steps):
-    """Return ᾱ and, for each step, where in it its level stands.
-
-    They are the trained ᾱ and the trained t, but for a schedule with levels of its own: then these, least noisy first.
-    """
-    times = [step.t for step in steps]
-    if all(step.alpha_bar == schedule.alpha_bar(step.t) for step in steps):
-        return schedule.alphas_cumprod.tolist(), times
-    return [step.alpha_bar for step in reversed(steps)], [*reversed(range(len(steps)))]
+        "sampling": {"consistency": family.config.eval.consistency},
+        "config": config_to_dict(family.config),
+    } | family.description()
 
 
 def provenance(checkpoint, kind):
-    """What a description says of where a model comes from: the checkpoint's name and hash, and versions."""
-    import mindspore as ms
-
+    """Return what a description says of where a model comes from: the checkpoint's name and hash, and versions."""
     versions = {"mindspore": ms.__version__, "python": sys.version.split()[0]}
     if kind == "onnx":
         import onnx
@@ -227,22 +93,17 @@ def provenance(checkpoint, kind):
 
 
 def _in_16_bits(model):
-    import mindspore as ms
-
-    from src.layers.graph import WideResults
-    from src.layers.precision import compute_in_16_bits
-
     compute_in_16_bits(model, "O3", "float16")
     for parameter in model.get_parameters():
         parameter.set_dtype(ms.float16)
     return WideResults(model)
 
 
-def fixed_size(config, size=None, batch=None):
-    """(batch, height, width) of LR, or of pictures from nothing, for a graph of fixed sizes, checked.
+def fixed_size(family, size=None, batch=None):
+    """Return (batch, height, width) of LR, or of an unconditional model's pictures, for a graph of fixed sizes.
 
     Args:
-        config: a ``Config``.
+        family: a ``Family``.
         size: (height, width); None takes 128 × 128, or what SR3 and DDPM were trained with, since their attention takes
             memory with the square of the pixels.
         batch: None takes 1.
@@ -250,9 +111,9 @@ def fixed_size(config, size=None, batch=None):
     Raises:
         UserError: the network cannot take the size.
     """
-    multiple, scale = build.size_multiple(config), config.data.scale
-    size = size or (config.sr3.image_size // scale if config.system == "sr3" else 128,) * 2
-    batch = 1 if batch is None else batch
+    multiple, scale = family.size_multiple, family.scale
+    usual = [side // scale for side in family.usual_size] if family.usual_size else (128, 128)
+    size, batch = size or usual, 1 if batch is None else batch
     if any(side * scale % multiple or side * scale < 2 * multiple for side in size) or batch < 1:
         raise UserError(
             f"--size times {scale} must be multiples of {multiple}, at least {2 * multiple}, and --batch 1 or more, "

@@ -10,7 +10,7 @@ from src.imaging.io import WRITE_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to upscale: where it is, and where the result goes. A picture from nothing has no source."""
+    """One picture: where the LR picture is, None of an unconditional model, and where the result goes."""
 
     source: Path | None
     result: Path
@@ -25,14 +25,14 @@ class Job:
         return self._beside("mean", self.result.suffix)
 
     @property
-    def best(self):
-        """Where that of several samples goes that agrees best with the LR picture."""
-        return self._beside("best", self.result.suffix)
-
-    @property
     def deviation(self):
         """Where the heat map of several samples' standard deviation goes."""
         return self._beside("std", ".png")
+
+    @property
+    def best(self):
+        """Where that of several samples goes that agrees best with the LR picture."""
+        return self._beside("best", self.result.suffix)
 
     @property
     def comparison(self):
@@ -45,9 +45,10 @@ class Job:
 
     def outputs(self, samples=1, compare=False, process=()):
         """All files that are written for so many samples and kinds of process, in the order in which they are."""
-        several = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
-        shown = [self.process(kind) for kind in process]
-        return ([self.result] if samples == 1 else several) + [self.comparison] * compare + shown
+        results = [self.result]
+        if samples > 1:
+            results = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
+        return results + [self.comparison] * compare + [self.process(kind) for kind in process]
 
     def _beside(self, name, suffix):
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
@@ -91,8 +92,8 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
     return _checked(jobs, samples, compare, process)
 
 
-def plan_generated(output, count, seed=0):
-    """Name the files of pictures from nothing, and of the grid that shows them together.
+def plan_unconditional(output, count, seed=0):
+    """Name the files of an unconditional model's pictures, and of the grid that shows them together.
 
     Args:
         output: their folder.

@@ -9,10 +9,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.config.loader import config_to_dict, dump_yaml
 from src.errors import UserError
+from src.families.registry import config_of
 from src.host.tracking import Tracker, open_tracker
 from src.metrics.evaluate import BASELINE
-from src.training.trainer import Training
-from src.weights.checkpoint import config_json, config_of
+from src.training.distributed import World, broadcast, broadcast_numbers, check_same
+from src.training.loop import Diverged, LossLimit, Progress, progress_in, train
+from src.training.run_folder import RunFolder
+from src.training.trainer import training_of
+from src.weights.checkpoint import config_json
+
+_REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 
 
 def run_training(config, output, resume=False, world=None, dedicated=False):
@@ -23,14 +29,11 @@ def run_training(config, output, resume=False, world=None, dedicated=False):
         output: the run's folder; only the first rank uses it.
         resume: go on from the newest checkpoint.
         world: the ranks that train together; None for one alone.
-        dedicated: this process runs nothing but this training, see :class:`src.training.trainer.Training`.
+        dedicated: this process runs nothing but this training, see :func:`src.training.trainer.training_of`.
 
     Raises:
         UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
     """
-    from src.training.distributed import World, broadcast_numbers
-    from src.training.run_folder import RunFolder
-
     world = world or World()
     with contextlib.ExitStack() as stack:
         folder = checkpoint = None
@@ -43,17 +46,25 @@ def run_training(config, output, resume=False, world=None, dedicated=False):
                 if not checkpoint:
                     logging.info("no checkpoint in %s: beginning at step 0", folder.path)
             done = broadcast_numbers(done, world)
-        pretrained = world.is_first and checkpoint is None
-        training = Training(config, world, pretrained, done, dedicated)
+        training = training_of(config, world, world.is_first and checkpoint is None, done, dedicated)
         if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
             folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
-        run = Run(training, folder)
+        run = Run(training, folder, **_of_run(config))
         stack.push(run.close)
         run.start(checkpoint)
         run.train()
 
 
-_REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
+def _of_run(config):
+    """The arguments of :class:`Run` that a configuration tells."""
+    names = ("best_metric", "keep", "log_every", "log_pictures", "max_loss_ratio", "max_skipped", "save_every")
+    return {name: getattr(config.train, name) for name in (*names, "val_every")} | {
+        "name": config.name,
+        "settings": _settings(config),
+        "config_json": config_json(config),
+        "config_yaml": dump_yaml(config),
+        "open_log": partial(_tracker, config),
+    }
 
 
 class Run:
@@ -62,12 +73,24 @@ class Run:
     Args:
         training: a ``Training``.
         folder: the ``RunFolder``; None on all ranks but the first, which write nothing.
+        name: of the experiment.
+        settings: all settings by their full names.
+        config_json, config_yaml: the configuration, for checkpoints and for the folder.
+        open_log: (folder, step) → the ``Tracker`` from that step on.
+        best_metric, keep, …: the settings ``train.*`` of these names.
     """
 
-    def __init__(self, training, folder):
-        self.training, self.folder = training, folder
-        self.config = training.config
-        self.text = config_json(self.config)
+    def __init__(
+        self, training, folder, *, name, settings, config_json, config_yaml, open_log, best_metric, keep, log_every,
+        log_pictures, max_loss_ratio, max_skipped, save_every, val_every,
+    ):  # fmt: skip
+        self.training, self.folder, self.name = training, folder, name
+        self.settings, self.text, self.yaml, self._open_log = settings, config_json, config_yaml, open_log
+        self.best_metric, self.keep, self.log_pictures = best_metric, keep, log_pictures
+        self.max_loss_ratio, self.val_every = max_loss_ratio, val_every
+        self._intervals = {
+            "max_skipped": max_skipped, "log_every": log_every, "val_every": val_every, "save_every": save_every
+        }  # fmt: skip
         self.progress = None
         self.limit = None
         self.tracker = Tracker()
@@ -83,8 +106,6 @@ class Run:
         Raises:
             UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
         """
-        from src.training.distributed import check_same
-
         training = self.training
         if checkpoint:
             if checkpoint.step > training.steps:
@@ -92,12 +113,12 @@ class Run:
                     f"{self.folder.path} has done {checkpoint.step} steps, but train.steps is {training.steps}: "
                     f"set it to {checkpoint.step} or more"
                 )
-            _tell_changes(config_of(checkpoint), self.config)
-        check_same(_plan(training), training.world)
+            _tell_changes(_settings(config_of(checkpoint)), self.settings)
+        check_same(self._plan(), training.world)
         self._continue_from(checkpoint)
         logging.info(
-            "%s: steps %d to %d, %d pictures%s", self.config.name, self.progress.step, training.steps,
-            len(training.patches), _shared_by(training.world),
+            "%s: steps %d to %d, %d pictures%s", self.name, self.progress.step, training.steps, training.pictures,
+            _shared_by(training.world),
         )  # fmt: skip
 
     def train(self):
@@ -106,8 +127,6 @@ class Run:
         Raises:
             UserError: it diverged again before the next checkpoint, or before the first.
         """
-        from src.training.loop import Diverged
-
         if not self._is_finished():
             self.training.validation.compile()
             with logging_redirect_tqdm():
@@ -129,29 +148,35 @@ class Run:
                     self.tracker.file(file)
             logging.info("finished: %s", path)
 
+    def _plan(self):
+        """What all ranks must have in common: name → value; paths may differ from host to host."""
+        paths = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init")
+        plan = {name: value for name, value in self.settings.items() if name not in paths}
+        names = [pair.name for pair in self.training.validation.pairs]
+        return plan | {
+            "number of pictures": self.training.pictures, "validation pictures": names, "steps": self.training.steps
+        }  # fmt: skip
+
     def _continue_from(self, checkpoint):
         """Make every rank stand where the first does: at a checkpoint, or at the beginning."""
-        from src.training.distributed import broadcast, broadcast_numbers
-        from src.training.loop import LossLimit, Progress
-
         training, world = self.training, self.training.world
         progress, losses = Progress(), []
         if self.folder:
             if checkpoint:
                 training.restore(checkpoint)
                 progress = _progress_in(checkpoint)
-            self.folder.start_at(progress.step, dump_yaml(self.config))
+            self.folder.start_at(progress.step, self.yaml)
             losses = self.folder.losses()
         broadcast(training.state().values(), world)
         *numbers, count = broadcast_numbers([*progress.counts(), len(progress.losses)], world)
         rest = broadcast_numbers([*progress.losses, *losses], world)
         self.progress = Progress(*numbers, losses=rest[:count])
-        self.limit = LossLimit(self.config.train.max_loss_ratio, rest[count:])
+        self.limit = LossLimit(self.max_loss_ratio, rest[count:])
         training.step.update.skip_above(self.limit.value)
         if self.folder:
             self.tracker.close()  # of before a divergence: what was logged since is to be removed
             try:
-                self.tracker = _tracker(self.config, self.folder, progress.step)
+                self.tracker = self._open_log(self.folder, progress.step)
             except UserError as error:
                 if not self.under_way:
                     raise
@@ -186,16 +211,11 @@ class Run:
         return checkpoint
 
     def _train(self):
-        from src.training.loop import train
-
         training = self.training
-        settings = self.config.train
         train(
             *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
             samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
-            save=self._save, save_interrupted=self._save_interrupted, max_skipped=settings.max_skipped,
-            log_every=settings.log_every, val_every=settings.val_every, save_every=settings.save_every,
-            bar=training.world.is_first,
+            save=self._save, save_interrupted=self._save_interrupted, bar=training.world.is_first, **self._intervals,
         )  # fmt: skip
 
     def _log(self, row):
@@ -216,7 +236,7 @@ class Run:
     def _save(self, progress):
         if self.folder:
             state = self.training.state() | progress.arrays()
-            self.folder.save(state, self.text, progress.step, self.config.train.keep)
+            self.folder.save(state, self.text, progress.step, self.keep)
 
     def _save_interrupted(self, progress):
         if self.folder:
@@ -227,7 +247,7 @@ class Run:
         report = self.training.validate(keep=partial(self._keep_strip, strips) if self.tracker else None)
         if not self.folder:
             return
-        name, metric = self.config.name, self.config.train.best_metric
+        name, metric = self.name, self.best_metric
         means = {method: report.mean(method) for method in report.scores}
         if self.folder.improves(name, metric, getattr(means[name], metric)):
             self.folder.save_best(self.training.weights(), self.text, step)
@@ -239,26 +259,20 @@ class Run:
         self.tracker.pictures(step, strips)
 
     def _keep_strip(self, strips, name, method, sr):
-        if method != BASELINE and len(strips) < self.config.train.log_pictures:
+        if method != BASELINE and len(strips) < self.log_pictures:
             strips[f"val/{name}"] = self.training.validation.shown(name, sr)
 
     def _validate_if_missed(self):
         """Validate where the run was interrupted between saving and validating."""
-        from src.training.distributed import broadcast_numbers
-
-        step, every = self.progress.step, self.config.train.val_every
+        step, every = self.progress.step, self.val_every
         due = step > 0 and (step == self.training.steps or (every and step % every == 0))
-        missed = due and self.folder is not None and not self.folder.validated(step, self.config.name)
+        missed = due and self.folder is not None and not self.folder.validated(step, self.name)
         if broadcast_numbers([int(missed)], self.training.world)[0]:
             self._validate(step)
 
     def _is_finished(self):
-        from src.training.distributed import broadcast_numbers
-
         step = self.progress.step
-        finished = (
-            step == self.training.steps and self.folder is not None and self.folder.validated(step, self.config.name)
-        )
+        finished = step == self.training.steps and self.folder is not None and self.folder.validated(step, self.name)
         return bool(broadcast_numbers([int(finished)], self.training.world)[0])
 
 
@@ -278,26 +292,14 @@ def _settings(config):
     return named
 
 
-def _plan(training):
-    """What all ranks must have in common: name → value; paths may differ from host to host."""
-    plan = _settings(training.config)
-    for path in ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init"):
-        del plan[path]
-    names = [pair.name for pair in training.validation.pairs]
-    return plan | {"number of pictures": len(training.patches), "validation pictures": names, "steps": training.steps}
-
-
 def _progress_in(checkpoint):
-    from src.training.loop import progress_in
-
     return progress_in(checkpoint.arrays, checkpoint.step, config_of(checkpoint).train.batch_size)
 
 
 def _tell_changes(before, now):
     """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
-    before = _settings(before)
-    for name, value in _settings(now).items():
-        if before[name] != value:
+    for name, value in now.items():
+        if name in before and before[name] != value:
             logging.warning("%s was %s when the run was started and is %s now", name, before[name], value)
 
 

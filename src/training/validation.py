@@ -1,39 +1,93 @@
-"""The validation during a training run, shared between its ranks."""
+"""The validation during a training run, shared between its ranks: pictures scored, or levels of noise denoised."""
 
 from dataclasses import dataclass
 
+import mindspore as ms
 import numpy as np
 
-from src import build_sr3
-from src.build import build_loss, build_upscaler, networks_of
 from src.dataset.batches import VALIDATION, generator
 from src.dataset.pairs import find_pairs, load_lr_up, load_pair
 from src.errors import UserError
-from src.imaging.strip import mosaic, strip
-from src.inference.files import drawn
-from src.inference.sampling import effective_options
-from src.inference.upscaler import arrays
+from src.host.device import device_memory
+from src.imaging.strip import mosaic as grid
+from src.imaging.strip import strip as comparison
+from src.inference.files import unconditional_samples
+from src.inference.upscaler import to_network
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
 from src.metrics.weight_files import find_weights, load_lpips
+from src.training.distributed import gather_rows
+from src.weights.checkpoint import put
+from src.weights.torch_file import read_torch
+
+LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
+_SEED = 0  # of their noise: the losses of runs with different seeds can be compared
+
+
+def validation_of(family, model, world, dedicated):
+    """Return what validates a configuration's model: :class:`Validation`, or :class:`DenoisingValidation`.
+
+    Args:
+        family: a ``Family``.
+        model: the network, with the weights to look at.
+        world: the ranks that share the work, a ``src.training.distributed.World``.
+        dedicated: the process runs no convolution, see ``src.training.trainer.training_of``.
+
+    Raises:
+        UserError: there are no pictures, one cannot be read, or they do not fit; LPIPS has no weights; or the
+            configuration asks for scores that an unconditional model's validation does not have.
+    """
+    config = family.config
+    if not family.conditional:
+        _check_unconditional(config.train)
+        networks = family.model_networks(model)
+        return DenoisingValidation(
+            family.upscaler(networks, family.tiling(device_memory=device_memory())), family.loss(model), world,
+            validation_pairs(config, at_least=config.data.patch_size), side=config.data.patch_size,
+            steps=config.diffusion.steps, continuous=family.told == "level", drawn=config.train.log_pictures,
+            seed=config.seed,
+        )  # fmt: skip
+    networks = Refreshed(family, model) if dedicated else family.model_networks(model)
+    return Validation(
+        family.upscaler(networks, family.tiling(products=dedicated, device_memory=device_memory())), world,
+        validation_pairs(config, lr_up=family.takes_lr_up), seed=config.seed, protocol=config.eval.protocol,
+        lpips_net=config.train.val_lpips, lr_up=family.takes_lr_up,
+    )  # fmt: skip
+
+
+class Refreshed:
+    """The networks of a model as products; :meth:`refresh` copies its weights anew, which training has changed."""
+
+    def __init__(self, family, model):
+        self._family, self._model = family, model
+        self._networks = family.product_networks(model)
+
+    def __getattr__(self, name):
+        return getattr(self._networks, name)
+
+    def refresh(self):
+        """Copy the model's present weights."""
+        newest = self._family.product_networks(self._model)
+        for cell, other in zip(self._networks.cells(), newest.cells(), strict=True):
+            for parameter, value in zip(cell.get_parameters(), other.get_parameters(), strict=True):
+                put(parameter, value.asnumpy())
 
 
 class Validation:
-    """Upscales and scores the validation pictures of a configuration.
+    """Upscales and scores validation pictures.
 
     Args:
-        config: a checked ``Config``.
-        networks: called before each run, returns ``src.inference.networks`` around the weights to look at.
-        world: the ranks that share the work, a ``src.training.distributed.World``.
-
-    Raises:
-        UserError: there are no pictures, one cannot be read, HR and LR do not fit, or LPIPS has no weights.
+        upscaler: around the weights to look at.
+        world: the ranks that share the work.
+        pairs: list of ``src.dataset.pairs.Pair``.
+        seed: of the run.
+        protocol, lpips_net: how to score; "none" leaves LPIPS out.
+        lr_up: whether prepared LR↑ pictures are used.
     """
 
-    def __init__(self, config, networks, world):
-        self.config, self.world = config, world
-        self.pairs = find_validation_pairs(config)
-        self._networks = networks
-        self.lpips = _lpips(config.train.val_lpips)
+    def __init__(self, upscaler, world, pairs, *, seed, protocol, lpips_net="none", lr_up=False):
+        self.upscaler, self.world, self.pairs = upscaler, world, pairs
+        self.seed, self.protocol, self.lpips_net, self.lr_up = seed, protocol, lpips_net, lr_up
+        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net), read_torch)
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
@@ -41,9 +95,9 @@ class Validation:
         Raises:
             UserError: the model cannot be sampled as its configuration says.
         """
-        self._upscaler().check(**effective_options(self.config))
-        steps = {} if self.config.is_regression else {"steps": 1, "spacing": "uniform"}
-        self._upscaler().upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
+        self.upscaler.resolve()
+        steps = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
+        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
     def run(self, keep=None):
         """Return the ``Report`` of all pictures; every rank gets the same.
@@ -51,90 +105,33 @@ class Validation:
         Args:
             keep: called with (picture's name, method, sr) for each result of this rank's own pictures.
         """
-        from src.training.distributed import gather_rows
-
-        config, world = self.config, self.world
-        empty = Report(
-            config.eval.protocol, config.data.scale, config.train.val_lpips, scores={BASELINE: [], config.name: []}
-        )
-        own = range(world.rank, len(self.pairs), world.size)
+        if isinstance(self.upscaler.networks, Refreshed):
+            self.upscaler.networks.refresh()
+        name, scale = self.upscaler.name, self.upscaler.scale
+        empty = Report(self.protocol, scale, self.lpips_net, scores={BASELINE: [], name: []})
+        own = range(self.world.rank, len(self.pairs), self.world.size)
         report = self._score(own, keep) if own else empty
-        rows = gather_rows(report.rows(), world)
-        return report.with_rows([pair.name for pair in self.pairs], rows)
+        return report.with_rows([pair.name for pair in self.pairs], gather_rows(report.rows(), self.world))
 
     def shown(self, name, sr):
         """Return a picture's result as it is logged, uint8 RGB: LR | SR | HR."""
         pair = next(pair for pair in self.pairs if pair.name == name)
-        hr, lr = load_pair(pair, self.config.data.scale)
-        return strip(lr, sr, hr)
-
-    def _upscaler(self):
-        """Made anew for each use: how pictures are cut depends on the memory that is free now."""
-        return build_upscaler(self.config, self._networks())
+        hr, lr = load_pair(pair, self.upscaler.scale)
+        return comparison(lr, sr, hr)
 
     def _score(self, numbers, keep):
-        config, upscaler = self.config, self._upscaler()
-        settings = config.eval
-        sampling = effective_options(config)
+        upscaler = self.upscaler
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
             number = numbers[index]
-            given = prepared_lr_up(config, self.pairs[number], lr)
-            return upscaler.upscale([lr], seeds=[picture_seed(config.seed, number)], **given, **sampling)[0]
+            given = prepared_lr_up(self.pairs[number], lr, upscaler.scale) if self.lr_up else {}
+            return upscaler.upscale([lr], seeds=[picture_seed(self.seed, number)], **given)[0]
 
-        pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], config.data.scale)) for i in numbers)
+        pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], upscaler.scale)) for i in numbers)
         return evaluate(
-            {config.name: upscale}, pictures,
-            protocol=settings.protocol, scale=config.data.scale, lpips=self.lpips, keep=keep,
+            {upscaler.name: upscale}, pictures, protocol=self.protocol, scale=upscaler.scale, lpips=self.lpips,
+            keep=keep,
         )  # fmt: skip
-
-
-def find_validation_pairs(config, at_least=1):
-    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
-
-    Args:
-        config: a ``Config``.
-        at_least: pixels that the sides of HR must have.
-
-    Raises:
-        UserError: there are none, one cannot be read or is too small, or HR and LR do not fit.
-    """
-    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
-    for pair in pairs:
-        hr, lr = load_pair(pair, config.data.scale)
-        prepared_lr_up(config, pair, lr)
-        height, width = hr.shape[:2]
-        if min(height, width) < at_least:
-            raise UserError(
-                f"{pair.hr} is {width}×{height}, smaller than data.patch_size {at_least}: remove it, or lower "
-                "data.patch_size"
-            )
-    return pairs
-
-
-def prepared_lr_up(config, pair, lr):
-    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared and the model takes it, or {}.
-
-    Args:
-        config: a ``Config`` of any system.
-        pair: a ``src.dataset.pairs.Pair``.
-        lr: its LR picture, uint8 (h, w, 3).
-    """
-    if pair.lr_up is None or not build_sr3.takes_lr_up(config):
-        return {}
-    return {"lr_up": [load_lr_up(pair, [n * config.data.scale for n in lr.shape[:2]])]}
-
-
-def _lpips(net):
-    if net == "none":
-        return None
-    from src.weights.torch_file import read_torch
-
-    return load_lpips(net, find_weights(net), read_torch)
-
-
-LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
-_SEED = 0  # of their noise: the losses of runs with different seeds can be compared
 
 
 @dataclass(frozen=True)
@@ -145,13 +142,7 @@ class Denoising:
 
 
 class DenoisingReport:
-    """The loss of each validation picture; as ``src.metrics.evaluate.Report``, of one method.
-
-    Args:
-        method: its name.
-        names: of the pictures.
-        losses: one number for each.
-    """
+    """The loss of each validation picture; as ``src.metrics.evaluate.Report``, of one method."""
 
     def __init__(self, method, names, losses):
         self.names = list(names)
@@ -168,92 +159,106 @@ class DenoisingReport:
 
 
 class DenoisingValidation:
-    """Measures how well held-out pictures are denoised, and draws a few pictures from nothing.
+    """Measures how well held-out pictures are denoised, and draws a few pictures: of an unconditional model.
 
     The loss is that of training, without dropout, at fixed levels of noise and with fixed noise: it changes with the
-    weights alone. It is that of the middle of each picture, a square of ``data.patch_size``.
+    weights alone. It is that of the middle of each picture.
 
     Args:
-        config: a checked ``Config``.
-        model: the network, with the weights to look at.
-        world: the ranks that share the work, a ``src.training.distributed.World``.
-
-    Raises:
-        UserError: there are no pictures, one cannot be read or is smaller than a patch, or the configuration asks for
-            scores that such pictures do not have.
+        upscaler: around the weights to look at.
+        loss: the loss Cell around them.
+        world: the ranks that share the work.
+        pairs: list of ``src.dataset.pairs.Pair``, at scale 1.
+        side: pixels of the middle, and of the pictures that are drawn.
+        steps: T.
+        continuous: times are real numbers.
+        drawn: how many pictures are drawn.
+        seed: of the first of them.
     """
 
-    def __init__(self, config, model, world):
-        _check(config)
-        self.config, self.world = config, world
-        self.pairs = find_validation_pairs(config, at_least=config.data.patch_size)
-        self._loss = build_loss(config, model)
-        self._networks = networks_of(config, model)
+    def __init__(self, upscaler, loss, world, pairs, *, side, steps, continuous, drawn, seed):
+        self.upscaler, self.world, self.pairs = upscaler, world, pairs
+        self._loss, self._side, self._drawn, self._seed = loss, side, drawn, seed
+        times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
+        self._times = times.astype(np.float32 if continuous else np.int32)
 
     def compile(self):
-        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
-
-        Raises:
-            UserError: the model cannot be sampled as its configuration says.
-        """
-        self._upscaler().check(**effective_options(self.config))
-        side = self.config.data.patch_size
-        self._denoise(np.zeros((side, side, 3), np.uint8), 0)
-        if self._draws():
+        """As :meth:`Validation.compile`."""
+        self.upscaler.resolve()
+        self._denoise(np.zeros((self._side, self._side, 3), np.uint8), 0)
+        if self._drawn:
             self._pictures(1, steps=1, spacing="uniform")
 
     def run(self, keep=None):
         """Return the :class:`DenoisingReport` of all pictures; every rank gets the same.
 
         Args:
-            keep: called with ("samples", method, a mosaic of pictures drawn from nothing, uint8); None draws none.
+            keep: called with ("samples", method, a grid of pictures that are drawn, uint8); None draws none.
         """
-        from src.training.distributed import gather_rows
-
-        config, world = self.config, self.world
-        own = range(world.rank, len(self.pairs), world.size)
-        rows = [[self._denoise(load_pair(self.pairs[number], config.data.scale)[0], number)] for number in own]
-        losses = [loss for (loss,) in gather_rows(rows, world)]
-        if keep and self._draws():
-            keep("samples", config.name, mosaic(self._pictures(config.train.log_pictures)))
-        return DenoisingReport(config.name, [pair.name for pair in self.pairs], losses)
+        own = range(self.world.rank, len(self.pairs), self.world.size)
+        rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
+        losses = [loss for (loss,) in gather_rows(rows, self.world)]
+        if keep and self._drawn:
+            keep("samples", self.upscaler.name, grid(self._pictures(self._drawn)))
+        return DenoisingReport(self.upscaler.name, [pair.name for pair in self.pairs], losses)
 
     def shown(self, name, pictures):
         """Return what :meth:`run` drew as it is logged, uint8 RGB."""
         return pictures
 
-    def _draws(self):
-        return self.config.train.log_pictures > 0
-
     def _denoise(self, picture, number):
         """The loss of one picture, uint8 (H, W, 3); its noise is a function of its number."""
-        import mindspore as ms
-
-        side, steps = self.config.data.patch_size, self.config.diffusion.steps
+        side = self._side
         top, left = ((length - side) // 2 for length in picture.shape[:2])
-        hr = arrays([picture[top : top + side, left : left + side]])
-        times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
-        times = times.astype(np.float32 if self.config.is_continuous else np.int32)
+        hr = to_network([picture[top : top + side, left : left + side]])
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
-        return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, times, noise))).asnumpy())
-
-    def _upscaler(self):
-        """Made anew for each use: how many pictures are drawn together depends on the memory that is free now."""
-        return build_upscaler(self.config, self._networks)
+        return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
 
     def _pictures(self, count, **options):
-        config, side = self.config, self.config.data.patch_size
-        sampling = effective_options(config) | options
-        return list(drawn(self._upscaler(), count, (side, side), config.seed, **sampling))
+        sampling = self.upscaler.resolve(**options)
+        return list(unconditional_samples(self.upscaler, count, (self._side, self._side), sampling, self._seed))
 
 
-def _check(config):
-    reason = "where 'sr3.conditional' is false, and validation measures how well pictures are denoised"
-    if config.train.best_metric != "loss":
-        raise UserError(
-            f"'train.best_metric' must be loss {reason}, got {config.train.best_metric}; set train.best_metric=loss"
-        )
-    if config.train.val_lpips != "none":
-        raise UserError(
-            f"'train.val_lpips' must be none {reason}, got {config.train.val_lpips}; set train.val_lpips=none"
-        )
+def validation_pairs(config, at_least=1, lr_up=False):
+    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
+
+    Args:
+        config: a ``Config``.
+        at_least: pixels that the sides of HR must have.
+        lr_up: whether prepared LR↑ pictures are used.
+
+    Raises:
+        UserError: there are none, one cannot be read or is too small, or HR and LR do not fit.
+    """
+    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
+    for pair in pairs:
+        hr, lr = load_pair(pair, config.data.scale)
+        if lr_up:
+            prepared_lr_up(pair, lr, config.data.scale)
+        height, width = hr.shape[:2]
+        if min(height, width) < at_least:
+            raise UserError(
+                f"{pair.hr} is {width}×{height}, smaller than data.patch_size {at_least}: remove it, or lower "
+                "data.patch_size"
+            )
+    return pairs
+
+
+def prepared_lr_up(pair, lr, scale):
+    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared, or {}.
+
+    Args:
+        pair: a ``src.dataset.pairs.Pair``.
+        lr: its LR picture, uint8 (h, w, 3).
+        scale: HR size / LR size.
+    """
+    return {} if pair.lr_up is None else {"lr_up": [load_lr_up(pair, [n * scale for n in lr.shape[:2]])]}
+
+
+def _check_unconditional(train):
+    for name, value, wanted in (("best_metric", train.best_metric, "loss"), ("val_lpips", train.val_lpips, "none")):
+        if value != wanted:
+            raise UserError(
+                f"'train.{name}' must be {wanted} where 'sr3.conditional' is false, and validation measures how well "
+                f"pictures are denoised, got {value}; set train.{name}={wanted}"
+            )

@@ -16,29 +16,18 @@ import mindspore as ms
 import numpy as np
 from mindspore import ops
 
-from src.config.loader import config_from_dict, config_to_dict
+from src.config.loader import config_to_dict
 from src.errors import UserError
 from src.host.files import replacing
 
 PREFIX = "ema."
-
-
-def config_of(checkpoint):
-    """The ``Config`` that a checkpoint carries."""
-    try:
-        settings = json.loads(checkpoint.config_json)
-    except ValueError as error:
-        raise UserError(f"the configuration inside {checkpoint.path} is not JSON: write the checkpoint anew") from error
-    return config_from_dict(settings, f"the configuration inside {checkpoint.path}")
+_NETWORK = ("encoder", "unet")
+_FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
 def config_json(config):
     """The text that a checkpoint carries."""
     return json.dumps(config_to_dict(config))
-
-
-_NETWORK = ("encoder", "unet")
-_FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
 @dataclass(frozen=True)
@@ -67,9 +56,7 @@ def save_model(path, arrays, config_json, step, half=False):
 
     Args:
         path: the file, ending in ``.ckpt``.
-        arrays: parameter name → NumPy array (or ``mindspore.Parameter``).
-        config_json: JSON text of the resolved configuration.
-        step: optimiser steps done.
+        arrays, config_json, step: as of :class:`Checkpoint`; an array may be a ``mindspore.Parameter`` too.
         half: store float16, half as large; whoever loads it gets float32 again.
 
     Raises:
@@ -80,24 +67,25 @@ def save_model(path, arrays, config_json, step, half=False):
     if path.suffix != ".ckpt":
         raise UserError(f"a checkpoint's name must end in .ckpt, not '{path.name}'")
     arrays = {name: _halved(name, array) for name, array in arrays.items()} if half else arrays
-    entries = [{"name": name, "data": _tensor(array)} for name, array in arrays.items()]
+    entries = [
+        {"name": name, "data": array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))}
+        for name, array in arrays.items()
+    ]
     with replacing(path, "checkpoint") as temporary:
         try:
             ms.save_checkpoint(
                 entries, str(temporary), append_dict={"config": config_json, "step": int(step)}, crc_check=True
             )
         except RuntimeError as error:  # mindspore wraps the OSError of a full disk
-            raise OSError(_errno_of(error), _first_line(error)) from error
+            number = errno.ENOSPC if "No space left" in str(error) else errno.EIO
+            raise OSError(number, str(error).strip().splitlines()[0]) from error
         finally:  # where mindspore writes to first, and what it leaves there when the disk is full
             temporary.with_suffix(".tmp").unlink(missing_ok=True)
         os.chmod(temporary, 0o644)  # mindspore makes it 0400
 
 
 def load_checkpoint(path):
-    """Read a checkpoint of this project and verify its CRC.
-
-    Returns:
-        :class:`Checkpoint`.
+    """Return the :class:`Checkpoint` that a file holds, its CRC verified.
 
     Raises:
         UserError: there is no such file, it is damaged, or it is not one of ours.
@@ -199,15 +187,3 @@ def _halved(name, array):
     if not np.isfinite(half).all():
         raise UserError(f"'{name}' has numbers beyond 65504, which float16 cannot hold: save it in float32")
     return half
-
-
-def _tensor(array):
-    return array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))
-
-
-def _errno_of(error):
-    return errno.ENOSPC if "No space left" in str(error) else errno.EIO
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0]

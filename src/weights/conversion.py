@@ -1,59 +1,62 @@
 """What all converted checkpoints have in common: the result, and the checks of a file's tensors."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from src.errors import UserError
+from src.weights.state_dict import find_state_dict
+
+_MOST = 1000  # blocks or levels: no network has as many, and each takes memory before it is found to be empty
 
 
 class Conversion(NamedTuple):
-    """A converted checkpoint.
+    """A checkpoint whose program and settings are known; :func:`arrays_for` takes the weights out of it.
 
     Attributes:
         found: nested dict of the settings that the tensors, or the program that wrote them, fix.
         assumed: nested dict of settings that the file does not tell, with that program's defaults.
-        arrays: {our parameter name: float32 array}.
+        tensors: {their name: array} of the network.
+        their_name: our parameter's name → their tensor's.
         unused: their names of what was recognised and is not needed.
         step: optimiser steps done; 0 where the file does not say.
     """
 
     found: dict
     assumed: dict
-    arrays: dict
+    tensors: dict
+    their_name: Callable
     unused: list
-    step: int
+    step: int = 0
 
 
-def check_shapes(tensors, shapes):
-    """Refuse missing tensors, unknown ones and wrong shapes.
+def arrays_for(conversion, shapes):
+    """Return {name: float32 array} for the parameters of the network that a conversion's settings describe.
 
     Args:
-        tensors: {name: array}.
-        shapes: {name: shape} of what is expected.
+        shapes: {name: shape} of all of them.
 
     Raises:
-        UserError: with the names.
+        UserError: a tensor is missing, unknown, of another shape, not finite or of no floating-point type.
     """
-    missing = [name for name in shapes if name not in tensors]
-    unknown = [name for name in tensors if name not in shapes]
+    tensors = conversion.tensors
+    expected = {conversion.their_name(name): tuple(shape) for name, shape in shapes.items()}
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
     if missing:
         also = f"; and unknown: {listed(unknown)}" if unknown else ""
         raise UserError(f"tensors are missing: {listed(missing)}{also}; the file is not whole or is another network")
     if unknown:
         raise UserError(f"tensors are unknown: {listed(unknown)}; this is a variant that has no counterpart here")
-    for name, shape in shapes.items():
+    for name, shape in expected.items():
         if tensors[name].shape != shape:
             raise UserError(f"'{name}' has the shape {tensors[name].shape}, but the other tensors make it {shape}")
+    return {ours: _finite_float32(theirs, tensors[theirs]) for ours, theirs in zip(shapes, expected, strict=True)}
 
 
-def finite_float32(name, array):
-    """Return an array of floating-point weights as float32.
-
-    Raises:
-        UserError: they are not finite, or of another kind.
-    """
+def _finite_float32(name, array):
     if array.dtype.kind != "f":
         raise UserError(f"'{name}' is {array.dtype}: expected floating-point weights, not quantised ones")
     with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
@@ -63,6 +66,13 @@ def finite_float32(name, array):
     return array
 
 
+def renamed(name, rules):
+    """Apply each (pattern, replacement) that matches, from the first to the last."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
 def listed(names, shown=5):
     """Join names for a message; they come from a file that is not trusted."""
     names = [ascii(str(name))[1:-1][:80] for name in names]
@@ -70,42 +80,70 @@ def listed(names, shown=5):
     return ", ".join(names[:shown]) + rest
 
 
+def size(tensors, name, axis, dimensions):
+    """Return one side of a tensor that tells a size of the network; refuse one with other than so many dimensions."""
+    if name not in tensors:
+        raise UserError(f"the tensor '{name}' is missing, which tells a size of the network: the file is not whole")
+    shape = tensors[name].shape
+    if len(shape) != dimensions or 0 in shape:
+        raise UserError(f"the tensor '{name}' has the shape {shape}: expected {dimensions} dimensions, none of them 0")
+    return shape[axis]
+
+
+def count(tensors, pattern):
+    """Return how many different numbers the group of a pattern matches at the beginning of names."""
+    found = len({match[1] for name in tensors if (match := re.match(pattern, name))})
+    if found > _MOST:
+        raise UserError(f"expected at most {_MOST} blocks or levels, got {found}: not a network that is known here")
+    return found
+
+
+def multipliers(channels, width, network):
+    """Return the channels of a U-Net's levels as multiples of its width."""
+    if any(c % width for c in channels):
+        raise UserError(f"the levels' channels {channels} are no multiples of the width {width}: not {network}")
+    return [c // width for c in channels]
+
+
+_OTHER_NETWORKS = (
+    (r"(model\.)?1\.sub\.\d+\.", "an ESRGAN generator with the names of 2018: rename its tensors first"),
+    (r"body\.\d+\.rdb1\.", "a BasicSR or Real-ESRGAN generator"),
+    (r"lin\d\.model\.", "LPIPS layers"),
+    (r"(features\.)?0\.weight$", "a classification network"),
+)
+
+
+def unknown_network(obj, known):
+    """Return the UserError of a file, as ``read_torch`` returns it, that is of none of the ``known`` families."""
+    tensors, _ = find_state_dict(obj)
+    for pattern, description in _OTHER_NETWORKS:
+        if any(re.match(pattern, name) for name in tensors):
+            return UserError(f"the file looks like {description}: expected {known}")
+    return UserError(f"expected {known}, got a file with {listed(tensors)}: name another")
+
+
 def combine(found, assumed, given=None):
-    """Return the settings of a converted checkpoint.
+    """Return the settings of a converted checkpoint; what none of the three gives is left out.
 
     Args:
-        found: nested dict of what the checkpoint fixes.
-        assumed: nested dict of what it does not tell.
+        found, assumed: of a :class:`Conversion`.
         given: nested dict of a configuration, or of some settings; they replace what is assumed and must agree with
             what is found.
-
-    Returns:
-        nested dict; what none of the three gives is left out.
 
     Raises:
         UserError: the configuration contradicts the checkpoint; the message has both values of every setting.
     """
-    given = given or {}
-    conflicts = []
-    for name, value in _flat(found).items():
-        known, named = _named(given, name, found)
-        if known and named != value:
-            conflicts.append(f"{name} is {named} in the configuration, {value} in the checkpoint")
+    tells, named = _flat(found), _flat(given or {})
+    if named.get("encoder.growth") == 0 and "encoder.growth" in tells:  # 0 stands for features / 2
+        named["encoder.growth"] = named.get("encoder.features", tells["encoder.features"]) // 2
+    conflicts = [
+        f"{name} is {named[name]} in the configuration, {value} in the checkpoint"
+        for name, value in tells.items()
+        if name in named and named[name] != value
+    ]
     if conflicts:
         raise UserError(f"{'; '.join(conflicts)}: correct the configuration, or leave it out")
-    return _merge(_merge(assumed, given), found)
-
-
-def _named(given, name, found):
-    """Return whether a setting, by its full name, is among those given, and its value."""
-    value = given
-    for part in name.split("."):
-        if part not in value:
-            return False, None
-        value = value[part]
-    if name == "encoder.growth" and value == 0:
-        value = given["encoder"].get("features", found["encoder"]["features"]) // 2
-    return True, value
+    return _merge(_merge(assumed, given or {}), found)
 
 
 def _flat(settings, prefix=""):
@@ -121,32 +159,3 @@ def _merge(below, above):
     for key, value in above.items():
         merged[key] = _merge(below.get(key, {}), value) if isinstance(value, dict) else value
     return merged
-
-
-def conv(name, inputs, outputs, kernel):
-    """Return {name: shape} of a convolution with bias."""
-    return {f"{name}.weight": (outputs, inputs, kernel, kernel), f"{name}.bias": (outputs,)}
-
-
-def dense(name, inputs, outputs):
-    """Return {name: shape} of a linear layer with bias."""
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-def size(tensors, name, axis, dimensions):
-    """Return one side of a tensor that tells a size of the network.
-
-    Raises:
-        UserError: it is missing, or has another number of dimensions.
-    """
-    if name not in tensors:
-        raise UserError(f"the tensor '{name}' is missing, which tells a size of the network: the file is not whole")
-    shape = tensors[name].shape
-    if len(shape) != dimensions or 0 in shape:
-        raise UserError(f"the tensor '{name}' has the shape {shape}: expected {dimensions} dimensions, none of them 0")
-    return shape[axis]
-
-
-def indices(tensors, pattern):
-    """Return the set of what the first group of a pattern matches at the beginning of names."""
-    return {match[1] for name in tensors if (match := re.match(pattern, name))}

@@ -44,14 +44,13 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
     Raises:
         UserError: the tables are neither of the two schedules, or contradict each other.
     """
-    if "betas" in tensors:
-        settings, betas = _recognise(tensors["betas"], last_beta)
-    else:
-        settings, betas = default, _betas(last_beta, **default)
+    settings = _recognised(tensors["betas"], last_beta) if "betas" in tensors else default
+    if "betas" not in tensors:
         _LOG.info(
             "the checkpoint has no table 'betas': taking its program's default, %d steps of the %s schedule",
             settings["steps"], settings["schedule"],
         )  # fmt: skip
+    betas = _betas(last_beta, **settings)
     alpha_bar = np.cumprod(1 - betas)
     previous = np.append(1.0, alpha_bar[:-1])
     for name, table in _TABLES.items():
@@ -63,45 +62,37 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
     return settings
 
 
-def _recognise(table, last_beta):
-    """Return the settings and float64 β of the schedule whose β agree with ``table``."""
+def _recognised(table, last_beta):
+    """Return the settings of the schedule whose β agree with ``table``."""
     if table.ndim != 1 or len(table) < 3:
         raise UserError(
             f"the table 'betas' has the shape {table.shape}: expected one value for each of 3 steps or more"
         )
-    steps = len(table)
-    settings = {"steps": steps, "schedule": "cosine", "cosine_offset": _cosine_offset(steps, float(table[0]))}
-    betas = _betas(last_beta, **settings)
-    if _agree(table, betas):
-        return settings, betas
-    start, end = float(table[0]), float(table[-1])
+    steps, start, end = len(table), float(table[0]), float(table[-1])
     if last_beta is not None:  # extrapolate from the one before it
         end = start + (float(table[-2]) - start) * (steps - 1) / (steps - 2)
-    settings = {"steps": steps, "schedule": "linear", "beta_start": _tidy(start), "beta_end": _tidy(end)}
-    betas = _betas(last_beta, **settings)
-    if _agree(table, betas):
-        return settings, betas
+    cosine = {"steps": steps, "schedule": "cosine", "cosine_offset": _cosine_offset(steps, start)}
+    linear = {"steps": steps, "schedule": "linear", "beta_start": _tidy(start), "beta_end": _tidy(end)}
+    for settings in (cosine, linear):
+        if _agree(table, _betas(last_beta, **settings)):
+            return settings
     ending = "" if last_beta is None else f" that ends in {last_beta}"
     raise UserError(f"the table 'betas' is neither a cosine schedule nor a linear one{ending}: not supported")
 
 
 def _betas(last_beta, steps, schedule, cosine_offset=None, beta_start=None, beta_end=None):
-    """Return float64 β (T,) of a schedule's settings."""
+    """Return float64 β (T,); of the cosine schedule on those programs' grid: 0 to steps + 1, both included."""
     if schedule == "cosine":
-        return _cosine(steps, cosine_offset)
+        alpha_bar = _cosine_alpha_bar(np.linspace(0, 1, steps + 1), cosine_offset)
+        return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, 0.999)
     betas = np.linspace(beta_start, beta_end, steps)
     if last_beta is not None:
         betas[-1] = last_beta
     return betas
 
 
-def _cosine(steps, offset):
-    """β of the cosine schedule (arXiv 2102.09672, eq. 17) on that program's grid: 0 to steps + 1, both included."""
-    alpha_bar = _cosine_alpha_bar(np.linspace(0, 1, steps + 1), offset)
-    return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, 0.999)
-
-
 def _cosine_alpha_bar(position, offset):
+    """ᾱ of the cosine schedule (arXiv 2102.09672, eq. 17) but for its factor."""
     return np.cos((position + offset) / (1 + offset) * np.pi / 2) ** 2
 
 

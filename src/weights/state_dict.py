@@ -25,64 +25,17 @@ def find_state_dict(obj):
         UserError: there is no state dict, or tensors outside of it that are not an optimiser's.
     """
     unused = []
-    while inner := _container(obj):
-        unused += _entries_for_training({name: value for name, value in obj.items() if name != inner})
-        obj = obj[inner]
     entries = obj if isinstance(obj, dict) else {}
+    while inner := next((name for name in _CONTAINERS if isinstance(entries.get(name), dict)), None):
+        unused += _entries_for_training({name: value for name, value in entries.items() if name != inner})
+        entries = entries[inner]
     tensors = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise UserError("no network in the file: expected a state_dict, a table of names and tensors")
     unused += _entries_for_training({name: value for name, value in entries.items() if name not in tensors})
-    while wrapper := _common_prefix(tensors):
+    while wrapper := next((w for w in _WRAPPERS if all(name.startswith(w) for name in tensors)), None):
         tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
     return tensors, unused
-
-
-def _container(obj):
-    """Return the name of the entry that holds the network, or None where ``obj`` is the state dict itself."""
-    entries = obj if isinstance(obj, dict) else {}
-    return next((name for name in _CONTAINERS if isinstance(entries.get(name), dict)), None)
-
-
-def _common_prefix(names):
-    return next((wrapper for wrapper in _WRAPPERS if all(name.startswith(wrapper) for name in names)), None)
-
-
-def fold_weight_norm(tensors):
-    """Replace the two halves of weight-normalised weights (arXiv 1602.07868, eq. 2) by w = g · v / ‖v‖.
-
-    Args:
-        tensors: {name: array}; halves are named as by ``torch.nn.utils.weight_norm`` (``weight_g``, ``weight_v``) or
-            by ``torch.nn.utils.parametrizations.weight_norm``.
-
-    Returns:
-        {name: array}: the same, with float32 ``weight`` in place of the halves.
-
-    Raises:
-        UserError: one half is missing, or the two do not fit.
-    """
-    result = dict(tensors)
-    for g_end, v_end in (("weight_g", "weight_v"), _PARAMETRISED):
-        for name in [name for name in tensors if name.endswith(("." + g_end, "." + v_end))]:
-            start = name.removesuffix(g_end).removesuffix(v_end)
-            g, v = result.pop(start + g_end, None), result.pop(start + v_end, None)
-            if start + "weight" in result and g is None and v is None:
-                continue  # met before, by its other half
-            if g is None or v is None or start + "weight" in result:
-                raise UserError(f"'{start}weight' is weight-normalised but not whole: needs {g_end} and {v_end} alone")
-            result[start + "weight"] = _normalised(start + "weight", g.astype(np.float64), v.astype(np.float64))
-    return result
-
-
-_PARAMETRISED = ("parametrizations.weight.original0", "parametrizations.weight.original1")
-
-
-def _normalised(name, g, v):
-    if g.ndim != v.ndim or any(size not in (1, full) for size, full in zip(g.shape, v.shape, strict=True)):
-        raise UserError(f"'{name}' is weight-normalised by g of {g.shape}, which does not fit v of {v.shape}")
-    axes = tuple(axis for axis, size in enumerate(g.shape) if size == 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # v = 0 becomes NaN, as in PyTorch
-        return (v * (g / np.sqrt(np.square(v).sum(axis=axes, keepdims=True)))).astype(np.float32)
 
 
 def _entries_for_training(entries):
@@ -106,3 +59,38 @@ def _holds_tensors(value):
             seen.add(id(value))
             waiting.extend(value.values() if isinstance(value, dict) else value)
     return False
+
+
+def fold_weight_norm(tensors):
+    """Replace the two halves of weight-normalised weights (arXiv 1602.07868, eq. 2) by w = g · v / ‖v‖, float32.
+
+    Halves are named as by ``torch.nn.utils.weight_norm`` (``weight_g``, ``weight_v``) or by
+    ``torch.nn.utils.parametrizations.weight_norm``.
+
+    Raises:
+        UserError: one half is missing, or the two do not fit.
+    """
+    result = dict(tensors)
+    for g_end, v_end in _HALVES:
+        ends = (g_end, v_end)
+        starts = [name.removesuffix(end) for name in tensors for end in ends if name.endswith("." + end)]
+        for start in dict.fromkeys(starts):
+            name, g, v = start + "weight", result.pop(start + g_end, None), result.pop(start + v_end, None)
+            if g is None or v is None or name in result:
+                raise UserError(f"'{name}' is weight-normalised but not whole: needs {g_end} and {v_end} alone")
+            result[name] = _normalised(name, g.astype(np.float64), v.astype(np.float64))
+    return result
+
+
+_HALVES = (
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+
+
+def _normalised(name, g, v):
+    if g.ndim != v.ndim or any(size not in (1, full) for size, full in zip(g.shape, v.shape, strict=True)):
+        raise UserError(f"'{name}' is weight-normalised by g of {g.shape}, which does not fit v of {v.shape}")
+    axes = tuple(axis for axis, size in enumerate(g.shape) if size == 1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # v = 0 becomes NaN, as in PyTorch
+        return (v * (g / np.sqrt(np.square(v).sum(axis=axes, keepdims=True)))).astype(np.float32)

@@ -21,17 +21,11 @@ _PROTOCOL_VERSION = 1001  # the second
 _DEEPEST = 64  # levels of nesting; checkpoints have about five
 
 _DTYPES = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
+    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2",
     "BFloat16Storage": "u2",  # NumPy has no bfloat16: its bits are the upper half of a float32's
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
+    "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
     "BoolStorage": "?",
-}
+}  # fmt: skip
 
 _OTHER_FORMATS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'"),
@@ -50,10 +44,7 @@ _DAMAGE = (
 
 
 def read_torch(path):
-    """Read a file that ``torch.save`` wrote.
-
-    Args:
-        path: a ``.pth``, ``.pt`` or ``.ckpt`` file, in the zip format or in the one before PyTorch 1.6.
+    """Read a ``.pth``, ``.pt`` or ``.ckpt`` file that ``torch.save`` wrote.
 
     Returns:
         What was saved: nested dict (OrderedDict too), list and tuple of plain values, with every tensor or
@@ -108,11 +99,12 @@ def _read_zip(path):
                 raise UserError("is a compressed or encrypted archive: save it again with torch.save")
             return archive.read(entry)
 
-        tree = torch_pickle.load(io.BytesIO(record("data.pkl")))
+        storages = {}
+        tree = torch_pickle.load(io.BytesIO(record("data.pkl")), storages)
         order = record("byteorder").decode("ascii") if top + "byteorder" in entries else "little"
         if order not in ("little", "big"):
             raise ValueError("the byte order is neither little nor big")
-        storages = _storages(tree, limit=path.stat().st_size)
+        _check_claims(storages, path.stat().st_size)
         blocks = {key: _typed(storage, record(f"data/{key}"), order) for key, storage in storages.items()}
     return _with_arrays(tree, blocks)
 
@@ -124,9 +116,9 @@ def _read_stream(path):
         if torch_pickle.load(stream) != _PROTOCOL_VERSION:
             raise UserError("is of an unknown PyTorch format: load it with its PyTorch and save it with a newer one")
         order = "little" if torch_pickle.load(stream)["little_endian"] else "big"
-        tree = torch_pickle.load(stream)
-        storages = _storages(tree, limit=len(stream))
-        blocks = {}
+        storages, blocks = {}, {}
+        tree = torch_pickle.load(stream, storages)
+        _check_claims(storages, len(stream))
         for key in torch_pickle.load(stream):
             size = int.from_bytes(stream.read(8), order, signed=True)
             if key not in storages or size != storages[key].size:
@@ -135,23 +127,9 @@ def _read_stream(path):
     return _with_arrays(tree, blocks)
 
 
-def _storages(tree, limit):
-    """Find the storages of all tensors, as {key: Storage}, and refuse sizes that the file cannot hold."""
-    found = {}
-    seen = set()
-    waiting = [tree]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, StridedTensor):
-            storage = found.setdefault(value.storage.key, value.storage)
-            if (storage.kind, storage.size) != (value.storage.kind, value.storage.size):
-                raise ValueError("a storage is named twice, with different types or sizes")
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
-            seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-    if sum(storage.size * _dtype(storage).itemsize for storage in found.values()) > limit:
+def _check_claims(storages, limit):
+    if sum(storage.size * _dtype(storage).itemsize for storage in storages.values()) > limit:
         raise ValueError("the tensors claim more bytes than the file has")
-    return found
 
 
 def _dtype(storage):
@@ -179,10 +157,10 @@ def _with_arrays(tree, blocks):
     def convert(value, depth):
         if isinstance(value, StridedTensor):
             return _view(value, blocks[value.storage.key])
-        if not isinstance(value, (dict, list, tuple)):
-            if value is not None and not isinstance(value, (str, int, float)):
-                raise TypeError("something is neither tensor nor plain value")
+        if value is None or isinstance(value, (str, int, float)):
             return value
+        if not isinstance(value, (dict, list, tuple)):
+            raise TypeError("something is neither tensor nor plain value")
         if depth == _DEEPEST:
             raise ValueError("the values are nested too deeply, or contain themselves")
         if id(value) not in done:

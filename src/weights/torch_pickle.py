@@ -1,13 +1,15 @@
-"""An interpreter for the pickles inside PyTorch checkpoints that cannot call anything.
+"""The pickles inside PyTorch checkpoints, read by Python's own interpreter cut down to what ``torch.save`` writes.
 
-A pickle is a program. Python's own ``pickle`` runs all of it, and even with a guarded ``find_class`` it
-still sets attributes (BUILD) and allocates what the file claims (LONG_BINPUT). This interpreter knows only
-the instructions that ``torch.save`` writes and builds only plain values; a reference to a Python object
-that is not in its table, or any other instruction, ends the reading.
+A pickle is a program. Of its instructions only those in ``_INSTRUCTIONS`` are left. Of those that reach for Python's
+objects, names are looked up in ``_CALLS`` alone, only these functions are called, and attributes are never set. (The
+interpreter that is written in Python is taken: the one in C allocates as much as an index in the file claims.)
 """
 
+import pickle
 import pickletools
+import struct
 from dataclasses import dataclass
+from types import FunctionType
 
 from src.errors import UserError
 
@@ -31,122 +33,89 @@ class StridedTensor:
     strides: tuple
 
 
-@dataclass(frozen=True, eq=False)
-class _Global:
-    """A reference to a Python object, by its full name; never looked up."""
-
-    name: str
-
-
-def load(stream):
-    """Read one pickle, leaving ``stream`` behind its end.
+def load(stream, storages=None):
+    """Read one pickle from a binary file or ``mmap``, leaving the stream behind its end.
 
     Args:
-        stream: a binary file, ``io.BytesIO`` or ``mmap`` (``read``, ``readline`` and ``tell`` are used).
+        storages: a dict that becomes {key: :class:`Storage`} of all that the pickle names.
 
     Returns:
         Nested dict, list and tuple of str, int, float, bool, None and :class:`StridedTensor`.
 
     Raises:
         UserError: the pickle asks for a Python object, or uses an instruction, that weights do not need.
-        ValueError, LookupError, TypeError: the pickle is damaged.
+        ValueError, LookupError, TypeError, EOFError: the pickle is damaged.
     """
-    machine = _Machine()
-    for instruction, argument, _ in pickletools.genops(stream):
-        name = instruction.name
-        if name in _CONSTANTS:
-            machine.stack.append(argument)
-        elif name in _ACTIONS:
-            _ACTIONS[name](machine, argument)
-        elif name == "INST":
-            raise _refused(argument.replace(" ", "."))
-        elif name not in _IGNORED:
-            raise UserError(f"uses the pickle instruction {name}, which weights do not need; {_REMEDY}")
-    (value,) = machine.stack
+    machine = _Machine(stream, encoding="latin1")  # of Python 2's strings
+    machine.storages = {} if storages is None else storages
+    try:
+        value = machine.load()
+    except (pickle.UnpicklingError, struct.error, AttributeError) as error:  # the last: something appended to no list
+        raise ValueError(str(error)) from error
+    if machine.stack or machine.metastack:
+        raise ValueError("the pickle leaves more than one value")
     return value
 
 
 _REMEDY = "refused, nothing of it was run; save only its state_dict with torch.save, where you trust the file"
+_INSTRUCTIONS = [  # and EMPTY_DICT, REDUCE, BUILD, which _Machine has its own of
+    "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4",
+    "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_LIST",
+    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "BINPUT",
+    "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID",
+]  # fmt: skip
 
 
-def _refused(name):
-    # The name comes from a file that is not trusted: keep the message one short line of printable text.
-    return UserError(f"asks for the Python object {ascii(name)[1:-1][:100]}; {_REMEDY}")
+class _Instructions(dict):
+    def __missing__(self, code):
+        name = pickletools.code2op[chr(code)].name  # a LookupError where nothing is called so
+        raise UserError(f"uses the pickle instruction {name}, which weights do not need; {_REMEDY}")
 
 
-class _Machine:
-    """The stack and the memo of a pickle being read."""
-
-    def __init__(self):
-        self.stack = []
-        self.marks = []  # heights of the stack where MARK was met
-        self.memo = {}
-
-    def pop(self):
-        if self.marks and len(self.stack) <= self.marks[-1]:
-            raise ValueError("an instruction takes more than there is above the mark")
-        return self.stack.pop()
-
-    def pop_to_mark(self):
-        height = self.marks.pop()
-        items = self.stack[height:]
-        del self.stack[height:]
-        return items
-
-    def push(self, value):
-        self.stack.append(value)
-
-    def remember(self, key):
-        self.memo[key] = self.stack[-1]
-
-    def push_global(self, module, name):
-        full = f"{module}.{name}"
-        if full not in _CALLS and not (module == "torch" and name.endswith("Storage")):
-            raise _refused(full)
-        self.push(_Global(full))
-
-    def push_stack_global(self):
-        name, module = self.pop(), self.pop()
-        if not (isinstance(module, str) and isinstance(name, str)):
-            raise TypeError("the name of a Python object is no text")
-        self.push_global(module, name)
-
-    def append(self, items):
-        target = self.stack[-1]
-        if not isinstance(target, list):
-            raise TypeError("items are appended to something that is no list")
-        target.extend(items)
-
-    def set_items(self, items):
-        target = self.stack[-1]
-        if not isinstance(target, dict) or len(items) % 2:
-            raise TypeError("items are set in something that is no dict")
-        _fill(target, zip(items[::2], items[1::2], strict=True))
-
-    def call(self):
-        arguments, function = self.pop(), self.pop()
-        if not isinstance(function, _Global) or function.name not in _CALLS or not isinstance(arguments, tuple):
-            raise TypeError("something that is no function is called")
-        self.push(_CALLS[function.name](*arguments))
-
-    def build(self):
-        self.pop()  # the attributes of an OrderedDict: the modules' version numbers
-        if not isinstance(self.stack[-1], dict):
-            raise TypeError("attributes are set on something that has none")
-
-    def push_persistent(self):
-        tag, kind, key, _device, size, *view = self.pop()
-        if tag != "storage" or not isinstance(kind, _Global) or not isinstance(key, str) or any(view):
-            raise TypeError("a reference to data outside the pickle that is no storage")
-        self.push(Storage(kind.name.removeprefix("torch."), key, _count(size)))
-
-
-def _fill(target, pairs):
-    for key, value in pairs:
+class _Table(dict):
+    def __setitem__(self, key, value):
         # Hashing a tuple of tuples that share their parts can take for ever.
         if not isinstance(key, (str, int, float, type(None))):
             raise TypeError("a dict's key is neither text nor number")
-        target[key] = value
+        super().__setitem__(key, value)
+
+
+class _Machine(pickle._Unpickler):
+    def find_class(self, module, name):
+        full = f"{module}.{name}"
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        if full not in _CALLS:
+            # The name comes from a file that is not trusted: keep the message one short line of printable text.
+            raise UserError(f"asks for the Python object {ascii(full)[1:-1][:100]}; {_REMEDY}")
+        return _CALLS[full]
+
+    def persistent_load(self, pid):
+        tag, kind, key, _device, size, *view = pid
+        if tag != "storage" or not isinstance(kind, str) or not isinstance(key, str) or any(view):
+            raise TypeError("a reference to data outside the pickle that is no storage")
+        storage = self.storages.setdefault(key, Storage(kind, key, _count(size)))
+        if (storage.kind, storage.size) != (kind, size):
+            raise ValueError("a storage is named twice, with different types or sizes")
+        return storage
+
+    def empty_dict(self):
+        self.append(_Table())
+
+    def reduce(self):
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, FunctionType) or not isinstance(arguments, tuple):
+            raise TypeError("something that is no function is called")
+        self.append(function(*arguments))
+
+    def build(self):
+        self.stack.pop()  # the attributes of an OrderedDict: the modules' version numbers
+        if not isinstance(self.stack[-1], dict):
+            raise TypeError("attributes are set on something that has none")
+
+    _codes = [getattr(pickle, name)[0] for name in _INSTRUCTIONS]
+    dispatch = _Instructions(zip(_codes, map(pickle._Unpickler.dispatch.get, _codes), strict=True))
+    dispatch |= {pickle.EMPTY_DICT[0]: empty_dict, pickle.REDUCE[0]: reduce, pickle.BUILD[0]: build}
 
 
 def _count(value):
@@ -156,30 +125,21 @@ def _count(value):
 
 
 def _ordered_dict(pairs=()):
-    result = {}
-    _fill(result, pairs)
-    return result
+    table = _Table()
+    for key, value in pairs:
+        table[key] = value
+    return table
 
 
 def _tensor(storage, offset, shape, strides, *_gradient_and_hooks):
-    if not isinstance(storage, Storage):
-        raise TypeError("a tensor is made of something that is no storage")
     shape, strides = tuple(map(_count, shape)), tuple(map(_count, strides))
-    if len(shape) != len(strides):
-        raise ValueError("a tensor has more sizes than strides, or fewer")
+    if not isinstance(storage, Storage) or len(shape) != len(strides):
+        raise TypeError("a tensor is no view of a storage")
     return StridedTensor(storage, _count(offset), shape, strides)
 
 
-def _parameter(data, *_gradient_and_hooks):
-    return data
-
-
-def _size(sizes=()):
-    return tuple(map(_count, sizes))
-
-
 def _device(kind, index=None):
-    if not isinstance(kind, str):
+    if not isinstance(kind, str):  # the text of tuples that share their parts can fill the memory
         raise TypeError("the kind of a device is no text")
     return kind if index is None else f"{kind}:{_count(index)}"
 
@@ -188,41 +148,7 @@ _CALLS = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch.Size": _size,
+    "torch._utils._rebuild_parameter": lambda data, *_gradient_and_hooks: data,
+    "torch.Size": lambda sizes=(): tuple(map(_count, sizes)),
     "torch.device": _device,
-}
-
-_CONSTANTS = frozenset(
-    ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT")
-    + ("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
-)
-_IGNORED = frozenset(("PROTO", "FRAME", "STOP"))
-
-_ACTIONS = {
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
-    "TUPLE1": lambda machine, _: machine.push((machine.pop(),)),
-    "TUPLE2": lambda machine, _: machine.push((machine.pop(), machine.pop())[::-1]),
-    "TUPLE3": lambda machine, _: machine.push((machine.pop(), machine.pop(), machine.pop())[::-1]),
-    "APPEND": lambda machine, _: machine.append([machine.pop()]),
-    "APPENDS": lambda machine, _: machine.append(machine.pop_to_mark()),
-    "SETITEM": lambda machine, _: machine.set_items([machine.pop(), machine.pop()][::-1]),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
-    "BINPUT": lambda machine, key: machine.remember(key),
-    "LONG_BINPUT": lambda machine, key: machine.remember(key),
-    "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
-    "BINGET": lambda machine, key: machine.push(machine.memo[key]),
-    "LONG_BINGET": lambda machine, key: machine.push(machine.memo[key]),
-    "GLOBAL": lambda machine, names: machine.push_global(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.push_stack_global(),
-    "REDUCE": lambda machine, _: machine.call(),
-    "BUILD": lambda machine, _: machine.build(),
-    "BINPERSID": lambda machine, _: machine.push_persistent(),
 }

@@ -12,17 +12,17 @@ from src.errors import UserError
 
 @pytest.fixture
 def checkpoints(monkeypatch):
-    """Three checkpoints, by path; their upscalers have a scale and a configuration and do nothing."""
+    """Three checkpoints, by path; their upscalers have no networks."""
     known = {
         "a": Config(name="net", system="rrdb", data=DataConfig(scale=2)),
         "b": Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9)),
         "c": Config(name="other"),
     }
     known = {
-        path: SimpleNamespace(scale=config.data.scale, config=config, check=lambda **_: None)
+        path: (config, src.build.build_upscaler(config, None, tiling=SimpleNamespace(scale=config.data.scale)))
         for path, config in known.items()
     }
-    monkeypatch.setattr(src.build, "load_upscaler", lambda path, **_: known[path])
+    monkeypatch.setattr(src.build, "load", lambda path, **_: known[path])
     return known
 
 
@@ -89,11 +89,11 @@ def test_names_that_come_twice_are_numbered(checkpoints):
 
 def test_only_a_model_that_samples_has_sampling_settings(checkpoints):
     rrdb, srdiff = load_models(["a", "b"])
-    assert rrdb.sampling() == {}
+    assert rrdb.sampling.options() == {}
     plain = {"spacing": "uniform", "eta": 0.0, "consistency": False}
-    assert srdiff.sampling() == plain | {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
+    assert srdiff.sampling.options() == plain | {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
     rrdb, srdiff = load_models(["a", "b"], overrides=["eval.consistency=true"])
-    assert rrdb.sampling() == {"consistency": True} and srdiff.sampling()["consistency"]
+    assert rrdb.sampling.options() == {"consistency": True} and srdiff.sampling.consistency
 
 
 def test_the_scale_is_the_models(checkpoints):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src.config.loader import load_config
-from src.config.validate import check, check_encoder
+from src.config.loader import config_to_dict
+from src.families.registry import family_of, read_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 EXPERIMENTS = sorted(CONFIGS.glob("*.yaml"))
@@ -25,7 +25,7 @@ def test_the_promised_experiments_are_there():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_loads_and_is_consistent(path):
-    check(load_config(path))
+    read_config(path)
     source = path.read_text(encoding="utf-8")
     assert source.startswith("# ")
     assert "# Source: " in source or " Source: " in source.splitlines()[0]
@@ -33,27 +33,37 @@ def test_it_loads_and_is_consistent(path):
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
-    config = load_config(path)
+    config = read_config(path)
     assert config.name == path.stem
     family = path.stem.partition("_")[0]
     assert config.system == {"ddpm": "sr3"}.get(family, family)
-    assert (family == "ddpm") == (config.sr3.noise_level == "discrete")
+    assert (family == "ddpm") == (config.system == "sr3" and config.sr3.noise_level == "discrete")
+
+
+SECTIONS = {"rrdb": {"encoder"}, "srdiff": {"encoder", "unet", "diffusion"}, "sr3": {"sr3", "diffusion"}}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_it_holds_its_family_s_sections_and_no_other_s(path):
+    config = read_config(path)
+    sections = {name for name, value in config_to_dict(config).items() if isinstance(value, dict)}
+    assert sections == {"data", "train", "eval"} | SECTIONS[config.system]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)
 def test_stage_two_takes_the_encoder_that_stage_one_makes(path):
-    config = load_config(path)
-    stage_one = load_config(path.with_name(path.name.replace("srdiff", "rrdb")))
+    config = read_config(path)
+    stage_one = read_config(path.with_name(path.name.replace("srdiff", "rrdb")))
     shipped = {"srdiff_lite_x4": "checkpoints/rrdb_lite_x4.ckpt"}
     assert config.encoder.checkpoint == shipped.get(config.name, f"runs/{stage_one.name}/model.ckpt")
     assert config.encoder.frozen
     assert dataclasses.replace(config.data, val_pictures=stage_one.data.val_pictures) == stage_one.data
-    check_encoder(config, stage_one.encoder, stage_one.data.scale, config.encoder.checkpoint)
+    family_of(config).check_pretrained("encoder", stage_one, config.encoder.checkpoint)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_a_benchmark_is_for_the_test_alone(path):
-    data = load_config(path).data
+    data = read_config(path).data
     assert len({data.train, data.val, data.test}) == 3
     assert bool(data.test) == ("lite" not in path.stem)  # the lite models' own pictures are no benchmark
 
@@ -68,18 +78,19 @@ def test_a_benchmark_is_for_the_test_alone(path):
     ],
 )
 def test_the_paper_s_numbers(name, features, blocks, batch_size, steps, decay_every):
-    config = load_config(CONFIGS / f"{name}.yaml")
+    config = read_config(CONFIGS / f"{name}.yaml")
     train = config.train
     assert (config.encoder.features, config.encoder.blocks, config.encoder.growth) == (features, blocks, 0)
     assert (train.batch_size, train.steps, train.lr_decay_every) == (batch_size, steps, decay_every)
     assert (train.lr, train.lr_schedule, train.lr_decay_factor) == (2e-4, "step", 0.5)
     assert config.data.patch_size == 160
-    assert (config.diffusion.steps, config.diffusion.schedule, config.diffusion.loss) == (100, "cosine", "l1")
+    if config.system == "srdiff":
+        assert (config.diffusion.steps, config.diffusion.schedule, config.diffusion.loss) == (100, "cosine", "l1")
 
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_the_published_mindspore_sizes(system):
-    config = load_config(CONFIGS / f"{system}_df2k_x4_large.yaml")
+    config = read_config(CONFIGS / f"{system}_df2k_x4_large.yaml")
     train = config.train
     assert (config.encoder.features, config.encoder.growth, config.encoder.blocks) == (64, 32, 8)
     assert (train.batch_size, train.steps, train.epochs) == (64, 0, 60)
@@ -98,7 +109,7 @@ def test_the_published_mindspore_sizes(system):
     ],
 )
 def test_sr3_s_numbers(name, scale, size, levels, blocks, dropout):
-    config = load_config(CONFIGS / f"{name}.yaml")
+    config = read_config(CONFIGS / f"{name}.yaml")
     train, diffusion = config.train, config.diffusion
     assert (config.data.scale, config.data.patch_size, config.sr3.image_size) == (scale, size, size)
     assert (len(config.sr3.multipliers), config.sr3.blocks, config.sr3.dropout) == (levels, blocks, dropout)
@@ -120,7 +131,7 @@ def test_sr3_s_numbers(name, scale, size, levels, blocks, dropout):
     ],
 )
 def test_the_numbers_of_models_that_make_pictures_from_nothing(name, told, multipliers, betas):
-    config = load_config(CONFIGS / f"{name}.yaml")
+    config = read_config(CONFIGS / f"{name}.yaml")
     sr3, diffusion, train = config.sr3, config.diffusion, config.train
     assert (sr3.conditional, sr3.noise_level, sr3.width, sr3.multipliers) == (False, told, 64, multipliers)
     assert (sr3.blocks, sr3.attention, sr3.image_size, sr3.dropout) == (2, (16,), 128, 0.2)
@@ -130,6 +141,6 @@ def test_the_numbers_of_models_that_make_pictures_from_nothing(name, told, multi
 
 
 def test_the_regression_baseline_has_sr3_s_network():
-    baseline, sr3 = (load_config(CONFIGS / f"{name}.yaml") for name in ("sr3_regression_16_128", "sr3_16_128"))
-    assert baseline.is_regression and not sr3.is_regression and baseline.train.pixel_loss == "l2"
+    baseline, sr3 = (read_config(CONFIGS / f"{name}.yaml") for name in ("sr3_regression_16_128", "sr3_16_128"))
+    assert family_of(baseline).one_pass and not family_of(sr3).one_pass and baseline.train.pixel_loss == "l2"
     assert dataclasses.replace(baseline.sr3, noise_level="continuous") == sr3.sr3 and baseline.data == sr3.data

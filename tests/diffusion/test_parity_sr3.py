@@ -4,14 +4,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_model, build_schedule, build_target, build_upscaler, load_upscaler, networks_of
-from src.config.loader import config_from_dict
+from src.build import load_upscaler
+from src.commands import convert
 from src.diffusion.process import q_sample
 from src.diffusion.schedule import Step
-from src.families.sr3.convert import from_sr3
+from src.families.registry import family_of
 from src.weights.checkpoint import config_json, load_into, save_model
-from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
+from tests import tiny
 
 TOLERANCE = 1e-4
 MODELS = ("sr3_8_32", "ddpm_8_32", "sr3_uncond_32")
@@ -25,12 +25,10 @@ class Converted:
         path = folder / "I100_E1_gen.pth"
         self.conditional, self.discrete = "uncond" not in folder.name, folder.name.startswith("ddpm")
         given = GIVEN if self.conditional else {"sr3": GIVEN["sr3"]}
-        converted = from_sr3(read_torch(path), given)
-        self.arrays = converted.arrays
-        self.config = config_from_dict(combine(converted.found, converted.assumed, given))
-        self.model = build_model(self.config)
-        load_into(self.model, converted.arrays, path)
-        self.upscaler = build_upscaler(self.config, networks_of(self.config, self.model))
+        self.config, self.arrays, _ = convert.converted(read_torch(path), given)
+        self.model = family_of(self.config).model()
+        load_into(self.model, self.arrays, path)
+        self.upscaler = tiny.around(self.config, family_of(self.config).model_networks(self.model))
         with np.load(folder / "golden.npz") as golden:
             self.golden = dict(golden)
 
@@ -58,7 +56,7 @@ def deviation(found, expected):
 
 
 def test_schedule(converted):
-    schedule, golden = build_schedule(converted.config), converted.golden
+    schedule, golden = family_of(converted.config).schedule(), converted.golden
     variance = schedule.betas * (1 - schedule.alphas_cumprod_prev) / (1 - schedule.alphas_cumprod)
     assert deviation(schedule.betas, golden["sched_betas"]) < 1e-7
     log_variance = np.log(np.maximum(variance, 1e-20))
@@ -76,8 +74,8 @@ def test_noise_prediction(converted):
 
 
 def test_q_sample(converted):
-    golden, schedule = converted.golden, build_schedule(converted.config)
-    x_0 = build_target(converted.config).to_x0(golden["HR"], golden["SR"])
+    golden, schedule = converted.golden, family_of(converted.config).schedule()
+    x_0 = family_of(converted.config).target().to_x0(golden["HR"], golden["SR"])
     if converted.discrete:
         rates = schedule.signal_rate[golden["t_mixed"]], schedule.noise_rate[golden["t_mixed"]]
     else:

@@ -6,12 +6,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_loss, build_model, build_schedule, build_target, build_upscaler, networks_of
-from src.config.loader import config_from_dict
-from src.families.srdiff.convert import from_srdiff
+from src.commands.convert import converted
+from src.families.registry import family_of
 from src.weights.checkpoint import load_into
-from src.weights.conversion import combine
 from src.weights.torch_file import read_torch
+from tests import tiny
 
 TOLERANCE = 1e-4
 
@@ -22,10 +21,9 @@ def srdiff(request, shared):
     ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
     folder = shared / "golden" / "srdiff_x4"
     path = folder / "model_ckpt_steps_1234.ckpt"
-    converted = from_srdiff(read_torch(path))
-    config = config_from_dict(combine(converted.found, converted.assumed))
-    model = build_model(config)
-    load_into(model, converted.arrays, path)
+    config, arrays, _ = converted(read_torch(path))
+    model = family_of(config).model()
+    load_into(model, arrays, path)
     with np.load(folder / "golden.npz") as golden:
         yield config, model, dict(golden)
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -49,7 +47,7 @@ def test_sizes_are_inferred(srdiff, shared):
 
 def test_schedule(srdiff):
     config, _, golden = srdiff
-    schedule = build_schedule(config)
+    schedule = family_of(config).schedule()
     after, before, betas = schedule.alphas_cumprod, schedule.alphas_cumprod_prev, schedule.betas
     variance = betas * (1 - before) / (1 - after)
     assert deviation(betas, golden["sched_betas"]) < 1e-7
@@ -84,7 +82,7 @@ def test_encoder(srdiff):
 
 def test_noise_prediction(srdiff):
     config, model, golden = srdiff
-    upscaler = build_upscaler(config, networks_of(config, model))
+    upscaler = tiny.around(config, family_of(config).model_networks(model))
     condition = upscaler.encode(golden["img_lr"])
     assert deviation(condition.lr_up, golden["img_lr_up"]) < 1e-5
     for t in (0, 37, 99):
@@ -98,7 +96,7 @@ def test_target_and_q_sample(srdiff):
     from src.diffusion.process import q_sample
 
     config, _, golden = srdiff
-    target, schedule = build_target(config), build_schedule(config)
+    target, schedule = family_of(config).target(), family_of(config).schedule()
     x_0 = target.to_x0(golden["img_hr"], golden["img_lr_up"])
     assert deviation(x_0, golden["img2res"]) < 1e-6
     assert deviation(target.to_picture(x_0, golden["img_lr_up"]), golden["res2img"]) < 1e-6
@@ -109,7 +107,7 @@ def test_target_and_q_sample(srdiff):
 
 def test_training_loss(srdiff):
     config, model, golden = srdiff
-    loss = build_loss(config, model)
+    loss = family_of(config).objectives(model)[0].loss
     batch = [ms.Tensor(golden[name]) for name in ("img_hr", "img_lr")]
     batch += [ms.Tensor(golden["t_mixed"], ms.int32), ms.Tensor(golden["noise"])]
     assert deviation(loss(*batch).asnumpy(), golden["p_loss_l1_t_mixed"]) < TOLERANCE
@@ -118,7 +116,7 @@ def test_training_loss(srdiff):
 @pytest.mark.parametrize("srdiff", ["graph"], indirect=True)  # a hundred steps of PyNative mode take half a minute
 def test_trajectory_and_finished_sample(srdiff):
     config, model, golden = srdiff
-    upscaler = build_upscaler(config, networks_of(config, model))
+    upscaler = tiny.around(config, family_of(config).model_networks(model))
     seen = {}
 
     def remember(k, step, x, x_0):

@@ -14,7 +14,6 @@ from src.diffusion.samplers import (
     ddim,
     ddpm,
     sampler,
-    sampler_named,
     weighted_sum,
 )  # fmt: skip
 from src.diffusion.schedule import SPACINGS, make_schedule
@@ -188,15 +187,6 @@ def test_a_gaussian_is_sampled_with_its_deviation(sample, schedule):
 def test_eta_out_of_range_is_refused(eta):
     with pytest.raises(UserError, match="eta must be from 0 to 1, not"):
         ddim(NETWORK, SHAPE, STEPS, SeededNoise([1, 2]), eta=eta)
-
-
-def test_samplers_are_found_by_name():
-    assert list(SAMPLERS) == ["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "sr3"]
-    assert all(sampler_named(name) is function for name, function in SAMPLERS.items())
-    with pytest.raises(
-        UserError, match="^sampler must be one of ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, sr3, not 'euler'$"
-    ):
-        sampler_named("euler")
 
 
 def test_a_sampler_tells_its_options_and_its_coefficients():

@@ -17,7 +17,7 @@ from src.export.check import TOLERANCE, deviations, random_pictures
 from src.export.offline import Artefact, ArtefactError, generate, upscale
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
-from src.inference.upscaler import levels
+from src.inference.upscaler import to_uint8
 from tests import tiny_sr3
 from tests.export import models
 
@@ -26,7 +26,7 @@ MODELS = {
     "sr3": ("eval.spacing=betas:0.05,0.1,0.15,0.2,0.3", "eval.steps=5"),  # levels between and beside the trained ones
     "ddpm": (*SHORT, "sr3.noise_level=discrete", "sr3.affine=true", "sr3.space_to_depth=2",
              "diffusion.prediction=velocity"),
-    "sr3 from nothing": (*SHORT, *tiny_sr3.FROM_NOTHING),
+    "sr3 from nothing": (*SHORT, *tiny_sr3.UNCONDITIONAL),
 }  # fmt: skip
 ODD = (5, 11)  # LR sides that nothing divides
 WHOLE = (8, 12)  # of the graphs of whole samplers
@@ -61,7 +61,7 @@ def exported(checkpoint):
 def given(up, size):
     """What a sample of that LR size is asked for with."""
     lr = random_pictures([size])[0][1]
-    return {"lr": lr} if up.config.sr3.conditional else {"lr": None, "shape": lr.shape}
+    return {"lr": lr} if up.conditional else {"lr": None, "shape": lr.shape}
 
 
 @pytest.mark.parametrize(("name", "file"), [("sr3", "m.onnx"), ("ddpm", "m.mindir")])
@@ -168,7 +168,7 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
     path = exported("sr3 from nothing", "m.onnx")
     command(offline, "--model", path, "--count", 2, "--seed", 7, "--output", "made here", "--size", 13, "--steps", 3)
     assert capsys.readouterr().out.splitlines() == ["made here/7.png", "made here/8.png"]
-    expected = levels(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
+    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
     for seed, picture in zip((7, 8), expected, strict=True):
         assert np.abs(read_rgb(tmp_path / "made here" / f"{seed}.png").astype(int) - picture).max() <= 1
     assert generate(Artefact(path)).shape == (16, 16, 3)  # sr3.image_size
@@ -176,9 +176,9 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
 
 def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.mindir", "sampler", batch=2)
-    expected = levels(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
+    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
     up, artefact = load_upscaler(path, "CPU"), Artefact(path)
-    found = levels(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
+    found = to_uint8(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.abs(generate(artefact, seed=2).astype(int) - expected[1]).max() <= 1
     command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")
@@ -256,16 +256,13 @@ def test_export_prints_every_stage(checkpoint, command, tmp_path, capsys):
 
 
 def test_an_export_of_converted_weights_gives_what_pytorch_gives(shared, tmp_path):
-    from src.config.loader import config_from_dict
-    from src.families.sr3.convert import from_sr3
+    from src.commands.convert import converted
     from src.weights.checkpoint import config_json, save_model
-    from src.weights.conversion import combine
     from src.weights.torch_file import read_torch
 
     folder, given = shared / "golden" / "sr3_8_32", {"sr3": {"image_size": 32, "groups": 8}, "data": {"scale": 4}}
-    converted = from_sr3(read_torch(folder / "I100_E1_gen.pth"), given)
-    config = config_from_dict(combine(converted.found, converted.assumed, given))
-    save_model(tmp_path / "w.ckpt", converted.arrays, config_json(config), 0)
+    config, arrays, _ = converted(read_torch(folder / "I100_E1_gen.pth"), given)
+    save_model(tmp_path / "w.ckpt", arrays, config_json(config), 0)
     models.write(tmp_path / "w.ckpt", tmp_path / "m.onnx")
     up = load_upscaler(tmp_path / "m.onnx", "CPU")
     with np.load(folder / "golden.npz") as file:

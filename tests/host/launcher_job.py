@@ -101,6 +101,6 @@ class Started:
     def finish(self):
         """Let the ranks do what they are to do; return exit status, stdout and stderr's lines. Nothing may be left."""
         (self.folder / "go").touch()
-        out, err = self.process.communicate(timeout=120)
+        out, err = self.process.communicate(timeout=900)
         wait_until(lambda: not any(is_alive(pid) for pids in self.pids().values() for pid in pids))
         return self.process.returncode, out, [line for line in err.split("\n") if line]

@@ -15,6 +15,8 @@ from src.imaging.io import read_image, write_image
 from src.weights.checkpoint import load_checkpoint, save_model
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 class FakeCell:
     """Writes, as MindSpore does, where the environment says; keeps what the environment was."""
@@ -164,7 +166,7 @@ def infer(checkpoint, picture, output, cache):
     environment = os.environ | {CACHE_VARIABLE: str(cache), compile_cache.SWITCH: "off" if cache is None else "on"}
     command = [sys.executable, str(ROOT / "infer.py"), "--checkpoint", str(checkpoint), "--input", str(picture)]
     command += ["--output", str(output), "--steps", "2", "--device", "CPU"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return read_image(output).rgb
 

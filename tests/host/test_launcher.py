@@ -13,6 +13,8 @@ from src.errors import UserError
 from src.host.launcher import Hosts, dying_with, launch
 from tests.host.launcher_job import Started, is_alive, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def start(tmp_path):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from src.build import build_loss, build_model
 from src.diffusion.process import ResidualTarget
 from src.diffusion.schedule import make_schedule
 from src.errors import UserError
+from src.families.registry import family_of
 from src.losses.diffusion import DiffusionLoss, error_scale
 from tests import tiny
 
@@ -98,7 +98,7 @@ def test_the_scales_are_those_of_an_error_of_x0(weight, of_x0):
 @pytest.mark.parametrize(("of", "frozen"), [("bicubic", True), ("bicubic", False), ("encoder", True)])
 def test_the_gradient_stops_at_a_frozen_encoder(frozen, of):
     config = tiny.config("srdiff", None, f"encoder.frozen={str(frozen).lower()}", f"diffusion.residual_of={of}")
-    loss = build_loss(config, build_model(config))
+    loss = family_of(config).objectives(family_of(config).model())[0].loss
     _, gradients = ms.value_and_grad(loss, None, [loss.model.encoder.first_conv.weight])(*BATCH)
     assert (np.abs(gradients[0].asnumpy()).max() == 0) == frozen
 

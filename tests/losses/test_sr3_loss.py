@@ -4,10 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_loss, build_model, build_schedule
-from src.diffusion.denoiser import SR3
 from src.diffusion.process import ImageTarget
 from src.errors import UserError
+from src.families.registry import family_of
+from src.families.sr3.network import SR3
 from src.losses.diffusion import DiffusionLoss
 from src.training.step import TrainStep, Update
 from tests import tiny_sr3
@@ -35,7 +35,7 @@ class Repeat(ms.nn.Cell):
 @pytest.mark.parametrize("kind", ["l1", "l2"])
 @pytest.mark.parametrize("level", ["continuous", "discrete"])
 def test_the_formula(level, kind):
-    schedule, t = build_schedule(tiny_sr3.config()), TIMES[level]
+    schedule, t = family_of(tiny_sr3.config()).schedule(), TIMES[level]
     if level == "continuous":
         signal = told = np.interp(t, np.arange(5), np.append(1.0, schedule.signal_rate))
     else:
@@ -52,15 +52,15 @@ def test_the_formula(level, kind):
 
 def test_weights_of_steps_do_not_fit_continuous_levels():
     with pytest.raises(UserError, match="loss_weight=min_snr is a function of the step: take uniform"):
-        DiffusionLoss(Sees(), build_schedule(tiny_sr3.config()), ImageTarget(), weight="min_snr", continuous=True)
+        DiffusionLoss(Sees(), family_of(tiny_sr3.config()).schedule(), ImageTarget(), weight="min_snr", continuous=True)
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])
-@pytest.mark.parametrize("options", [(), tiny_sr3.FROM_NOTHING], ids=["conditional", "from nothing"])
+@pytest.mark.parametrize("options", [(), tiny_sr3.UNCONDITIONAL], ids=["conditional", "from nothing"])
 def test_steps_lower_the_loss(level, options):
     ms.set_seed(0)
     config = tiny_sr3.config(f"sr3.noise_level={level}", "sr3.dropout=0", *options)
-    loss = build_loss(config, build_model(config))
+    loss = family_of(config).objectives(family_of(config).model())[0].loss
     optimizer = ms.nn.Adam(loss.trainable_params(), 1e-2)
     step = TrainStep(loss, Update(optimizer, clip_norm=1.0))
     lr = HR if options else LR
@@ -71,7 +71,7 @@ def test_steps_lower_the_loss(level, options):
 
 def test_training_drops_values_as_their_keys_say():
     config = tiny_sr3.config("sr3.dropout=0.5")
-    loss = build_loss(config, build_model(config), dropout=True)
+    loss = family_of(config).objectives(family_of(config).model())[0].loss
     batch = [ms.Tensor(array) for array in (HR, LR, TIMES["continuous"], NOISE)]
     step = TrainStep(loss, Update(ms.nn.Adam(loss.trainable_params(), 1e-12)))  # the weights stay the same
     keys = [[1, 2, 3], [1, 2, 3], [1, 2, 4]]

@@ -28,6 +28,8 @@ from src.training.distributed import (
 )
 from tests.training.ranks import DTYPES, SHAPES, value
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("ranks.py")
 BIN = Path(sys.executable).parent
 
@@ -47,7 +49,7 @@ def job(tmp_path_factory):
         "--join=True", f"--log_dir={folder}", str(SCRIPT), str(folder),
     ]  # fmt: skip
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=240)
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=900)
     logs = "\n".join(log.read_text() for log in sorted(folder.glob("*.log")))
     assert process.returncode == 0, process.stderr + logs
     return folder

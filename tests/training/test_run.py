@@ -13,7 +13,7 @@ from src.metrics.evaluate import Scores
 from src.training.loop import Progress
 from src.training.run import Run, run_training
 from src.training.run_folder import RunFolder
-from src.training.trainer import Training
+from src.training.trainer import Training, training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -88,6 +88,7 @@ def test_a_step_that_fails_is_skipped_and_counted(config, spoil, tmp_path, caplo
     assert all(np.isfinite(array).all() for array in state.values())
 
 
+@pytest.mark.slow
 def test_after_many_it_goes_back_and_on_with_other_data(config, spoil, tmp_path, caplog):
     spoil({10, 12})  # steps 6, at which a checkpoint was due, and 7
     run_training(config, tmp_path / "run")
@@ -98,6 +99,7 @@ def test_after_many_it_goes_back_and_on_with_other_data(config, spoil, tmp_path,
     assert state["run.counts"].tolist() == [26, 0, 10, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(14,), (8, 12, 16, 20)])
 def test_a_run_that_goes_back_and_is_interrupted_ends_as_one_that_is_not(config, spoil, tmp_path, stops):
     bad = {10, 12}
@@ -112,6 +114,7 @@ def test_a_run_that_goes_back_and_is_interrupted_ends_as_one_that_is_not(config,
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_kill_right_after_going_back_changes_nothing(config, spoil, tmp_path, monkeypatch):
     spoil({10, 12})
     run_training(config, tmp_path / "whole")
@@ -128,6 +131,7 @@ def test_a_kill_right_after_going_back_changes_nothing(config, spoil, tmp_path, 
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_when_it_fails_again_it_goes_back_further_and_then_stops(config, spoil, tmp_path, caplog):
     spoil(set(range(8, 1000)))
     with pytest.raises(UserError, match="up to step 4, .* again after going back to step 2: try a smaller train.lr"):
@@ -138,6 +142,7 @@ def test_when_it_fails_again_it_goes_back_further_and_then_stops(config, spoil, 
     assert not (tmp_path / "run" / "model.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_of_two_ways_back_the_second_may_help(config, spoil, tmp_path, caplog):
     spoil({8, 10, 12, 14})
     run_training(config, tmp_path / "run")
@@ -167,6 +172,7 @@ def test_a_run_without_a_single_step_is_not_finished(tiny_pictures, spoil, tmp_p
     assert not (tmp_path / "run" / "model.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_an_exploding_loss_is_skipped(tiny_pictures, tmp_path, monkeypatch):
     batches = Training.batches
 
@@ -181,6 +187,7 @@ def test_an_exploding_loss_is_skipped(tiny_pictures, tmp_path, monkeypatch):
         assert curve(tmp_path / str(ratio))[1] == [0] * 7 + [skipped] + [0] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "at"), [((Run, "_validate"), 10), ((RunFolder, "save_best"), 4), ((RunFolder, "add_validation"), 4)]
 )
@@ -245,7 +252,7 @@ def test_an_average_may_begin_late(tiny_pictures, tmp_path, caplog):
 def test_passes_come_to_one_large_batch(tiny_pictures, tmp_path):
     whole = tiny.config("rrdb", tiny_pictures, "train.batch_size=4", "train.lr=1e-4")
     parts = tiny.config("rrdb", tiny_pictures, "train.batch_size=2", "train.accumulate=2", "train.lr=1e-4")
-    one, two = Training(whole), Training(parts)
+    one, two = training_of(whole), training_of(parts)
     for a, b in zip(one.batches(Progress()), two.batches(Progress()), strict=True):
         one.step(a)
         two.step(b)
@@ -267,6 +274,7 @@ def test_an_encoder_that_trains_along_may_have_its_own_rate(tiny_pictures, tiny_
     assert moved("train.encoder_lr=1e-6") < 1e-5 < 1e-4 < moved()
 
 
+@pytest.mark.slow
 def test_epochs_count_samples_whatever_a_step_takes(tiny_pictures, tmp_path, spoil):
     """3 pictures, 8 epochs: 24 samples; after four steps of 2, the other 16 are four steps of 4."""
     epochs = "train.steps=0", "train.epochs=8", "train.save_every=4"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.build import build_loss, build_model
+from src.families.registry import family_of
 from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import Mish, SinusoidalEmbedding
 from src.layers.precision import mixed_precision
@@ -60,9 +60,9 @@ def test_a_gradient_of_zero_is_left_alone():
 def test_a_frozen_encoder_stays_and_a_free_one_moves(frozen):
     ms.set_seed(0)
     config = tiny.config("srdiff", None, f"encoder.frozen={frozen}".lower(), "encoder.upsampler=nearest")
-    model = build_model(config)
+    model = family_of(config).model()
     trained = model.unet.trainable_params() if frozen else model.trainable_params()
-    step = TrainStep(build_loss(config, model), Update(adam([(trained, RATE)])))
+    step = TrainStep(family_of(config).objectives(model)[0].loss, Update(adam([(trained, RATE)])))
     before = {p.name: p.asnumpy().copy() for p in model.get_parameters()}
     step([BATCH])
     moved = {p.name for p in model.get_parameters() if not np.array_equal(before[p.name], p.asnumpy())}
@@ -74,7 +74,7 @@ def test_a_frozen_encoder_stays_and_a_free_one_moves(frozen):
 def test_the_order_of_the_batch_does_not_matter():
     ms.set_seed(0)
     config = tiny.config("srdiff")
-    loss = build_loss(config, build_model(config))
+    loss = family_of(config).objectives(family_of(config).model())[0].loss
     update = Update(nn.SGD(loss.model.unet.trainable_params(), learning_rate=0.0))
     gradient = TrainStep(loss, update).whole.gradient
     turned = tuple(ms.Tensor(tensor.asnumpy()[::-1].copy()) for tensor in BATCH)
@@ -88,9 +88,11 @@ def test_the_order_of_the_batch_does_not_matter():
 def test_thirty_steps_on_one_batch_lower_the_loss(system):
     ms.set_seed(0)
     config = tiny.config(system, None, "encoder.upsampler=nearest")
-    model = build_model(config)
+    model = family_of(config).model()
     rate = RateSchedule(5e-3, "constant", total=30)
-    step = TrainStep(build_loss(config, model), Update(adam([(model.trainable_params(), rate)]), 10.0))
+    step = TrainStep(
+        family_of(config).objectives(model)[0].loss, Update(adam([(model.trainable_params(), rate)]), 10.0)
+    )
     losses = [float(step([BATCH[: 2 if system == "rrdb" else 4]])[0]) for _ in range(30)]
     assert np.mean(losses[-5:]) < 0.9 * losses[0]
 
@@ -248,7 +250,7 @@ def test_what_stays_in_32_bits_in_the_real_networks(level):
     """LR↑, of which the goal is made, and the time embedding always; normalisation at O2."""
     ms.set_seed(0)
     config = tiny.config("srdiff", None, "unet.groups=4", "unet.attention=true", "unet.add_lr_up=true")
-    model = build_model(config)
+    model = family_of(config).model()
     mixed_precision([model], level, "float16", in_float32=(SinusoidalEmbedding, BicubicUpscale))
     cells = dict(model.cells_and_names())
     kinds = {kind: {flags(cell) for cell in cells.values() if isinstance(cell, kind)} for kind in KINDS}
@@ -256,13 +258,13 @@ def test_what_stays_in_32_bits_in_the_real_networks(level):
     expected = {kind: {half} for kind in KINDS} | {SinusoidalEmbedding: {full}, BicubicUpscale: {full}}
     assert kinds == expected | ({nn.GroupNorm: {full}} if level == "O2" else {})
 
-    plain = build_model(config)
+    plain = family_of(config).model()
     for target, source in zip(plain.get_parameters(), model.get_parameters(), strict=True):
         put(target, source.asnumpy())
-    expected = build_loss(config, plain)(*BATCH)
+    expected = family_of(config).objectives(plain)[0].loss(*BATCH)
     scaler = ms.amp.DynamicLossScaler(64.0, 2, 1000)
     rate = RateSchedule(1e-4, "constant", total=10)
     update = Update(adam([(model.unet.trainable_params(), rate)]), 10.0, scaler=scaler)
-    loss, norm, taken = TrainStep(build_loss(config, model), update)([BATCH])
+    loss, norm, taken = TrainStep(family_of(config).objectives(model)[0].loss, update)([BATCH])
     assert bool(taken) and loss.dtype == norm.dtype == ms.float32
     np.testing.assert_allclose(float(loss), float(expected), rtol=2e-3)

@@ -8,7 +8,7 @@ from src.errors import UserError
 from src.host.device import select_device
 from src.imaging.io import write_image
 from src.training.run import run_training
-from src.training.trainer import Training, dry_run, load_pretrained_encoder
+from src.training.trainer import Training, dry_run, load_pretrained_encoder, training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -110,7 +110,9 @@ def test_resuming_takes_the_configurations_learning_rate(tmp_path, tiny_pictures
 
 def test_the_seed_decides_the_weights(tiny_pictures):
     def weights(seed):
-        return {name: p.asnumpy() for name, p in Training(tiny.config("rrdb", tiny_pictures, seed)).weights().items()}
+        return {
+            name: p.asnumpy() for name, p in training_of(tiny.config("rrdb", tiny_pictures, seed)).weights().items()
+        }
 
     first, again, other = weights("seed=3"), weights("seed=3"), weights("seed=4")
     assert all(np.array_equal(first[name], again[name]) for name in first)
@@ -122,14 +124,14 @@ def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, sys
     caplog.set_level("INFO")
     init = f"train.init={tiny_checkpoints[system]}"
     arrays = load_checkpoint(tiny_checkpoints[system]).arrays
-    for name, parameter in Training(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():
+    for name, parameter in training_of(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():
         np.testing.assert_array_equal(parameter.asnumpy(), arrays[name])
     assert f"the weights start from {tiny_checkpoints[system]}'s, after 0 steps" in caplog.text
 
 
 def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_checkpoints):
     with pytest.raises(UserError, match="is an srdiff, the configuration an rrdb: name another"):
-        Training(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
+        training_of(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
 
 
 @pytest.mark.parametrize("decay", [0, 0.9])
@@ -138,7 +140,7 @@ def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkp
     monkeypatch.setattr("src.host.device.release_isa", lambda: None)  # other tests in this process run convolutions
     encoder = f"encoder.checkpoint={tiny_checkpoints['rrdb']}"
     config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", encoder, "unet.space_to_depth=4")
-    runs = [Training(config, dedicated=dedicated) for dedicated in (False, True)]
+    runs = [training_of(config, dedicated=dedicated) for dedicated in (False, True)]
     assert [run.convolves for run in runs] == [True, False]
     runs[1].validate()
     assert list(runs[0].state()) == list(runs[1].state())
@@ -147,13 +149,13 @@ def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkp
 
 def test_batches_too_large_for_products_run_convolutions(tiny_pictures, monkeypatch):
     monkeypatch.setattr("src.host.device.release_isa", lambda: None)
-    monkeypatch.setattr("src.build_dedicated.MAX_ROWS", 100)
-    assert Training(tiny.config("rrdb", tiny_pictures), dedicated=True).convolves
+    monkeypatch.setattr("src.families.rrdb.family.MAX_ROWS", 100)
+    assert training_of(tiny.config("rrdb", tiny_pictures), dedicated=True).convolves
 
 
 def test_the_steps_of_some_epochs(tiny_pictures):
     config = tiny.config("rrdb", tiny_pictures, "train.steps=0", "train.epochs=5")
-    assert Training(config).steps == 7  # 3 pictures, 2 in a batch
+    assert training_of(config).steps == 7  # 3 pictures, 2 in a batch
 
 
 def test_a_dry_run_tells_what_a_run_will_cost(tiny_pictures, tmp_path, monkeypatch):
@@ -224,7 +226,7 @@ def test_an_encoder_of_another_size(tmp_path, system, trained, message):
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_the_encoder_of_either_stage_is_loaded(tiny_pictures, tiny_checkpoints, system):
-    training = Training(tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints[system]}"))
+    training = training_of(tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints[system]}"))
     arrays = load_checkpoint(tiny_checkpoints[system]).arrays
     for parameter in training.model.encoder.get_parameters():
         np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])

@@ -1,0 +1,52 @@
+"""What export.py does."""
+
+from pathlib import Path
+
+from src.build import load_model, load_upscaler
+from src.errors import UserError
+from src.families.registry import family_of
+from src.host.device import select_device
+
+
+def run(args):
+    """Export a checkpoint, and compare what was written with it."""
+    device = select_device(args.device)
+    from src.export.check import TOLERANCE, check_pictures, deviations, table
+    from src.export.exporter import check_request, export
+    from src.export.model import export_model, fixed_size, provenance, with_sampling
+
+    check = args.check and args.format != "air"
+    output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
+    check_request(output, args.format, args.graph, args.precision, device, check)
+    config, model = load_model(args.checkpoint, not args.no_ema)
+    config = with_sampling(config, args.sampling)
+    family = family_of(config)
+    fixed = args.format == "air" or (args.graph == "sampler" and not family.one_pass)
+    if not fixed and (args.size is not None or args.batch is not None):
+        raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
+    size = fixed_size(family, args.size, args.batch) if fixed else None
+    graphs, about = export_model(config, model, args.graph, size or (None,) * 3, args.precision)
+    found = []
+
+    def compare(path):
+        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
+        found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(size)))
+        worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
+        if worst > tolerance:
+            print(table(found))
+            raise UserError(
+                f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written; --no-check would"
+            )
+
+    about |= provenance(args.checkpoint, args.format)
+    written = export(output, args.format, graphs, about, args.precision, compare if check else None)
+    print("\n".join(str(path) for path in written))
+    if found:
+        print(table(found))
+
+
+def default_output(checkpoint, kind, graph, precision):
+    """``results/NAME/NAME.onnx``, named like the file, or like the folder of a run's ``model.ckpt``."""
+    name = checkpoint.resolve().parent.name if checkpoint.stem in ("model", "best") else checkpoint.stem
+    variant = ".sampler" * (graph == "sampler") + ".float16" * (precision == "float16")
+    return f"results/{name}/{name}{variant}.{kind}"

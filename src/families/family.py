@@ -1,0 +1,403 @@
+"""The contract of a family: all that the house asks of one, answered for one configuration.
+
+``OnePass`` and ``Diffusion`` answer the half that families have in common. mindspore is imported late: commands ask a
+family whether a configuration can work before anything heavy is loaded.
+"""
+
+import functools
+import math
+from dataclasses import fields
+from typing import NamedTuple
+
+from src.config.schema import Config, EvalConfig, TrainConfig
+from src.diffusion.noise_level import noise_level
+from src.diffusion.samplers import SAMPLERS
+from src.diffusion.schedule import check_spacing, make_schedule
+from src.errors import UserError
+from src.inference.sampling import Sampling
+from src.inference.tile_size import TileOptions, Tiling, free_memory
+
+BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
+MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
+
+
+class Columns(NamedTuple):
+    """What a training batch holds beside hr and lr, see ``src.dataset.batches.training_batches``."""
+
+    noise_steps: int | None = None  # T, for t and noise
+    draws: int = 1
+    continuous: bool = False
+    dropout_keys: bool = False
+
+
+class Objective(NamedTuple):
+    """What one optimiser minimises.
+
+    Attributes:
+        loss: a Cell that maps the columns of a batch to a scalar.
+        groups: list of (parameters, learning rate); the first rate is the one that is shown.
+    """
+
+    loss: object
+    groups: list
+
+
+class Family:
+    """One kind of network, set up by one configuration.
+
+    Args:
+        config: of the class that :attr:`Settings` names.
+    """
+
+    Settings = Config  # the settings: the common ones and the sections of this family
+    one_pass = False  # no diffusion: one pass is the result
+    conditional = True  # looks at an LR picture
+    told = "step"  # or "level" (√ᾱ): what the network is told of the noise
+    takes_lr_up = False  # its condition is LR↑, so that a prepared one is used as given
+    multiple_is = "space_to_depth·2^(levels−1)"  # size_multiple in words
+    usual_size = None  # (height, width) of HR that it was made for; None where any is as good
+
+    def __init__(self, config):
+        self.config = config
+        self.scale = config.data.scale
+
+    @classmethod
+    def of(cls, config):
+        """Return the family set up by a configuration."""
+        return cls(config)
+
+    def check(self):
+        """Refuse settings that do not fit each other; each by itself is in its range.
+
+        Raises:
+            UserError: naming the settings, and how to change them.
+        """
+        scale, evaluation = self.scale, self.config.eval
+        if not self.conditional and scale != 1:
+            raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {scale}")
+        if scale == 1 and self.conditional:
+            raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
+        if evaluation.sampler not in SAMPLERS:
+            raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {evaluation.sampler!r}")
+        self._check_spacing()
+        self._check_patch_size()
+        self._check_training()
+
+    def _check_spacing(self):
+        check_spacing(self.config.eval.spacing, self.config.eval.steps)
+
+    def _check_patch_size(self):
+        """Refuse a patch that the LR grid or the U-Net's levels do not divide.
+
+        Both divide it where their least common multiple does: their product would refuse the paper's own CelebA
+        setting (160 pixels, ×8, 4 levels).
+        """
+        scale, multiple, patch_size = self.scale, self.size_multiple, self.config.data.patch_size
+        unit = math.lcm(scale, multiple)
+        smallest = -(-self.smallest_side // unit) * unit
+        reason = f"the scale ({scale})" + (f" and {self.multiple_is} ({multiple})" if self.multiple_is else "")
+        if patch_size % unit or patch_size < smallest:
+            below = patch_size // unit * unit
+            nearest = f"{below} or {below + unit}" if below >= smallest else max(smallest, below + unit)
+            raise UserError(
+                f"'data.patch_size' must be a multiple of {unit} (of {reason}), at least {smallest}, got {patch_size}; "
+                f"the nearest valid: {nearest}"
+            )
+
+    def _check_training(self):
+        train = self.config.train
+        if not train.steps and not train.epochs:
+            raise UserError("'train.steps' and 'train.epochs' are both 0; set one of them")
+        if train.steps and train.epochs:
+            raise UserError(
+                f"'train.steps' ({train.steps}) and 'train.epochs' ({train.epochs}) contradict each other; set one to 0"
+            )
+        if train.lr_schedule == "cosine" and train.lr_min >= train.lr:
+            raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
+        if train.best_metric == "lpips" and train.val_lpips == "none":
+            raise UserError("'train.best_metric' is lpips, but 'train.val_lpips' is none; set train.val_lpips=alex")
+        if train.best_metric == "loss" and self.conditional:
+            raise UserError(
+                "'train.best_metric' may be loss only where 'sr3.conditional' is false, and validation scores no "
+                "pictures; set train.best_metric=psnr"
+            )
+        if train.pixel_loss != TrainConfig.pixel_loss and not self.one_pass:
+            raise UserError(
+                f"'train.pixel_loss' is of a network that makes its picture in one pass, got {train.pixel_loss}; set "
+                f"diffusion.loss={train.pixel_loss} in its place"
+            )
+        if self.config.data.sink and train.accumulate > 1:
+            raise UserError(
+                f"'data.sink' feeds one batch a step, but 'train.accumulate' is {train.accumulate}; set one of them "
+                "back"
+            )
+        if train.encoder_lr and not self.trains_encoder:
+            raise UserError(
+                f"'train.encoder_lr' is {train.encoder_lr}, but no encoder trains along; set it to 0, or "
+                "encoder.frozen=false"
+            )
+
+    trains_encoder = False
+
+    @property
+    def size_multiple(self):
+        """HR sizes must be multiples of this."""
+        raise NotImplementedError
+
+    @property
+    def smallest_side(self):
+        """HR pixels that a patch must have at least."""
+        return self.size_multiple
+
+    def model(self):
+        """Return the network, an nn.Cell whose parameters are named by part (``encoder.*``, ``unet.*``)."""
+        raise NotImplementedError
+
+    def columns(self):
+        """Return the :class:`Columns` of training batches."""
+        raise NotImplementedError
+
+    def objectives(self, model, network=None, lr_up=False):
+        """Return what training minimises, one :class:`Objective` for each optimiser.
+
+        Args:
+            model: from :meth:`model`, whose parameters are trained.
+            network: computes what the model does, with its parameters; None takes the model itself.
+            lr_up: whether batches bring LR↑.
+        """
+        raise NotImplementedError
+
+    def groups(self, model):
+        """Return the trained parameters as a list of (parameters, learning rate)."""
+        return [(model.trainable_params(), self.config.train.lr)]
+
+    def pretrained(self):
+        """Return a list of (part, path of a checkpoint): what is loaded before the first step.
+
+        Raises:
+            UserError: a checkpoint that is needed is not named, or not there.
+        """
+        return []
+
+    def check_pretrained(self, part, config, path):
+        """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
+
+    def graphs(self, model, size=(None, None, None)):
+        """Return role → (Cell, inputs): what inference runs and exports hold.
+
+        Args:
+            model: from :meth:`model`.
+            size: batch, height and width of the LR picture, or of an unconditional model's picture; None is free.
+        """
+        raise NotImplementedError
+
+    def networks(self, graphs):
+        """Return the ``src.inference.networks`` around callables by role."""
+        raise NotImplementedError
+
+    def model_networks(self, model):
+        """Return :meth:`networks` of a model's own graphs; batch, height and width are free: each compiles once."""
+        from src.layers.graph import Graph
+
+        graphs = {}
+        for role, (cell, inputs) in self.graphs(model).items():
+            cell.set_inputs(*inputs)
+            graphs[role] = Graph(cell)
+        return self.networks(graphs)
+
+    def product_networks(self, model):
+        """Return :meth:`model_networks` computed as matrix products (:mod:`src.layers.products`), or None."""
+
+    def trained_products(self, model):
+        """Return the model as products for training batches of the configuration, or None."""
+
+    def upscaler(self, networks, tiling):
+        """Return the ``src.inference.upscaler.Upscaler`` around networks."""
+        raise NotImplementedError
+
+    def reach(self):
+        """Return the receptive field, a ``src.inference.tile_size.Reach``."""
+        raise NotImplementedError
+
+    def cost(self, products=False):
+        """Return the bytes per pixel, a ``src.inference.tile_size.Cost``; of :meth:`product_networks` or not."""
+        raise NotImplementedError
+
+    def tiling(self, options=None, products=False, device_memory=None, alone=False):
+        """Return what cuts large pictures, a ``src.inference.tile_size.Tiling``.
+
+        Args:
+            options: ``src.inference.tile_size.TileOptions``; None for the defaults.
+            products: whether the networks are :meth:`product_networks`.
+            device_memory: bytes of the device that the networks run on; None where they run in the machine's memory.
+            alone: whether the process does nothing but inference: its free memory is then that before the first
+                picture, since the networks keep much of what a picture took for the next one.
+        """
+        options = options or TileOptions()
+        budget = functools.partial(free_memory, options.max_memory, device_memory)
+        return Tiling(
+            self.scale, self.size_multiple, self.reach(), self.cost(products), options,
+            functools.cache(budget) if alone else budget,
+        )  # fmt: skip
+
+    def sampling(self):
+        """Return the model's own ``Sampling``, that of the section ``eval``."""
+        options = self.config.eval
+        return Sampling(
+            options.sampler, options.steps, options.spacing, options.eta, options.temperature, options.consistency
+        )
+
+    def description(self):
+        """Return what an export says of the model beyond the common fields: a dict."""
+        return {}
+
+    def summary(self):
+        """Return lines of text that say which network it is."""
+        raise NotImplementedError
+
+    @staticmethod
+    def convert(obj, given):
+        """Return the ``src.weights.conversion.Conversion`` of a PyTorch file; None where it is another family's.
+
+        Args:
+            obj: from :func:`src.weights.torch_file.read_torch`.
+            given: nested dict of settings that somebody names.
+        """
+
+
+class OnePass(Family):
+    """A network that makes its picture from the LR picture in one pass."""
+
+    one_pass = True
+
+    def columns(self):
+        return Columns()
+
+    def objectives(self, model, network=None, lr_up=False):
+        from src.losses.pixel import RegressionLoss
+
+        return [Objective(RegressionLoss(network or model, self.config.train.pixel_loss), self.groups(model))]
+
+    def graphs(self, model, size=(None, None, None)):
+        import mindspore as ms
+
+        from src.layers.graph import Whole
+
+        batch, height, width = size
+        return {"whole": (Whole(model), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)])}
+
+    def networks(self, graphs):
+        from src.inference.networks import RegressionNetworks
+
+        return RegressionNetworks(graphs["whole"])
+
+    def upscaler(self, networks, tiling):
+        from src.inference.upscaler import OnePassUpscaler
+
+        config = self.config
+        return OnePassUpscaler(networks, tiling, name=config.name, system=config.system, sampling=self.sampling())
+
+
+class Diffusion(Family):
+    """A network that removes noise, once per step."""
+
+    last_beta = None  # of the schedule, where it is another than the family of β says
+
+    def check(self):
+        super().check()
+        diffusion = self.config.diffusion
+        if diffusion.beta_start > diffusion.beta_end:
+            raise UserError(
+                f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
+                f"{diffusion.beta_end}"
+            )
+        if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
+            raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
+
+    def _check_spacing(self):
+        options = self.config.eval
+        check_spacing(options.spacing, options.steps, self.config.diffusion.steps, self.told == "level")
+
+    def schedule(self):
+        """Return the noise schedule that the network is trained with."""
+        diffusion = self.config.diffusion
+        return make_schedule(
+            diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end,
+            last_beta=self.last_beta,
+        )  # fmt: skip
+
+    def target(self):
+        """Return what is diffused, a target of :mod:`src.diffusion.process`."""
+        raise NotImplementedError
+
+    def target_description(self):
+        """Return what an export says of :meth:`target`: a dict."""
+        raise NotImplementedError
+
+    def noise_level(self):
+        """Return what the network is told, see :mod:`src.diffusion.noise_level`."""
+        return noise_level("continuous" if self.told == "level" else "discrete", self.schedule())
+
+    def columns(self):
+        return Columns(self.config.diffusion.steps, self.config.train.draws, self.told == "level")
+
+    def objectives(self, model, network=None, lr_up=False):
+        return [Objective(self.loss(network or model, lr_up), self.groups(model))]
+
+    def loss(self, model, lr_up=False, dropout=False):
+        """Return the loss Cell of (hr, lr, t, noise), and, if batches have them, lr_up and dropout's keys."""
+        from src.losses.diffusion import DiffusionLoss
+
+        diffusion = self.config.diffusion
+        return DiffusionLoss(
+            model, self.schedule(), self.target(), diffusion.prediction, diffusion.loss, diffusion.loss_weight,
+            self.freezes_encoder, self.told == "level", lr_up, dropout,
+        )  # fmt: skip
+
+    freezes_encoder = True
+
+    def upscaler(self, networks, tiling):
+        from src.inference.diffusion_upscaler import DiffusionUpscaler
+
+        config = self.config
+        return DiffusionUpscaler(
+            networks, tiling, name=config.name, system=config.system, sampling=self.sampling(),
+            schedule=self.schedule(), target=self.target(), prediction=config.diffusion.prediction,
+            noise_level=self.noise_level(), conditional=self.conditional, usual_size=self.usual_size,
+        )  # fmt: skip
+
+    def steps(self):
+        """Return the sampling steps of the model's own options, a list of ``src.diffusion.schedule.Step``."""
+        options = self.config.eval
+        return self.schedule().steps(options.steps, options.spacing, self.told == "level")
+
+    def description(self):
+        schedule, target, options = self.schedule(), self.target(), self.config.eval
+        names = [field.name for field in fields(EvalConfig) if field.name != "protocol"]
+        alphas, times = self._tables(schedule)
+        return {
+            "sampling": {name: getattr(options, name) for name in names} | {"times": times},
+            "alphas_cumprod": alphas,
+            "process": {
+                **self.target_description(),
+                "prediction": self.config.diffusion.prediction,
+                "noise_level": "continuous" if self.told == "level" else "discrete",
+                "clip": target.clip,
+            },
+        }
+
+    def _tables(self, schedule):
+        """Return ᾱ and, for each step, where in it its level stands.
+
+        They are the trained ᾱ and the trained t, but for a schedule with levels of its own: then these, least noisy
+        first.
+        """
+        steps = self.steps()
+        if all(step.alpha_bar == schedule.alpha_bar(step.t) for step in steps):
+            return schedule.alphas_cumprod.tolist(), [step.t for step in steps]
+        return [step.alpha_bar for step in reversed(steps)], [*reversed(range(len(steps)))]
+
+
+def unfolded(radius, space_to_depth):
+    """Return the radius in pixels of one in folded cells: from the far side of one cell to that of another."""
+    return radius * space_to_depth + space_to_depth - 1

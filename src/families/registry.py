@@ -1,0 +1,51 @@
+"""Every family by its name, as ``system`` in a configuration says it."""
+
+import json
+
+from src.config import loader
+from src.errors import UserError
+from src.families.rrdb.family import RRDB
+from src.families.sr3.family import SR3
+from src.families.srdiff.family import SRDiff
+from src.weights.conversion import unknown_network
+
+FAMILIES = {"srdiff": SRDiff, "rrdb": RRDB, "sr3": SR3}
+SCHEMAS = {name: family.Settings for name, family in FAMILIES.items()}
+
+
+def family_of(config):
+    """Return the ``src.families.family.Family`` of a configuration."""
+    return FAMILIES[config.system].of(config)
+
+
+def read_config(path, overrides=()):
+    """Return the checked configuration of a YAML file and overrides, see ``src.config.loader.load_config``."""
+    config = loader.load_config(path, overrides, SCHEMAS)
+    family_of(config).check()
+    return config
+
+
+def config_of(checkpoint):
+    """Return the configuration that a ``src.weights.checkpoint.Checkpoint`` carries."""
+    try:
+        settings = json.loads(checkpoint.config_json)
+    except ValueError as error:
+        raise UserError(f"the configuration inside {checkpoint.path} is not JSON: write the checkpoint anew") from error
+    return loader.config_from_dict(settings, SCHEMAS, f"the configuration inside {checkpoint.path}", stored=True)
+
+
+def convert(obj, given):
+    """Return the ``src.weights.conversion.Conversion`` of a PyTorch checkpoint of any family.
+
+    Args:
+        obj: from :func:`src.weights.torch_file.read_torch`.
+        given: nested dict of settings that somebody names; those that no tensor tells are taken from it.
+
+    Raises:
+        UserError: it is of none, or tells a size of its network badly.
+    """
+    found = (family.convert(obj, given) for family in FAMILIES.values())
+    converted = next((conversion for conversion in found if conversion is not None), None)
+    if converted is None:
+        raise unknown_network(obj, "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network")
+    return converted

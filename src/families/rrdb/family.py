@@ -1,0 +1,162 @@
+"""RRDB: ESRGAN's generator, trained with a pixel loss; SRDiff's stage 1."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from src.config.schema import Config, setting
+from src.errors import UserError
+from src.families.family import BICUBIC_RADIUS, MAX_ROWS, OnePass
+from src.inference.tile_size import Cost, Reach
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """RRDBNet (ESRGAN's generator, arXiv 1809.00219), SRDiff's LR encoder."""
+
+    features: int = setting(64, at_least=1)
+    blocks: int = setting(17, at_least=1)
+    growth: int = setting(0, at_least=0)  # channels that each dense convolution adds; 0 takes features / 2
+    upsampler: Literal["nearest", "pixelshuffle"] = "nearest"  # ESRGAN's; LR↑ plus a correction made at LR resolution
+
+
+@dataclass(frozen=True)
+class RRDBSettings(Config):
+    """An experiment of this family."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+
+class RRDB(OnePass):
+    """See the module."""
+
+    Settings = RRDBSettings
+    multiple_is = ""
+
+    def check(self):
+        check_growth(self.config.encoder)
+        super().check()
+
+    @property
+    def size_multiple(self):
+        return self.scale
+
+    def model(self):
+        model = build_encoder(self.config.encoder, self.scale)
+        model.update_parameters_name("encoder.")
+        return model
+
+    def reach(self):
+        encoder = self.config.encoder
+        return Reach(radius(encoder.blocks, self.scale, encoder.upsampler) * self.scale)
+
+    def cost(self, products=False):
+        encoder = self.config.encoder
+        per_lr_pixel = trunk_bytes(encoder) + products * gathered_bytes(widest(encoder))
+        if encoder.upsampler == "nearest":  # three tensors of the trunk's width at HR size
+            per_lr_pixel += 3 * 4 * encoder.features * self.scale**2
+        return Cost(denoise=per_lr_pixel / self.scale**2, pictures=3)
+
+    def product_networks(self, model):
+        import mindspore as ms
+
+        from src.layers import products
+
+        if not products.supports_encoder(model):
+            return None
+        picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
+        net = products.ChannelLastRRDB(model, self.scale)
+        net.set_inputs(picture, table, table)
+        return products.ChannelLastRegression(net, _picture_tables)
+
+    def trained_products(self, model):
+        from src.layers import products
+
+        data, train = self.config.data, self.config.train
+        side = data.patch_size // self.scale
+        if train.batch_size * train.draws * side**2 > MAX_ROWS or not products.supports_encoder(model):
+            return None
+        return products.TrainedRRDB(model, (train.batch_size, side, side), self.scale)
+
+    def summary(self):
+        return [encoder_summary(self.config.encoder)]
+
+    @staticmethod
+    def convert(obj, given):
+        from src.families.rrdb.convert import convert
+
+        return convert(obj, given)
+
+
+def _picture_tables(height, width):
+    from src.layers.products import encode_tables
+
+    return encode_tables(height, width, 1)
+
+
+def build_encoder(encoder, scale, condition_every=3):
+    """Return the RRDBNet of an :class:`EncoderConfig`."""
+    from src.families.rrdb.network import RRDBNet
+
+    return RRDBNet(encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every)
+
+
+def check_growth(encoder):
+    """Refuse a growth that would be no channel at all."""
+    if encoder.growth == 0 and encoder.features < 2:
+        raise UserError("'encoder.growth' 0 means features / 2, got 1 feature; set encoder.growth=1")
+
+
+def encoder_sizes(encoder, scale):
+    """Return what must be equal for the weights of one encoder to fit another: setting → value."""
+    return {
+        "encoder.features": encoder.features,
+        "encoder.blocks": encoder.blocks,
+        "encoder.growth": growth(encoder),
+        "encoder.upsampler": encoder.upsampler,
+        "data.scale": scale,
+    }
+
+
+def growth(encoder):
+    """Return the channels that each dense convolution adds."""
+    return encoder.growth or encoder.features // 2
+
+
+def encoder_summary(encoder):
+    """Return a line that says which encoder it is."""
+    return f"encoder    {encoder.features} features, growth {encoder.growth}, {encoder.blocks} blocks"
+
+
+# The receptive field and the memory. A radius of r pixels means that an output pixel depends on inputs at most r pixels
+# away, in each dimension; these are upper bounds, which tests hold against the networks themselves. The bytes are
+# estimates, fitted to peaks measured on the CPU (docs/inference_speed.md).
+
+
+def condition_radius(blocks):
+    """Radius of ``RRDBNet.condition`` in LR pixels: a first and a last convolution, fifteen in each RRDB."""
+    return 1 + 15 * blocks + 1
+
+
+def radius(blocks, scale, upsampler):
+    """Radius of the whole RRDBNet, LR pixels of input to the pixels of output that belong to them."""
+    if upsampler == "pixelshuffle":
+        way_up = 2  # two convolutions at LR resolution
+    else:  # one convolution after each doubling, two more at HR resolution
+        way_up = math.ceil(sum(2.0**-octave for octave in range(1, scale.bit_length())) + 2 / scale) + 1
+    return condition_radius(blocks) + max(way_up, BICUBIC_RADIUS)
+
+
+def widest(encoder):
+    """Return the channels of a dense block's concatenation."""
+    return encoder.features + 4 * growth(encoder)
+
+
+def trunk_bytes(encoder):
+    """Bytes per LR pixel: every block's output, and a dense block's concatenation three times."""
+    return 4 * (encoder.features * (encoder.blocks + 1) + 3 * widest(encoder))
+
+
+def gathered_bytes(channels):
+    """Bytes per pixel of nine neighbours, gathered as rows and on the way."""
+    return 2 * 9 * 4 * channels

@@ -1,0 +1,315 @@
+"""SRDiff (arXiv 2104.14951): a diffusion of the residual, conditioned on the features of an RRDB encoder."""
+
+import logging
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from src.config import schema
+from src.config.schema import Config, setting
+from src.errors import UserError
+from src.families.family import BICUBIC_RADIUS, MAX_ROWS, Diffusion, unfolded
+from src.families.rrdb import family as rrdb
+from src.inference.tile_size import Cost, Reach
+
+
+@dataclass(frozen=True)
+class EncoderConfig(rrdb.EncoderConfig):
+    """The LR encoder, as stage 1 trained it."""
+
+    checkpoint: str = ""  # the pre-trained encoder; empty starts it from random weights
+    frozen: bool = True  # False trains the encoder along
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """SRDiff's conditional U-Net (arXiv 2104.14951, section 3.3)."""
+
+    width: int = 64  # channels of the first level
+    multipliers: tuple[int, ...] = (1, 2, 3, 4)  # channels of each level, times width
+    groups: int = setting(0, at_least=0)  # GroupNorm groups; 0: no normalisation
+    attention: bool = False  # linear attention in the middle
+    add_lr_up: bool = False  # add a convolution of LR↑ (or of the encoder's picture) after the first level
+    space_to_depth: Literal[1, 2, 4] = 1  # work on r×r pixels folded into channels: 1 (the paper), 2 or 4
+    condition_every: int = setting(3, at_least=1)  # the features of every so many encoder blocks: 3 (the paper)
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(schema.DiffusionConfig):
+    """The diffusion of the residual, residual_scale·(HR − what it is the residual of)."""
+
+    residual_of: Literal["bicubic", "encoder"] = "bicubic"  # HR − LR↑ (the paper), or HR − the encoder's own picture
+    residual_scale: float = setting(2.0, above=0)
+    lr_divisor: Literal[255, 256] = 255  # LR↑ = bicubic(lr / divisor); 256 in the public PyTorch checkpoints
+
+
+@dataclass(frozen=True)
+class SRDiffSettings(Config):
+    """An experiment of this family."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+
+
+class SRDiff(Diffusion):
+    """See the module."""
+
+    Settings = SRDiffSettings
+    last_beta = 0.999  # of the linear schedule, so that the residual ends as noise
+
+    def check(self):
+        encoder, unet = self.config.encoder, self.config.unet
+        rrdb.check_growth(encoder)
+        least = unet.condition_every - 1  # the condition is every so many of the blocks' outputs and the trunk's
+        if encoder.blocks < least:
+            raise UserError(
+                f"'encoder.blocks' must be at least {least} where system is srdiff and unet.condition_every "
+                f"{least + 1}, got {encoder.blocks}"
+            )
+        self._check_unet()
+        self._check_residual()
+        super().check()
+
+    def _check_unet(self):
+        unet = self.config.unet
+        # The time embedding is sin and cos halves, with frequencies spaced by 1 / (half − 1).
+        if unet.width < 4 or unet.width % 2:
+            raise UserError(f"'unet.width' must be even and at least 4, got {unet.width}")
+        if not unet.multipliers or min(unet.multipliers) < 1:
+            raise UserError(f"'unet.multipliers' must be one or more numbers from 1 up, got {list(unet.multipliers)}")
+        for multiplier in unet.multipliers if unet.groups else ():
+            channels = unet.width * multiplier
+            if channels % unet.groups:
+                raise UserError(
+                    f"'unet.groups' must divide the channels of every level, got {unet.groups} groups for {channels} "
+                    f"channels; {math.gcd(unet.width, unet.groups)} would do, or 0 for no normalisation"
+                )
+
+    def _check_residual(self):
+        diffusion, fold = self.config.diffusion, self.config.unet.space_to_depth
+        if diffusion.residual_of == "encoder" and not self.config.encoder.frozen:
+            raise UserError(
+                "'diffusion.residual_of' encoder needs encoder.frozen=true, since nothing keeps its picture; or set "
+                "bicubic"
+            )
+        if diffusion.residual_of == "encoder" and diffusion.lr_divisor != 255:
+            raise UserError(
+                f"'diffusion.lr_divisor' belongs to diffusion.residual_of=bicubic, got {diffusion.lr_divisor}; leave "
+                "it out"
+            )
+        if self.scale % fold:
+            raise UserError(
+                f"'data.scale' must be a multiple of 'unet.space_to_depth', got {self.scale} and {fold}; set "
+                f"unet.space_to_depth={self.scale}"
+            )
+
+    @property
+    def trains_encoder(self):
+        return not self.config.encoder.frozen
+
+    @property
+    def freezes_encoder(self):
+        return self.config.encoder.frozen
+
+    @property
+    def size_multiple(self):
+        unet = self.config.unet
+        return unet.space_to_depth * 2 ** (len(unet.multipliers) - 1)
+
+    @property
+    def smallest_side(self):
+        return 2 * self.size_multiple  # reflection takes the pixel beside the edge one: the last level needs two
+
+    def model(self):
+        from src.families.srdiff.network import ConditionalUNet, SRDiff
+
+        config, unet = self.config, self.config.unet
+        encoder = rrdb.build_encoder(config.encoder, self.scale, unet.condition_every)
+        net = ConditionalUNet(
+            unet.width, unet.multipliers, encoder.condition_channels, self.scale, unet.groups, unet.attention,
+            unet.add_lr_up, unet.space_to_depth,
+        )  # fmt: skip
+        return SRDiff(encoder, net, config.diffusion.lr_divisor, config.diffusion.residual_of)
+
+    def target(self):
+        from src.diffusion.process import ResidualTarget
+
+        return ResidualTarget(self.config.diffusion.residual_scale, self.config.diffusion.clip)
+
+    def target_description(self):
+        return {"target": "residual", "residual_scale": self.target().scale}
+
+    def groups(self, model):
+        train = self.config.train
+        unet, encoder = model.unet.trainable_params(), model.encoder.trainable_params()
+        if self.config.encoder.frozen:
+            return [(unet, train.lr)]
+        if train.encoder_lr:
+            return [(unet, train.lr), (encoder, train.encoder_lr)]
+        return [(model.trainable_params(), train.lr)]
+
+    def pretrained(self):
+        encoder, path = self.config.encoder, self.config.encoder.checkpoint
+        if not path and encoder.frozen:
+            raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
+        if not path:
+            logging.warning("encoder.checkpoint is empty: the encoder starts from random weights")
+            return []
+        if not Path(path).is_file():
+            raise UserError(
+                f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml), "
+                "and name its model.ckpt with encoder.checkpoint=PATH"
+            )
+        return [("encoder", path)]
+
+    def check_pretrained(self, part, config, path):
+        wanted = rrdb.encoder_sizes(self.config.encoder, self.scale)
+        found = rrdb.encoder_sizes(config.encoder, config.data.scale)
+        if wanted != found:
+            remedy = " ".join(f"{name}={found[name]}" for name in found if wanted[name] != found[name])
+            raise UserError(
+                f"the encoder checkpoint {path} has {_sizes(found)}, but the configuration asks for "
+                f"{_sizes(wanted)}; add {remedy} or name another encoder.checkpoint"
+            )
+
+    def graphs(self, model, size=(None, None, None)):
+        import mindspore as ms
+
+        from src.layers.graph import Encode, Step
+
+        batch, height, width = size
+        unet = self.config.unet
+
+        def at_hr(channels, divisor=1):
+            sides = [side and side * self.scale // divisor for side in (height, width)]
+            return ms.Tensor(shape=[batch, channels, *sides], dtype=ms.float32)
+
+        lr, t = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), ms.Tensor(shape=[batch], dtype=ms.int32)
+        step_inputs = [at_hr(3), t, at_hr(unet.width, unet.space_to_depth)]
+        return {"encode": (Encode(model), [lr]), "step": (Step(model), step_inputs)}
+
+    def networks(self, graphs):
+        from src.inference.networks import DiffusionNetworks
+
+        uses_lr_up = self.config.unet.add_lr_up
+        return DiffusionNetworks(graphs["encode"], graphs["step"], graphs.get("project"), uses_lr_up=uses_lr_up)
+
+    def model_networks(self, model):
+        import mindspore as ms
+
+        from src.layers.graph import Graph, Project
+
+        project, lr = Project(model), ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32)
+        project.set_inputs(lr, lr)  # LR and LR↑ alike are (B, 3, free, free)
+        graphs = {"project": Graph(project)}
+        for role, (cell, inputs) in self.graphs(model).items():
+            cell.set_inputs(*inputs)
+            graphs[role] = Graph(cell)
+        return self.networks(graphs)
+
+    def product_networks(self, model):
+        import mindspore as ms
+
+        from src.layers import products
+
+        if not products.supports_unet(model.unet) or (
+            model.of_encoder and not products.supports_encoder(model.encoder)
+        ):
+            return None
+        unet = self.config.unet
+        fold, levels = unet.space_to_depth, len(unet.multipliers)
+
+        def encode_tables(height, width):
+            return products.encode_tables(height, width, self.scale // fold, unet.add_lr_up)
+
+        def denoise_tables(height, width):
+            return products.denoise_tables(height // fold, width // fold, levels)
+
+        picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
+        encode, denoise = products.ChannelLastEncode(model, self.scale), products.ChannelLastUNet(model.unet)
+        condition, t = ms.Tensor(shape=[None, unet.width], dtype=ms.float32), ms.Tensor(shape=[1], dtype=ms.int32)
+        smallest = self.size_multiple * self.scale  # for the number of tables only
+        encode.set_inputs(picture, *[table for _ in encode_tables(smallest, smallest)])
+        denoise.set_inputs(picture, t, condition, *[table for _ in denoise_tables(smallest, smallest)])
+        return products.ChannelLastNetworks(encode, denoise, encode_tables, denoise_tables, unet.add_lr_up)
+
+    def trained_products(self, model):
+        from src.layers import products
+
+        data, train = self.config.data, self.config.train
+        rows = train.batch_size * train.draws * (data.patch_size // self.config.unet.space_to_depth) ** 2
+        if rows > MAX_ROWS or not products.supports_training(model):
+            return None
+        side = data.patch_size // self.scale
+        return products.TrainedSRDiff(model, (train.batch_size, side, side), self.scale, train.draws)
+
+    def reach(self):
+        unet, encoder = self.config.unet, self.config.encoder
+        upsampler = encoder.upsampler if self.config.diffusion.residual_of == "encoder" else None
+        return Reach(
+            unet_radius(len(unet.multipliers), unet.space_to_depth),
+            condition_radius(encoder.blocks, self.scale, upsampler),
+            local=not (unet.attention or unet.groups),
+        )
+
+    def cost(self, products=False):
+        unet, encoder = self.config.unet, self.config.encoder
+        folded, factor = unet.space_to_depth**2, self.scale // unet.space_to_depth
+        encode = rrdb.trunk_bytes(encoder)
+        if products:  # nine pixels of the widest concatenation, gathered and on the way; the same of the folded picture
+            condition_channels = encoder.features * ((encoder.blocks + 1) // unet.condition_every)
+            encode += rrdb.gathered_bytes(max(rrdb.widest(encoder), condition_channels))
+            denoise = 4 * (9 * 3 * folded + 9 * unet.width) / folded
+        else:  # as 32 tensors of the first level
+            denoise = 32 * 4 * unet.width / folded
+            if factor > 1:  # the transposed convolution's columns, and its result twice
+                encode += 4 * unet.width * ((2 * factor) ** 2 + 2 * factor**2)
+        # pictures: x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
+        return Cost(denoise=denoise, encode=encode, features=4 * unet.width / folded, pictures=5)
+
+    def summary(self):
+        unet, diffusion = self.config.unet, self.config.diffusion
+        options = [f"GroupNorm {unet.groups}"] * bool(unet.groups) + ["attention"] * unet.attention
+        options += ["LR added at the input"] * unet.add_lr_up + [f"lr / {diffusion.lr_divisor}"]
+        sizes = f"width {unet.width}, multipliers {list(unet.multipliers)}"
+        return [
+            rrdb.encoder_summary(self.config.encoder),
+            f"U-Net      {', '.join([sizes, *options])}",
+            f"diffusion  {diffusion.steps} steps, {diffusion.schedule} schedule",
+        ]
+
+    @staticmethod
+    def convert(obj, given):
+        from src.families.srdiff.convert import convert
+
+        return convert(obj, given)
+
+
+def _sizes(sizes):
+    features, blocks, growth, upsampler, scale = sizes.values()
+    return f"{features} features, {blocks} blocks, growth {growth}, upsampler {upsampler}, scale {scale}"
+
+
+def condition_radius(blocks, scale=4, upsampler=None):
+    """Radius of the condition in LR pixels: the encoder's features and their projection, or LR↑'s convolution.
+
+    Args:
+        blocks: of the encoder.
+        scale, upsampler: of an encoder whose own picture is the base picture; None where LR↑ is.
+    """
+    base = rrdb.radius(blocks, scale, upsampler) if upsampler else BICUBIC_RADIUS
+    return max(rrdb.condition_radius(blocks), base) + 2
+
+
+def unet_radius(levels, space_to_depth):
+    """Radius of the conditional U-Net without attention and normalisation, HR pixels.
+
+    Each level has four 3×3 convolutions on the way down and, but for the last, four on the way up; the middle has
+    four. A strided convolution reads one pixel of the finer level, a transposed one of 4×4 one of the coarser.
+    """
+    down = sum(4 * 2**level for level in range(levels)) + sum(2**level for level in range(levels - 1))
+    middle = 4 * 2 ** (levels - 1)
+    up = sum((4 + 1) * 2**level for level in range(1, levels))
+    return unfolded(down + middle + up + 1, space_to_depth)

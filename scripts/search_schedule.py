@@ -104,7 +104,7 @@ def prepare(args):
     from src.commands.evaluate import lpips_distance
     from src.dataset.pairs import find_pairs
     from src.errors import UserError
-    from src.export.offline import file_hash
+    from src.export.artefact import file_hash
 
     config, upscaler = load(args.checkpoint, args.device)
     if upscaler.one_pass or not upscaler.conditional:

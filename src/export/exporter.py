@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from src.errors import UserError
+from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
 from src.export.mindir import save
-from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
 from src.host.files import replacing, write_text
 
 

@@ -119,7 +119,7 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=Tr
     for path in checkpoints:
         trained, upscaler = build.load(path, device=device, ema=ema, tile_options=tile_options)
         config = settings_for(trained, config_file, overrides)
-        sampling = upscaler.resolve(build.own_sampling(config))
+        sampling = upscaler.resolve(family_of(config).sampling())
         taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
         name = next(candidate for candidate in candidates if candidate not in taken)

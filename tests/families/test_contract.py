@@ -5,11 +5,11 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
-from src.export.offline import roles_of
 
 from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
+from src.export.offline import roles_of
 from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
 from tests import tiny, tiny_sr3

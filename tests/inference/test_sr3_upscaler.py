@@ -6,7 +6,6 @@ import pytest
 from src.build import load_upscaler
 from src.diffusion.process import noise_from_x0, velocity
 from src.errors import UserError
-from src.export.model import tables
 from src.families.registry import family_of
 from src.imaging.back_projection import BackProjection
 from src.imaging.resize import imresize
@@ -73,11 +72,13 @@ def test_a_schedule_of_its_own_is_told_exactly(sampler):
 
 
 def test_an_export_carries_the_levels_of_a_schedule_of_its_own():
-    schedule, spacing = family_of(tiny_sr3.config()).schedule(), "betas:1e-4,0.01,0.6"
-    for any_level, count in ((True, 3), (False, 4)):
-        steps = schedule.steps(3, spacing, any_level)
-        alphas, times = tables(schedule, steps)
-        assert [alphas[t] for t in times] == [step.alpha_bar for step in steps]
+    for noise_level, count in (("continuous", 3), ("discrete", 4)):
+        family = family_of(
+            tiny_sr3.config(f"sr3.noise_level={noise_level}", "eval.steps=3", "eval.spacing=betas:1e-4,0.01,0.6")
+        )
+        about = family.description()
+        alphas, times = about["alphas_cumprod"], about["sampling"]["times"]
+        assert [alphas[t] for t in times] == [step.alpha_bar for step in family.steps()]
         assert len(alphas) == count
 
 

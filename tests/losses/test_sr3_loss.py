@@ -56,7 +56,7 @@ def test_weights_of_steps_do_not_fit_continuous_levels():
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])
-@pytest.mark.parametrize("options", [(), tiny_sr3.FROM_NOTHING], ids=["conditional", "from nothing"])
+@pytest.mark.parametrize("options", [(), tiny_sr3.UNCONDITIONAL], ids=["conditional", "from nothing"])
 def test_steps_lower_the_loss(level, options):
     ms.set_seed(0)
     config = tiny_sr3.config(f"sr3.noise_level={level}", "sr3.dropout=0", *options)

@@ -79,15 +79,12 @@ class Tiling:
 
     Args:
         scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
-        reach: a :class:`Reach`.
-        cost: a :class:`Cost`.
-        options: a :class:`TileOptions`.
+        reach, cost, options: a :class:`Reach`, a :class:`Cost`, and a :class:`TileOptions` or None.
         budget: ``budget() → Memory``, asked whenever pictures are cut, such as :func:`free_memory`. Networks keep much
             of what a picture took for the next one: where they alone use memory, ask once and remember.
 
     Attributes:
-        halo: HR pixels.
-        margin: LR pixels that the encoder sees around a window.
+        halo, margin: HR pixels around a window, and LR pixels that the encoder sees around it.
         exact: whether tiles give what the whole picture gives.
 
     Raises:
@@ -252,11 +249,9 @@ def free_memory(max_memory=None, device=None):
 
 
 def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
-    """Bytes that this process may still take.
+    """Bytes that this process may still take, of ``limit`` in all or most of what machine or container has free.
 
-    Args:
-        limit: bytes that it may hold in all; None takes most of what the machine, or its container, has free.
-        control_groups: where Linux keeps the limits of a container; read where it is there.
+    ``control_groups`` is where Linux keeps the limits of a container; read where it is there.
     """
     if limit is not None:
         return limit - host_use()

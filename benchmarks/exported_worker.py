@@ -72,7 +72,7 @@ class TorchNetworks:
         from torch_srdiff import Encoder, SRDiff, load
 
         self._scale = config.data.scale
-        if config.is_regression:
+        if family_of(config).one_pass:
             encoder = config.encoder
             growth = encoder.growth or encoder.features // 2
             self._net = Encoder(encoder.features, encoder.blocks, growth, scale=self._scale)

@@ -74,12 +74,12 @@ def measure(args):
     rows = [("bicubic", "", "", *point(lambda lr, n: imresize(lr, model.scale)))]
     for path in args.others:
         other = load_upscaler(path, args.device)
-        rows.append((other.config.name, "", "", *point(lambda lr, n, other=other: other.upscale([lr], [0])[0])))
+        rows.append((other.name, "", "", *point(lambda lr, n, other=other: other.upscale([lr], [0])[0])))
     for steps in args.steps:
         for temperature in args.temperatures:
             options = {"sampler": "ddim", "steps": steps, "temperature": temperature, "consistency": True}
             scores = point(lambda lr, n, o=options: model.upscale([lr], [picture_seed(args.seed, n)], **o)[0])
-            rows.append((model.config.name, steps, temperature, *scores))
+            rows.append((model.name, steps, temperature, *scores))
     return rows
 
 

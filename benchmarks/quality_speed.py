@@ -36,7 +36,7 @@ def arguments():
     p.add_argument("--samplers", nargs="+", default=["ddim", "dpmpp_2m", "dpmpp_2m_sde", "ddpm", "sr3"])
     p.add_argument("--steps", nargs="+", type=int, default=[3, 5, 10])
     p.add_argument("--spacings", nargs="+", default=["uniform"])
-    p.add_argument("--etas", nargs="+", type=float, default=[0.0], help="of ddim; the others have none")
+    p.add_argument("--etas", nargs="+", type=float, default=[0.0], help="of samplers that have it, such as ddim")
     p.add_argument("--temperatures", nargs="+", type=float, default=[0.2, 0.4, 0.6, 0.8, 1.0])
     p.add_argument("--consistency", nargs="+", choices=("off", "on"), default=["off"])
     p.add_argument("--lpips", choices=("squeeze", "alex", "vgg"), default="alex", help="network of LPIPS")
@@ -59,7 +59,7 @@ def main():
     upscaler = load_upscaler(args.checkpoint, args.device)
     wanted = combinations(args)
     for settings in wanted:
-        upscaler.check(**settings)
+        upscaler.resolve(**settings)
     about, rows = describe(args.checkpoint, args.data, args.lpips, args.seed), read(args.output)
     lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
     pictures = [load_pair(pair, upscaler.scale) for pair in find_pairs(args.data, scale=upscaler.scale)]
@@ -80,12 +80,14 @@ def main():
 
 
 def combinations(args):
-    """The settings that the command line asks for; eta is 0 for all but ddim."""
+    """The settings that the command line asks for; eta is 0 for samplers that have none."""
+    from src.inference.sampling import takes_eta
+
     return [
         dict(zip(SETTINGS, (sampler, steps, spacing, eta, temperature, consistency == "on"), strict=True))
         for sampler in args.samplers
         for steps, spacing, eta, temperature, consistency in itertools.product(
-            args.steps, args.spacings, args.etas if sampler == "ddim" else [0.0], args.temperatures, args.consistency
+            args.steps, args.spacings, args.etas if takes_eta(sampler) else [0.0], args.temperatures, args.consistency
         )
     ]
 
@@ -108,13 +110,13 @@ def seconds(upscaler, lr, row):
 
 def measure(upscaler, pictures, conditions, settings, lpips, seed):
     """Return the mean scores of a way to sample: classic PSNR, LPIPS, LR-PSNR."""
-    from src.inference.upscaler import levels
+    from src.inference.upscaler import to_uint8
     from src.metrics.evaluate import picture_seed
     from src.metrics.scores import lr_psnr, protocol_named
 
-    score, found = protocol_named("classic"), []
+    score, sampling, found = protocol_named("classic"), upscaler.resolve(**settings), []
     for number, ((hr, lr), condition) in enumerate(zip(pictures, conditions, strict=True)):
-        sr = levels(upscaler.draw(condition, picture_seed(seed, number), **settings))[0]
+        sr = to_uint8(upscaler.draw(condition, sampling, picture_seed(seed, number)))[0]
         found.append((score(sr, hr, upscaler.scale)[0], lpips(sr, hr), min(lr_psnr(sr, lr), 99.0)))
     return dict(zip(SCORES, np.mean(found, axis=0).tolist(), strict=True))
 

@@ -86,10 +86,10 @@ def timed(command):
 
 def measure_deviation(args):
     """Print what each tile and halo differ by from the picture as a whole."""
-    from src.build import load_upscaler
+    from src.build import load
     from src.inference.tile_size import TileOptions
 
-    whole = load_upscaler(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
+    config, whole = load(args.checkpoint, args.device, tile_options=TileOptions(tile=0))
     lr = collage(args.picture).transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
     sampling = given_sampling(args)
     whole.sample(lr[..., :32, :32], seed=0, **sampling)  # compiles
@@ -99,8 +99,8 @@ def measure_deviation(args):
     print(f"{'whole':>6} {'':6} {1:8} {seconds:8.1f}")
     for tile in args.tiles:
         for halo in args.halos:
-            by_tiles = family_of(whole.config).upscaler(
-                whole.networks, family_of(whole.config).tiling(TileOptions(tile=tile, halo=halo))
+            by_tiles = family_of(config).upscaler(
+                whole.networks, family_of(config).tiling(TileOptions(tile=tile, halo=halo))
             )
             found, seconds = clocked(by_tiles, lr, sampling)
             levels = np.abs(found - expected) * 127.5

@@ -67,12 +67,12 @@ def main():
 
     from src.commands.search_schedule import Search, candidates, halve, record_sampling, rungs
 
-    upscaler, pairs, lpips, about = prepare(args)
+    config, upscaler, pairs, lpips, about = prepare(args)
     options = {} if args.temperature is None else {"temperature": args.temperature}
-    upscaler.check(**options)
+    upscaler.resolve(**options)
     grid = candidates(upscaler, args.samplers, args.steps, args.families, args.firsts, args.lasts)
     search = Search(
-        args.output, about, upscaler, lambda number: read(pairs[number], upscaler), about["protocol"], lpips, args.seed,
+        args.output, about, upscaler, lambda number: read(pairs[number], config), about["protocol"], lpips, args.seed,
         **options,
     )  # fmt: skip
     plan = rungs(len(grid), len(pairs), args.first_pictures, args.keep)
@@ -88,25 +88,26 @@ def main():
         print(f"written {args.record}")
 
 
-def read(pair, upscaler):
+def read(pair, config):
     """Return a pair's HR and LR, and {"lr_up": …} where its LR↑ is prepared and the model takes it, as eval.py does."""
     from src.dataset.pairs import load_pair
+    from src.families.registry import family_of
     from src.training.validation import prepared_lr_up
 
-    hr, lr = load_pair(pair, upscaler.scale)
-    return hr, lr, prepared_lr_up(upscaler.config, pair, lr)
+    hr, lr = load_pair(pair, config.data.scale)
+    return hr, lr, prepared_lr_up(pair, lr, config.data.scale) if family_of(config).takes_lr_up else {}
 
 
 def prepare(args):
-    """Return the upscaler, the pairs, the LPIPS distance or None, and what scores depend on beside the candidates."""
-    from src.build import load_upscaler
+    """Return config, upscaler, pairs, LPIPS distance or None, and what scores depend on beside the candidates."""
+    from src.build import load
     from src.commands.evaluate import lpips_distance
     from src.dataset.pairs import find_pairs
     from src.errors import UserError
     from src.export.offline import file_hash
 
-    upscaler = load_upscaler(args.checkpoint, args.device)
-    if upscaler.config.is_regression or not upscaler.needs_pictures:
+    config, upscaler = load(args.checkpoint, args.device)
+    if upscaler.one_pass or not upscaler.conditional:
         raise UserError(f"{args.checkpoint} is no diffusion model that enlarges pictures: there is nothing to search")
     pairs = find_pairs(args.data, scale=upscaler.scale)[: args.pictures or None]
     lpips = lpips_distance(args.lpips if args.metric == "lpips" else "none", args.lpips_weights, device=args.device)
@@ -115,12 +116,12 @@ def prepare(args):
     about = {
         "checkpoint": file_hash(args.checkpoint),
         "pictures": {pair.name: [file_hash(path) for path in (pair.hr, pair.lr, pair.lr_up) if path] for pair in pairs},
-        "protocol": args.protocol or upscaler.config.eval.protocol,
+        "protocol": args.protocol or config.eval.protocol,
         "lpips": args.lpips if lpips else None,
         "seed": args.seed,
         "temperature": args.temperature,
     }
-    return upscaler, pairs, lpips, about
+    return config, upscaler, pairs, lpips, about
 
 
 def show(search, best, pictures, metric, count):

@@ -41,7 +41,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=F
     config, model = load_model(path, ema)
     family = family_of(config)
     networks = _dedicated(family, model) if dedicated and graph and device == "CPU" else family.model_networks(model)
-    tiling = family.tiling(tile_options, getattr(networks, "products", False), device_memory())
+    tiling = family.tiling(tile_options, getattr(networks, "products", False), device_memory(), alone=True)
     return config, family.upscaler(networks, tiling)
 
 

@@ -144,14 +144,17 @@ def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_in
         def batch(self, wanted, height, width):
             return 3 if (wanted, height, width) == (TOGETHER, 16, 24) else wanted
 
-        def sample(self, lr, seed, shape, callback, steps):
+        def encode(self, shape):
+            return shape
+
+        def draw(self, shape, sampling, seed, callback):
             self.batches.append(shape)
-            self.seeds.extend(seed)
+            self.seeds.extend(range(seed, seed + shape[0]))
             callback()
             return np.zeros(shape, np.float32)
 
     upscaler, done = Upscaler(), []
-    model = SimpleNamespace(upscaler=upscaler, sampling=lambda: {"steps": 1})
+    model = SimpleNamespace(upscaler=upscaler, sampling=None)
     pictures = list(sampled(model, 7, 5, done.append))
     assert [picture.shape for picture in pictures] == [(16, 24, 3)] * 7
     assert upscaler.batches == [(3, 3, 16, 24), (3, 3, 16, 24), (1, 3, 16, 24)] and done == [3, 3, 1]

@@ -8,10 +8,10 @@ import infer
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from tests import tiny, tiny_sr3
-from tests.inference.fake_networks import enlarger, generator
+from tests.inference.fake_networks import enlarger, unconditional
 
 MODELS = {"x2.ckpt": lambda options: enlarger(2, tile_options=options), "x4.ckpt": lambda options: enlarger(4)}
-MODELS["gray.ckpt"] = lambda options: generator()
+MODELS["gray.ckpt"] = lambda options: unconditional()
 
 
 def load(paths, device, ema, tile_options, dedicated, runtime):

@@ -70,8 +70,15 @@ def networks(made):
 
 def upscaler(made):
     """Return an upscaler of its own around :func:`networks`."""
+    return around(made, networks(made))
+
+
+def around(made, nets, **tile_options):
+    """Return the upscaler of a configuration around any networks."""
+    from src.inference.tile_size import TileOptions
+
     family = family_of(made)
-    return family.upscaler(networks(made), family.tiling())
+    return family.upscaler(nets, family.tiling(TileOptions(**tile_options)))
 
 
 def start(script, *arguments, cwd):

@@ -10,15 +10,16 @@ from typing import Any
 from tqdm import tqdm
 
 from src.commands.infer import LONGEST, last_names
-from src.config.loader import load_config, with_overrides
+from src.config.loader import config_from_dict, with_overrides
 from src.config.schema import Config
-from src.config.validate import check
 from src.dataset.pairs import check_headers, find_pairs, load_pair, shared_pictures
 from src.errors import UserError
+from src.families.registry import SCHEMAS, family_of, read_config
 from src.host.tracking import open_tracker
 from src.imaging.io import write_image
 from src.imaging.strip import at_most, strip
-from src.inference.sampling import effective_options
+from src.inference.sampling import no_eta, takes_eta
+from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import BASELINE, METRICS, evaluate, picture_seed
 from src.metrics.weight_files import LPIPSUnavailable, find_weights, load_lpips
 from src.training.validation import prepared_lr_up
@@ -34,30 +35,32 @@ class Model:
         checkpoint: its file.
         upscaler: ``src.inference.upscaler.Upscaler``.
         config: the settings that hold for this evaluation.
+        trained: the settings that it was trained with.
+        sampling: how it samples in this evaluation, from ``upscaler.resolve``.
     """
 
     name: str
     checkpoint: str
     upscaler: Any
     config: Config
-
-    def sampling(self):
-        """Return the options of sampling as a dict; those that have an effect on this model."""
-        return effective_options(self.config)
+    trained: Config
+    sampling: Any
 
     def upscale(self, lr, seed, on_step, pair):
         """Upscale one uint8 (h, w, 3) picture, the LR of ``pair``, whose prepared LR↑ is used where the model takes it.
 
         ``on_step()`` is called after each step, of which there may be one.
         """
-        sampling = self.sampling()
         self._tell_tiles(lr.shape[:2])
-        options = sampling | ({"callback": lambda *_: on_step()} if "steps" in sampling else {})
-        options |= prepared_lr_up(self.config, pair, lr)
-        sr = self.upscaler.upscale([lr], seeds=[seed], **options)[0]
-        if "steps" not in sampling:
+        prepared = {name: to_network(pictures) for name, pictures in self._prepared(pair, lr).items()}
+        condition = self.upscaler.encode(to_network([lr]), **prepared)
+        sr = to_uint8(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
+        if self.upscaler.one_pass:
             on_step()
         return sr
+
+    def _prepared(self, pair, lr):
+        return prepared_lr_up(pair, lr, self.upscaler.scale) if family_of(self.config).takes_lr_up else {}
 
     def _tell_tiles(self, size):
         grid = self.upscaler.tiling.grid(1, *size)
@@ -80,16 +83,17 @@ def settings_for(config, config_file=None, overrides=()):
     for override in overrides:
         if not override.startswith(("eval.", "data.val=", "data.test=")):
             raise UserError(f"'{override}' has no effect on an evaluation: change data.test=DIR or eval.NAME=VALUE")
-    given = load_config(config_file, overrides) if config_file else with_overrides(config or Config(), overrides)
-    if any(override.startswith("eval.eta=") for override in overrides) and given.eval.sampler != "ddim":
-        raise UserError(f"eta is an option of the sampler ddim, {given.eval.sampler} has none: leave it out")
+    own = config or config_from_dict({}, SCHEMAS)
+    given = read_config(config_file, overrides) if config_file else with_overrides(own, overrides)
+    if any(override.startswith("eval.eta=") for override in overrides) and not takes_eta(given.eval.sampler):
+        raise no_eta(given.eval.sampler)
     for override in overrides:
         if given.data.test and override.startswith("data.val="):
             raise UserError(f"'{override}' has no effect where data.test is '{given.data.test}': change data.test=DIR")
     if config:
         data = dataclasses.replace(config.data, val=given.data.val, test=given.data.test)
         given = dataclasses.replace(config, eval=given.eval, data=data)
-    check(given)
+    family_of(given).check()
     return given
 
 
@@ -113,13 +117,13 @@ def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=Tr
 
     models = []
     for path in checkpoints:
-        upscaler = build.load_upscaler(path, device=device, ema=ema, tile_options=tile_options)
-        config = settings_for(upscaler.config, config_file, overrides)
-        upscaler.check(**effective_options(config))
+        trained, upscaler = build.load(path, device=device, ema=ema, tile_options=tile_options)
+        config = settings_for(trained, config_file, overrides)
+        sampling = upscaler.resolve(family_of(config).sampling())
         taken = {model.name for model in models}
         candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
         name = next(candidate for candidate in candidates if candidate not in taken)
-        models.append(Model(name, str(path), upscaler, config))
+        models.append(Model(name, str(path), upscaler, config, trained, sampling))
     return models
 
 
@@ -162,7 +166,7 @@ def find_pictures(models, config, scale, data=None, hr=None, lr=None):
                 + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
             )
     pairs = find_pairs(data, hr, lr, scale, split)
-    found = {model.name: len(_validated_on(model.upscaler.config.data, pairs)) for model in models}
+    found = {model.name: len(_validated_on(model.trained.data, pairs)) for model in models}
     seen = ", ".join(f"{name} was validated on {count}" for name, count in found.items() if count)
     if seen:
         logging.info("of the %d pictures, %s: to test on others, name them with --data", len(pairs), seen)
@@ -226,7 +230,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=Non
         if keep:
             keep(name, method, sr)
 
-    steps = 1 + sum(model.sampling().get("steps", 1) for model in models)  # bicubic counts as one
+    steps = 1 + sum(model.sampling.steps or 1 for model in models)  # bicubic counts as one
     with tqdm(total=len(pairs) * steps, desc="evaluating", unit="step") as bar:
         return evaluate(
             {
@@ -252,7 +256,7 @@ def describe(models, *, data, seed):
         methods[model.name] = {
             "checkpoint": model.checkpoint,
             "system": model.config.system,
-            **model.sampling(),
+            **model.sampling.options(),
             "tiles": model.upscaler.tiling.settings(),
         }
     return {"data": str(data), "seed": seed, "methods": methods}

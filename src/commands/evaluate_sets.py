@@ -13,7 +13,7 @@ from src.commands.evaluate import EVALUATION_PICTURES, describe, evaluation_trac
 from src.dataset.pairs import list_pictures
 from src.errors import UserError
 from src.imaging.io import picture_size, read_rgb, write_image
-from src.inference.files import drawn
+from src.inference.files import unconditional_samples
 from src.metrics.fid import PictureSet, SetComparison, read_statistics, write_statistics
 from src.metrics.inception import PREPARATIONS
 from src.metrics.report import prepare_folder
@@ -185,7 +185,7 @@ def is_generation(models, args):
             raise UserError(
                 f"--generated scores pictures that are there already: leave {', '.join(unread)} out, or --generated"
             )
-    kinds = {model.config.is_from_nothing for model in models}
+    kinds = {not model.upscaler.conditional for model in models}
     if len(kinds) == 2:
         raise UserError("some of the checkpoints enlarge pictures and some make them from nothing: evaluate them apart")
     if args.samples and kinds != {True}:
@@ -217,7 +217,7 @@ def evaluate_generation(models, config, args, output):
     about["fid"]["reference"] = str(data)
     about["methods"] = {name: about["methods"].get(name, {}) for name in sources}
     tracker = evaluation_tracker(output, args.wandb, args.wandb_project, about=about)
-    steps = sum(model.sampling()["steps"] for model in models) if models else 1
+    steps = sum(model.sampling.steps for model in models) if models else 1
     with tracker, tqdm(total=count * steps, desc="evaluating", unit="step") as bar:
         for name, pictures in sources.items():
             for number, picture in enumerate(pictures(bar.update)):
@@ -264,7 +264,7 @@ def _read(files, done):
 
 
 def sampled(model, count, seed, done):
-    """Sample pictures from nothing, of the size that infer.py gives them where none is named.
+    """Sample an unconditional model's pictures, of the size that infer.py gives them where none is named.
 
     Args:
         model: an unconditional :class:`src.commands.evaluate.Model`.
@@ -275,7 +275,8 @@ def sampled(model, count, seed, done):
     Yields:
         uint8 (H, W, 3) RGB.
     """
-    yield from drawn(model.upscaler, count, model.upscaler.usual_size, seed, done, **model.sampling())
+    upscaler = model.upscaler
+    yield from unconditional_samples(upscaler, count, upscaler.usual_size, model.sampling, seed, done)
 
 
 def _tell_sizes(files, models):

@@ -11,8 +11,8 @@ from src.errors import UserError
 from src.host.tracking import open_tracker
 from src.imaging.strip import at_most, strip
 from src.inference.files import Watch
-from src.inference.jobs import make_folders, plan_generated, plan_jobs
-from src.inference.process import ProcessWanted
+from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
+from src.inference.process import Process
 from src.inference.tile_size import TileOptions
 
 FRAMES = 10
@@ -27,15 +27,14 @@ def infer(args):
         UserError: options are wrong, do not fit each other or the model; or a file cannot be read or written.
     """
     check_options(args)
-    sampling = given_sampling(args)
     kinds = tuple(dict.fromkeys(args.process or ()))
-    process = ProcessWanted(kinds, args.frames or FRAMES) if kinds else None
-    several = 2 if args.samples > 1 else 0  # mean and variance
-    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=several)
+    process = Process(args.frames or FRAMES, kinds) if kinds else None
+    mean_and_variance = 2 if args.samples > 1 else 0
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=mean_and_variance)
     if args.count is None:
         jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, kinds), None
     else:
-        jobs, grid = plan_generated(args.output, args.count, args.seed)
+        jobs, grid = plan_unconditional(args.output, args.count, args.seed)
     make_folders(jobs)
     paths = args.checkpoint or args.model
     if paths is None:
@@ -46,14 +45,14 @@ def infer(args):
     upscaler = load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
     )
-    check_model(upscaler, args, sampling)
+    sampling = check_model(upscaler, args)
     _write(upscaler, jobs, grid, args, process, sampling, paths)
 
 
 def _write(upscaler, jobs, grid, args, process, sampling, paths):
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from src.inference.files import generate_files, upscale_files
+    from src.inference.files import sample_files, upscale_files
 
     tracker = inference_tracker(
         args.wandb, args.wandb_project, models=paths, upscaler=upscaler, sampling=sampling, seed=args.seed,
@@ -62,9 +61,9 @@ def _write(upscaler, jobs, grid, args, process, sampling, paths):
     common = {"batch": args.batch, "seed": args.seed, "process": process}
     with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, InferenceLog(tracker)) as watch:
         if grid is None:
-            upscale_files(upscaler, jobs, compare=args.compare, samples=args.samples, watch=watch, **common, **sampling)
+            upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, watch=watch, **common)
         else:
-            generate_files(upscaler, jobs, grid, size=size_of(upscaler, args.size), watch=watch, **common, **sampling)
+            sample_files(upscaler, jobs, grid, sampling, size=size_of(upscaler, args.size), watch=watch, **common)
 
 
 def check_options(args):
@@ -87,7 +86,7 @@ def check_options(args):
         if args.size is not None:
             raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
     else:
-        _check_from_nothing(args)
+        _check_unconditional(args)
     if args.frames is not None and not (args.process and 1 <= args.frames <= 100):
         raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
     if args.process and args.samples > 1:
@@ -96,7 +95,7 @@ def check_options(args):
         raise UserError("--runtime is for an exported model: name one with --model, or leave it out")
 
 
-def _check_from_nothing(args):
+def _check_unconditional(args):
     if not 1 <= args.count <= MOST_PICTURES or (args.size is not None and not 1 <= args.size <= LARGEST):
         raise UserError(
             f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
@@ -107,21 +106,23 @@ def _check_from_nothing(args):
         raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
 
 
-def check_model(upscaler, args, sampling):
-    """Refuse a model that cannot do what is asked for.
+def check_model(upscaler, args):
+    """Refuse a model that cannot do what is asked for; return how to sample.
 
     Raises:
         UserError: with the reason.
     """
-    if upscaler.needs_pictures and args.count is not None:
+    if upscaler.conditional and args.count is not None:
         raise UserError(f"{upscaler.name} enlarges pictures: name some with --input instead of --count")
-    if not upscaler.needs_pictures and args.count is None:
+    if not upscaler.conditional and args.count is None:
         raise UserError(
             f"{upscaler.name} makes pictures from nothing and enlarges none: take --count N and --size S, not --input"
         )
-    upscaler.check(args.samples, **sampling)
+    upscaler.check_samples(args.samples)
+    sampling = upscaler.resolve(**given_sampling(args))
     if args.process:
         upscaler.check_process()
+    return sampling
 
 
 def size_of(upscaler, side):
@@ -141,7 +142,7 @@ def inference_tracker(mode, project, *, models, upscaler, sampling, seed, batch,
         mode, project: of W&B.
         models: paths of checkpoints or exported models, of each of which the last names are told.
         upscaler: an ``Upscaler``.
-        sampling: the options of sampling that were given; the others are the model's own.
+        sampling: from ``upscaler.resolve``.
         seed, batch, samples: as on the command line.
     """
     settings = {
@@ -152,7 +153,7 @@ def inference_tracker(mode, project, *, models, upscaler, sampling, seed, batch,
     }
     return open_tracker(
         "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {upscaler.name}",
-        config=settings | upscaler.about(**sampling), job="infer",
+        config=settings | upscaler.about(sampling), job="infer",
     )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ class InferenceLog:
         speed = {"seconds_per_picture": seconds / self.count, "megapixels_per_second": self.pixels / seconds / 1e6}
         self.tracker.scalars(self.count, {f"infer/{name}": value for name, value in speed.items()})
         if self.tracker and self.count <= INFERENCE_PICTURES:
-            picture = sr if lr is None else strip(lr, sr)  # LR is None of a picture from nothing
+            picture = sr if lr is None else strip(lr, sr)  # LR is None of an unconditional model
             self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
 

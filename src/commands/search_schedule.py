@@ -16,7 +16,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.host.files import write_text
-from src.inference.upscaler import arrays, levels
+from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import METRICS, Scores, picture_seed
 from src.metrics.scores import lr_agreement, protocol_named
 
@@ -66,7 +66,7 @@ def candidates(upscaler, samplers, steps, families, firsts, lasts):
     found = []
     for candidate in grid:
         try:
-            upscaler.check(**candidate._asdict())
+            upscaler.resolve(**candidate._asdict())
         except UserError:
             if candidate.spacing == SPACINGS[0]:  # the sampler or the number of steps itself is wrong
                 raise
@@ -113,8 +113,8 @@ class Search:
         missing = [candidate for candidate in wanted if str(number) not in self.scores.get(candidate.key(), {})]
         if missing:
             hr, lr, given = self._pictures(number)
-            given = {name: arrays(pictures) for name, pictures in given.items()}
-            condition = self._upscaler.encode(arrays([lr]), **given)
+            given = {name: to_network(pictures) for name, pictures in given.items()}
+            condition = self._upscaler.encode(to_network([lr]), **given)
         for candidate in wanted:
             if candidate in missing:
                 found = self._scored(candidate, number, condition, hr, lr)
@@ -142,7 +142,8 @@ class Search:
 
     def _scored(self, candidate, number, condition, hr, lr):
         seed = picture_seed(self._seed, number)
-        sr = levels(self._upscaler.draw(condition, seed, **candidate._asdict(), **self._options))[0]
+        sampling = self._upscaler.resolve(**candidate._asdict(), **self._options)
+        sr = to_uint8(self._upscaler.draw(condition, sampling, seed))[0]
         distance = self._lpips(sr, hr) if self._lpips else None
         scores = dataclasses.asdict(Scores(*self._score(sr, hr, self._upscaler.scale), distance, *lr_agreement(sr, lr)))
         return {name: CEILING if value == math.inf else value for name, value in scores.items()}
@@ -177,13 +178,13 @@ def record_sampling(source, target, sampling):
         UserError: the source cannot be read, the target cannot be written, or the options do not fit the model.
     """
     from src.build import load_model
-    from src.config.validate import check
     from src.export.model import with_sampling
+    from src.families.registry import family_of
     from src.weights.checkpoint import config_json, load_checkpoint, save_model
 
     config, model = load_model(source)
     config = with_sampling(config, sampling)
-    check(config)
+    family_of(config).check()
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
     save_model(target, parameters, config_json(config), load_checkpoint(source).step)
 

@@ -289,3 +289,10 @@ def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4
     if kind == "linear":
         return Schedule(linear_betas(steps, beta_start, beta_end, last_beta))
     raise UserError(f"diffusion.schedule must be one of {', '.join(SCHEDULES)}, not '{kind}'")
+
+
+def check_spacing(spacing, steps, trained=None, any_level=False):
+    """Temporary."""
+    name, colon, _ = spacing.partition(":")
+    if steps > (trained or steps) and not (colon and any_level):
+        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")

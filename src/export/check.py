@@ -8,8 +8,7 @@ import numpy as np
 from src.diffusion.samplers import SeededNoise
 from src.imaging.resize import imresize
 from src.inference.networks import as_numpy
-from src.inference.sampling import effective_options
-from src.inference.upscaler import arrays
+from src.inference.upscaler import to_network
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 SIZES = ((16, 16), (23, 37))  # random LR pictures; the second has sides that nothing divides
@@ -42,31 +41,32 @@ def deviations(exported, original, pictures):
     Yields:
         :class:`Deviation`.
     """
-    steps = 1 if hasattr(exported, "predict") else effective_options(exported.config).get("steps", 1)
+    sampling = exported.resolve()
+    steps = 1 if hasattr(exported, "predict") else sampling.steps or 1
     if steps > _MANY:
         logging.info("comparing %d pictures, each in all %d steps; --no-check leaves it out", len(pictures), steps)
     for number, (name, lr) in enumerate(pictures):
-        name = f"{name if exported.needs_pictures else 'noise'}, {lr.shape[3]} x {lr.shape[2]}"
-        yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in _stages(exported, original, lr, number))
+        name = f"{name if exported.conditional else 'noise'}, {lr.shape[3]} x {lr.shape[2]}"
+        stages = _stages(exported, original, lr, sampling, number)
+        yield from (Deviation(stage, name, _largest(*pair)) for stage, pair in stages)
 
 
-def _stages(exported, original, lr, seed):
-    both, sampling = (exported, original), effective_options(exported.config)
-    from_nothing = not exported.needs_pictures
-    given = {"lr": None, "shape": lr.shape} if from_nothing else {"lr": lr}
+def _stages(exported, original, lr, sampling, seed):
+    both = exported, original
+    conditions = [each.encode(lr) if each.conditional else each.encode(shape=lr.shape) for each in both]
     if hasattr(exported, "predict"):
-        conditions = [upscaler.from_nothing(lr.shape) if from_nothing else upscaler.encode(lr) for upscaler in both]
-        if not from_nothing:
-            yield "condition", [as_numpy(condition.features(0)) for condition in conditions]
+        if exported.conditional:
+            yield "condition", [as_numpy(condition.features(0)[0]) for condition in conditions]
             yield "base picture", [condition.lr_up for condition in conditions]
         x_t = SeededNoise([seed])(0, conditions[0].shape)
         for step in _first_middle_and_last(original.schedule.steps()):
-            told = np.array([original.noise_level.of(step)])
+            level = np.array([original.noise_level.of(step)])
             pairs = zip(both, conditions, strict=True)
-            yield f"step t={step.t}", [upscaler.predict(x_t, told, condition) for upscaler, condition in pairs]
-        if sampling["steps"] > STEPS:
-            sampling |= {"steps": STEPS, "spacing": "uniform"}  # a spacing of its own may list β for all steps
-    yield "picture", [upscaler.sample(seed=seed, **given, **sampling) for upscaler in both]
+            yield f"step t={step.t}", [each.predict(x_t, level, condition) for each, condition in pairs]
+        if sampling.steps > STEPS:
+            # a spacing of its own may list β for all steps
+            sampling = sampling._replace(steps=STEPS, spacing="uniform")
+    yield "picture", [each.draw(condition, sampling, seed) for each, condition in zip(both, conditions, strict=True)]
 
 
 def _first_middle_and_last(steps):
@@ -98,7 +98,7 @@ def check_pictures(size=None):
         photograph = imresize(photograph, 1 / 4)
     crop = photograph[:height, -width:]
     crop = np.pad(crop, ((0, height - crop.shape[0]), (0, width - crop.shape[1]), (0, 0)), "symmetric")
-    return random_pictures([(height, width)] if size else SIZES) + [("photograph", arrays([crop]))]
+    return random_pictures([(height, width)] if size else SIZES) + [("photograph", to_network([crop]))]
 
 
 def random_pictures(sizes=SIZES):

@@ -8,8 +8,8 @@ import mindspore as ms
 
 from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export.artefact import file_hash
-from src.export.sampler_graph import Plan, Sampler
+from src.export.offline import file_hash
+from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
 from src.families.registry import family_of
 from src.layers.graph import WideResults
 from src.layers.precision import compute_in_16_bits
@@ -25,7 +25,9 @@ def with_sampling(config, options):
     family = family_of(config)
     if family.one_pass and set(options) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
-    sampling = family.sampling().resolved(**options)
+    sampling = family.sampling().replaced(**options)
+    if not family.one_pass:
+        sampling.check()
     if sampling.consistency and not family.conditional:
         raise UserError("this model looks at no picture that its own could agree with: leave --consistency out")
     return dataclasses.replace(config, eval=dataclasses.replace(config.eval, **sampling._asdict()))
@@ -57,8 +59,11 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     )  # fmt: skip
     batch, height, width = size
     noise = ms.Tensor(shape=[plan.draws, batch, 3, height * plan.scale, width * plan.scale], dtype=ms.float32)
-    lr = [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)] * family.conditional
-    return {"sampler": (Sampler(model, plan), [*lr, noise])}, about | {"cut": "sampler", "noise_draws": plan.draws}
+    if family.conditional:
+        graph = Sampler(model, plan), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), noise]
+    else:
+        graph = UnconditionalSampler(model, plan), [noise]
+    return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
 
 
 def describe(family):

@@ -186,7 +186,7 @@ def write_onnx(path, role, cell, inputs, conditional=True):
     Args:
         path: the file.
         role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``offline.INPUTS``.
-        cell: the ``nn.Cell``, of float32 results; for the role "sampler" a ``Sampler`` or ``SamplerFromNothing`` of
+        cell: the ``nn.Cell``, of float32 results; for the role "sampler" a ``Sampler`` of
             :mod:`src.export.sampler_graph`.
         inputs: its inputs as tensors; None in a shape is free.
         conditional: whether the model looks at a picture.

@@ -22,10 +22,10 @@ class Plan(NamedTuple):
 
     Attributes:
         steps: list of ``src.diffusion.schedule.Step``.
-        sampling: a filled ``src.inference.sampling.Sampling``.
+        sampling: a resolved ``src.inference.sampling.Sampling``.
         prediction: what the network predicts, "noise" or "velocity".
         target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.process`.
-        size: (B, h, w) of LR, or of the pictures from nothing.
+        size: (B, h, w) of LR, or of an unconditional model's pictures.
         scale: HR size / LR size.
         noise_level: what the network is told, see :mod:`src.diffusion.noise_level`.
     """
@@ -53,7 +53,7 @@ class Sampler(nn.Cell):
     """The whole: lr (B, 3, h, w) in [−1, 1], noise (draws, B, 3, H, W) → (B, 3, H, W) in [−1, 1], float32.
 
     Args:
-        model: an ``SRDiff``, or an ``SR3`` that looks at pictures.
+        model: maps x_t, t and, if it looks at pictures, the condition to its prediction.
         plan: a :class:`Plan`.
     """
 
@@ -65,34 +65,28 @@ class Sampler(nn.Cell):
 
     def construct(self, lr, noise):
         x, condition, goal, base = self.start(lr, noise)
+        return self.finish(self.steps(x, noise, condition, goal), base, lr)
+
+    def steps(self, x, noise, *condition):
         before, k = x, self.first
         while k < self.count:
-            x, before = self.advance(k, x, before, noise, condition, goal)
+            x, before = self.advance(k, x, before, noise, *condition)
             k = k + 1
-        return self.finish(x, base, lr)
+        return x
 
 
-class SamplerFromNothing(nn.Cell):
-    """As :class:`Sampler`, of a model that looks at no picture: noise (draws, B, 3, H, W) → (B, 3, H, W)."""
-
-    def __init__(self, model, plan):
-        super().__init__(auto_prefix=False)
-        self.start, self.advance = StartFromNothing(plan), Advance(model, plan)
-        self.finish = FinishFromNothing(plan)
-        self.first = ms.Tensor(0, ms.int32)
-        self.count = len(plan.steps)
+class UnconditionalSampler(Sampler):
+    """The same of a model that looks at no picture; an entry of its own, since its input is to be named noise."""
 
     def construct(self, noise):
-        x = self.start(noise)
-        before, k = x, self.first
-        while k < self.count:
-            x, before = self.advance(k, x, before, noise)
-            k = k + 1
-        return self.finish(x)
+        return self.finish(self.steps(self.start(noise), noise))
 
 
 class Start(nn.Cell):
-    """Before the steps: lr and noise → x_T, the condition, what x_0 is to be reduced to, and the base picture."""
+    """Before the steps: lr and noise → x_T, the condition, what x_0 is to be reduced to, and the base picture.
+
+    Of an unconditional model: noise → x_T.
+    """
 
     def __init__(self, model, plan):
         super().__init__(auto_prefix=False)
@@ -101,27 +95,20 @@ class Start(nn.Cell):
         self.consistent = plan.sampling.consistency
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
 
-    def construct(self, lr, noise):
+    def construct(self, *inputs):
+        x = inputs[-1][0] * self.temperature
+        if len(inputs) == 1:
+            return x
+        lr = inputs[0]
         condition, base = self.model.encode(lr)
         goal = self.target.unclipped(lr, self.agreement.reduce(base)) if self.consistent else lr
-        return noise[0] * self.temperature, condition, goal, base
-
-
-class StartFromNothing(nn.Cell):
-    """Before the steps: noise → x_T."""
-
-    def __init__(self, plan):
-        super().__init__(auto_prefix=False)
-        self.temperature = float(plan.sampling.temperature)
-
-    def construct(self, noise):
-        return noise[0] * self.temperature
+        return x, condition, goal, base
 
 
 class Advance(nn.Cell):
     """Step k, a tensor int32 (): x_t and the step before's x_0 → x_{t_prev} and x_0.
 
-    What is ``given`` is the condition and what x_0 is to be reduced to, or nothing.
+    ``condition`` is the network's and what x_0 is to be reduced to; of an unconditional model there is none.
     """
 
     def __init__(self, model, plan):
@@ -130,21 +117,21 @@ class Advance(nn.Cell):
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
         self.batch, self.draws, rows = plan.size[0], plan.draws, plan.rows()
         of_xt, of_prediction = zip(*(x0_coefficients(plan.prediction, s.alpha_bar) for s in plan.steps), strict=True)
-        told = np.array([plan.noise_level.of(step) for step in plan.steps])
-        self.told = ms.Tensor(told.astype(plan.noise_level.dtype))
+        levels = np.array([plan.noise_level.of(step) for step in plan.steps])
+        self.levels = ms.Tensor(levels.astype(plan.noise_level.dtype))
         self.of_xt, self.of_prediction = _table(of_xt), _table(of_prediction)
         self.to_x0, self.to_xt, self.to_before = (_table([row[i] for row in rows]) for i in range(3))
         self.deviation = _table([row.deviation * plan.sampling.temperature for row in rows])
         self.second_order = any(row.of_before for row in rows)
 
-    def construct(self, k, x, before, noise, *given):
-        t = ops.broadcast_to(ops.gather(self.told, k, 0).reshape(1), (self.batch,))
-        prediction = self.model(x, t, *given[:1])
+    def construct(self, k, x, before, noise, *condition):
+        t = ops.broadcast_to(ops.gather(self.levels, k, 0).reshape(1), (self.batch,))
+        prediction = self.model(x, t, *condition[:1])
         x_0 = ops.gather(self.of_xt, k, 0) * x + ops.gather(self.of_prediction, k, 0) * prediction
         if self.clip:
             x_0 = ops.clamp(x_0, -1.0, 1.0)
         if self.consistent:
-            x_0 = self.agreement.project(x_0, given[1])
+            x_0 = self.agreement.project(x_0, condition[1])
         x = ops.gather(self.to_x0, k, 0) * x_0 + ops.gather(self.to_xt, k, 0) * x
         if self.second_order:
             x = x + ops.gather(self.to_before, k, 0) * before
@@ -155,27 +142,16 @@ class Advance(nn.Cell):
 
 
 class Finish(nn.Cell):
-    """After the steps: x_0, the base picture and lr → the picture."""
+    """After the steps: x_0, and if there are pictures the base picture and lr → the picture."""
 
     def __init__(self, plan):
         super().__init__(auto_prefix=False)
         self.target, self.consistent = plan.target, plan.sampling.consistency
         self.agreement = Agreement(plan) if self.consistent else nn.Identity()
 
-    def construct(self, x_0, base, lr):
+    def construct(self, x_0, base=None, lr=None):
         picture = self.target.to_picture(x_0, base)
         return self.agreement.fit(picture, lr) if self.consistent else picture
-
-
-class FinishFromNothing(nn.Cell):
-    """After the steps: x_0 → the picture."""
-
-    def __init__(self, plan):
-        super().__init__(auto_prefix=False)
-        self.target = plan.target
-
-    def construct(self, x_0):
-        return self.target.to_picture(x_0, None)
 
 
 class Agreement(nn.Cell):

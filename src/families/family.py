@@ -4,6 +4,7 @@
 family whether a configuration can work before anything heavy is loaded.
 """
 
+import functools
 import math
 from dataclasses import fields
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from src.diffusion.samplers import SAMPLERS
 from src.diffusion.schedule import check_spacing, make_schedule
 from src.errors import UserError
 from src.inference.sampling import Sampling
-from src.inference.tile_size import Tiling
+from src.inference.tile_size import TileOptions, Tiling, free_memory
 
 BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
 MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
@@ -78,9 +79,12 @@ class Family:
             raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
         if evaluation.sampler not in SAMPLERS:
             raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {evaluation.sampler!r}")
-        check_spacing(evaluation.spacing, evaluation.steps)
+        self._check_spacing()
         self._check_patch_size()
         self._check_training()
+
+    def _check_spacing(self):
+        check_spacing(self.config.eval.spacing, self.config.eval.steps)
 
     def _check_patch_size(self):
         """Refuse a patch that the LR grid or the U-Net's levels do not divide.
@@ -219,22 +223,29 @@ class Family:
         """Return the bytes per pixel, a ``src.inference.tile_size.Cost``; of :meth:`product_networks` or not."""
         raise NotImplementedError
 
-    def tiling(self, options=None, products=False, device_memory=None):
+    def tiling(self, options=None, products=False, device_memory=None, alone=False):
         """Return what cuts large pictures, a ``src.inference.tile_size.Tiling``.
 
         Args:
             options: ``src.inference.tile_size.TileOptions``; None for the defaults.
             products: whether the networks are :meth:`product_networks`.
             device_memory: bytes of the device that the networks run on; None where they run in the machine's memory.
+            alone: whether the process does nothing but inference: its free memory is then that before the first
+                picture, since the networks keep much of what a picture took for the next one.
         """
+        options = options or TileOptions()
+        budget = functools.partial(free_memory, options.max_memory, device_memory)
         return Tiling(
-            self.scale, self.size_multiple, self.reach(), self.cost(products), options, device_memory=device_memory
-        )
+            self.scale, self.size_multiple, self.reach(), self.cost(products), options,
+            functools.cache(budget) if alone else budget,
+        )  # fmt: skip
 
     def sampling(self):
         """Return the model's own ``Sampling``, that of the section ``eval``."""
         options = self.config.eval
-        return Sampling(**{name: getattr(options, name) for name in Sampling._fields})
+        return Sampling(
+            options.sampler, options.steps, options.spacing, options.eta, options.temperature, options.consistency
+        )
 
     def description(self):
         """Return what an export says of the model beyond the common fields: a dict."""
@@ -294,7 +305,7 @@ class Diffusion(Family):
 
     def check(self):
         super().check()
-        diffusion, evaluation = self.config.diffusion, self.config.eval
+        diffusion = self.config.diffusion
         if diffusion.beta_start > diffusion.beta_end:
             raise UserError(
                 f"'diffusion.beta_start' must be at most 'diffusion.beta_end', got {diffusion.beta_start} and "
@@ -302,11 +313,10 @@ class Diffusion(Family):
             )
         if diffusion.loss_weight == "x0" and diffusion.prediction == "noise":
             raise UserError("'diffusion.loss_weight' x0 needs diffusion.prediction=velocity; or set min_snr")
-        own_betas = ":" in evaluation.spacing
-        if evaluation.steps > diffusion.steps and not (own_betas and self.told == "level"):
-            raise UserError(
-                f"'eval.steps' must be at most 'diffusion.steps' ({diffusion.steps}), got {evaluation.steps}"
-            )
+
+    def _check_spacing(self):
+        options = self.config.eval
+        check_spacing(options.spacing, options.steps, self.config.diffusion.steps, self.told == "level")
 
     def schedule(self):
         """Return the noise schedule that the network is trained with."""

@@ -10,16 +10,17 @@ from src.errors import UserError
 from src.imaging.io import holds_alpha, longest_side, picture_size, read_image, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import at_most, mosaic
-from src.inference.process import Process, write_process
-from src.inference.upscaler import levels
+from src.inference.upscaler import strips, to_network, to_uint8
 
-_ROWS = 64
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
 # black, violet, red, orange, pale yellow: lightness rises evenly, so that the map reads in gray as well
 _COLOURS = np.array([(0, 0, 0), (70, 20, 110), (185, 40, 80), (245, 130, 30), (255, 255, 190)], np.float64)
+GRID_PICTURES = 100  # the grid shows the first so many,
+GRID_LONGEST = 256  # reduced to so many pixels
+TOGETHER = 8  # the most pictures that :func:`unconditional_samples` samples as one batch
 
 
-class Several:
+class SampleStatistics:
     """Running mean and variance (Welford, Technometrics 4(3), 1962) of a picture's samples, and the best one.
 
     Attributes:
@@ -33,56 +34,50 @@ class Several:
         self.count = 0
         self.best_lr_psnr = -math.inf
 
-    def add(self, sr, levels, lr):
+    def add(self, sr, pixels, lr):
         """Take a sample: (3, H, W) float32 in about [−1, 1], the same as uint8 (H, W, 3), and the LR picture."""
         if not self.count:
-            self.mean = np.zeros_like(sr)
-            self._squares = np.zeros_like(sr)
+            self.mean, self._squares = np.zeros_like(sr), np.zeros_like(sr)
         self.count += 1
-        for rows in _strips(sr.shape[1]):
+        for rows in strips(sr.shape[1]):
             before = sr[:, rows] - self.mean[:, rows]
             self.mean[:, rows] += before / self.count
             self._squares[:, rows] += before * (sr[:, rows] - self.mean[:, rows])
-        agreement = _lr_psnr(levels, lr)
-        if agreement > self.best_lr_psnr:
-            self.best, self.best_number, self.best_lr_psnr = levels, self.count - 1, agreement
+        error = np.square(imresize(pixels, size=lr.shape[:2]).astype(np.float64) - lr).mean()
+        lr_psnr = math.inf if error == 0 else 10 * math.log10(255**2 / error)
+        if lr_psnr > self.best_lr_psnr:
+            self.best, self.best_number, self.best_lr_psnr = pixels, self.count - 1, lr_psnr
 
     def deviation(self):
-        """The standard deviation of each pixel over the samples, the root of its mean over the colours.
-
-        Returns:
-            (H, W) float32, 8-bit levels.
-        """
+        """The standard deviation of each pixel, the root of its mean over the colours: (H, W) float32, 8-bit levels."""
         result = np.empty(self.mean.shape[1:], np.float32)
-        for rows in _strips(len(result)):
+        for rows in strips(len(result)):
             result[rows] = np.sqrt(self._squares[:, rows].mean(axis=0) / (self.count - 1)) * 127.5
         return result
+
+    def write(self, job, picture, scale):
+        """Write mean, heat map and best sample of a job whose LR is ``picture``."""
+        write_image(job.mean, _as_source(picture, to_uint8(self.mean[None])[0], scale))
+        write_image(job.deviation, heat_map(self.deviation()))
+        write_image(job.best, _as_source(picture, self.best, scale))
+        logging.info(
+            "%s: sample %d agrees best with the input (LR-PSNR %.1f dB)",
+            job.source.name, self.best_number + 1, self.best_lr_psnr,
+        )  # fmt: skip
 
 
 def heat_map(deviation):
     """(H, W) 8-bit levels → uint8 (H, W, 3), black at 0 to pale yellow from :data:`HOTTEST` up."""
-    steps = np.arange(len(_COLOURS))
     result = np.empty((*deviation.shape, 3), np.uint8)
-    for rows in _strips(len(deviation)):
+    for rows in strips(len(deviation)):
         place = np.clip(deviation[rows] / HOTTEST, 0, 1) * (len(_COLOURS) - 1)
-        result[rows] = np.rint(np.stack([np.interp(place, steps, channel) for channel in _COLOURS.T], axis=-1))
+        channels = [np.interp(place, np.arange(len(_COLOURS)), channel) for channel in _COLOURS.T]
+        result[rows] = np.rint(np.stack(channels, axis=-1))
     return result
 
 
-def _strips(height):
-    """Rows, a few at a time: temporaries of a whole 8K picture would take gigabytes."""
-    return [slice(top, top + _ROWS) for top in range(0, height, _ROWS)]
-
-
-def _lr_psnr(sr, lr):
-    """LR-PSNR in dB; infinite where the reduced sample is the LR picture."""
-    reduced = imresize(sr, size=lr.shape[:2]).astype(np.float64)
-    error = np.square(reduced - lr).mean()
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
 class Watch:
-    """What :func:`upscale_files` tells while it works; override what is of interest."""
+    """What :func:`upscale_files` and :func:`sample_files` tell while they work; override what is of interest."""
 
     def begin(self, jobs, passes):
         """These :class:`src.inference.jobs.Job` begin, as one batch that takes so many passes of a network."""
@@ -93,14 +88,14 @@ class Watch:
     def done(self, job, lr, sr, paths):
         """The files of a job are written; the pictures are uint8 RGB, of several samples the best.
 
-        Of a picture from nothing ``lr`` is None.
+        Of an unconditional model ``lr`` is None.
         """
 
     def summed_up(self, path):
         """A picture of all results together is written."""
 
 
-def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, **sampling):
+def upscale_files(upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None):
     """Upscale pictures and write the results.
 
     Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
@@ -109,14 +104,13 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
     Args:
         upscaler: an ``Upscaler``.
         jobs: from :func:`src.inference.jobs.plan_jobs`.
+        sampling: from ``upscaler.resolve``.
         batch: the most pictures upscaled together; fewer where they would not fit into memory.
         seed: of the noise; sample k takes seed + k.
         compare: also write LR | bicubic | SR side by side.
-        samples: how many samples to draw of each picture; of several, their mean, the heat map of their standard
-            deviation and the one that agrees best with the LR picture are written too.
-        process: a :class:`src.inference.process.ProcessWanted`, of the first sample; None writes none.
+        samples: how many samples to draw of each picture; of several, their :class:`SampleStatistics` are written too.
+        process: a :class:`src.inference.process.Process`, of the first sample; None writes none.
         watch: a :class:`Watch`.
-        sampling: options of ``Upscaler.samples``.
 
     Raises:
         UserError: after all the others were done, a picture could not be read.
@@ -124,14 +118,13 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
     watch, broken = watch or Watch(), []
     for group in _groups(upscaler, jobs, batch, broken):
         shape = (len(group), *group[0][1].rgb.shape[:2])
-        begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
-        shown = Process(process.frames) if process else None
-        best = _draw(upscaler, group, seed, samples, shown, watch, sampling)
+        _begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
+        best = _draw(upscaler, group, sampling, seed, samples, process, watch)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
             if process:
-                write_process(job, shown.frames(number), process.kinds)
+                process.write(job, number)
             watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
     if broken:
         first = str(broken[0])
@@ -140,54 +133,40 @@ def upscale_files(upscaler, jobs, *, batch=4, seed=0, compare=False, samples=1, 
         )
 
 
-def begin(upscaler, watch, jobs, shape, samples, sampling):
+def _begin(upscaler, watch, jobs, shape, samples, sampling):
     """Tell the watch that jobs of a shape (B, h, w) begin, and the log if their pictures are cut."""
-    passes = upscaler.passes(shape, **sampling) * samples
-    words = upscaler.tiles(shape)
+    passes, words = upscaler.passes(shape, sampling) * samples, upscaler.tiles(shape)
     if words:
         first = jobs[0].source or jobs[0].result
         logging.info("%s: %s, %d passes of the network", first.name, words, passes)
     watch.begin(jobs, passes)
 
 
-def _draw(upscaler, group, seed, samples, shown, watch, sampling):
+def _draw(upscaler, group, sampling, seed, samples, process, watch):
     """Draw and write all samples of a batch; return the uint8 picture of each job, of several samples the best."""
-    several = [Several() for _ in group] if samples > 1 else None
-    options = sampling | ({"process": shown} if shown else {})
-    pictures = [picture.rgb for _, picture in group]
-    drawn = upscaler.samples(pictures, [seed] * len(pictures), samples, progress=watch.passed, **options)
-    for k, batch_of_sr in enumerate(drawn):
-        finished = levels(batch_of_sr)
+    statistics = [SampleStatistics() for _ in group] if samples > 1 else None
+    hooks = {"progress": watch.passed} | ({"process": process} if process else {})
+    condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
+    for k in range(samples):
+        batch_of_sr = upscaler.draw(condition, sampling, [seed + k] * len(group), **hooks)
+        pixels = to_uint8(batch_of_sr)
         for number, (job, picture) in enumerate(group):
-            path = job.sample(k) if several else job.result
-            write_image(path, _as_source(picture, finished[number], upscaler.scale))
-            if several:
-                several[number].add(batch_of_sr[number], finished[number], picture.rgb)
+            path = job.sample(k) if statistics else job.result
+            write_image(path, _as_source(picture, pixels[number], upscaler.scale))
+            if statistics:
+                statistics[number].add(batch_of_sr[number], pixels[number], picture.rgb)
         del batch_of_sr  # the next sample is drawn before the name is given to it
-    if not several:
-        return finished
-    return [
-        _write_several(job, picture, found, upscaler.scale)
-        for (job, picture), found in zip(group, several, strict=True)
-    ]
+    if not statistics:
+        return pixels
+    for (job, picture), own in zip(group, statistics, strict=True):
+        own.write(job, picture, upscaler.scale)
+    return [own.best for own in statistics]
 
 
 def comparison(lr, sr, scale):
     """Return LR (its pixels repeated) | bicubic | SR, uint8 (H, 3·W, 3)."""
     repeated = lr.repeat(scale, axis=0).repeat(scale, axis=1)
     return np.concatenate([repeated, imresize(lr, scale), sr], axis=1)
-
-
-def _write_several(job, picture, several, scale):
-    """Write what sums several samples up; return the best of them."""
-    write_image(job.mean, _as_source(picture, levels(several.mean[None])[0], scale))
-    write_image(job.deviation, heat_map(several.deviation()))
-    write_image(job.best, _as_source(picture, several.best, scale))
-    logging.info(
-        "%s: sample %d agrees best with the input (LR-PSNR %.1f dB)",
-        job.source.name, several.best_number + 1, several.best_lr_psnr,
-    )  # fmt: skip
-    return several.best
 
 
 def _groups(upscaler, jobs, batch, broken):
@@ -212,16 +191,6 @@ def _groups(upscaler, jobs, batch, broken):
             yield group
 
 
-def _check_format(job, picture, longest):
-    """Refuse what the result's format cannot hold, before the work."""
-    suffix = job.result.suffix
-    if picture.alpha is not None and not holds_alpha(job.result):
-        raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
-    limit = longest_side(job.result)
-    if limit and longest > limit:
-        raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
-
-
 def _by_size(jobs):
     """Sort jobs by the size in their pictures' headers; what cannot be read stands alone."""
     sizes = {}
@@ -234,6 +203,15 @@ def _by_size(jobs):
     return sizes.values()
 
 
+def _check_format(job, picture, longest):
+    """Refuse what the result's format cannot hold, before the work."""
+    suffix = job.result.suffix
+    if picture.alpha is not None and not holds_alpha(job.result):
+        raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
+    if (limit := longest_side(job.result)) and longest > limit:
+        raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
+
+
 def _as_source(picture, sr, scale):
     """Give the result the channels of its source; transparency is enlarged by bicubic."""
     channels = [np.asarray(Image.fromarray(sr).convert("L"))[..., None] if picture.gray else sr]
@@ -243,60 +221,47 @@ def _as_source(picture, sr, scale):
     return array[..., 0] if array.shape[2] == 1 else array
 
 
-GRID_PICTURES = 100  # the grid shows the first so many,
-GRID_LONGEST = 256  # reduced to so many pixels
-TOGETHER = 8  # the most pictures that :func:`drawn` samples as one batch
-
-
-def drawn(upscaler, count, size, seed=0, done=None, **sampling):
-    """Draw pictures from nothing, in batches that fit: more would be cut into tiles, each a picture of its own.
+def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):
+    """Sample an unconditional model in batches that fit: more would be cut into tiles, each a picture of its own.
 
     Args:
-        upscaler: one whose ``needs_pictures`` is False.
-        count: how many.
-        size: (height, width) in pixels.
+        upscaler, count, size: an ``Upscaler``, how many pictures, and their (height, width).
+        sampling: from ``upscaler.resolve``.
         seed: picture n takes the seed + n, whatever the batches.
-        done: called with the size of the batch after each of its steps; or None.
-        sampling: options of ``Upscaler.sample``.
+        done: called with the size of the batch after each of its steps.
 
     Yields:
         uint8 (H, W, 3) RGB.
     """
-    done, together = done or (lambda size: None), upscaler.batch(TOGETHER, *size)
+    together = upscaler.batch(TOGETHER, *size)
     for first in range(0, count, together):
         batch = min(together, count - first)
-        pictures = upscaler.sample(
-            None, seed=list(range(seed + first, seed + first + batch)), shape=(batch, 3, *size),
-            callback=lambda *_, batch=batch: done(batch), **sampling,
-        )  # fmt: skip
-        yield from levels(pictures)
+        condition = upscaler.encode(shape=(batch, 3, *size))
+        yield from to_uint8(
+            upscaler.draw(condition, sampling, seed + first, callback=lambda *_, batch=batch: done(batch))
+        )
 
 
-def generate_files(upscaler, jobs, grid, *, size, batch=4, seed=0, process=None, watch=None, **sampling):
-    """Draw pictures from nothing and write them, each as it would be alone.
+def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
+    """Sample an unconditional model and write the pictures, each as it would be alone.
 
     Args:
-        upscaler: one whose ``needs_pictures`` is False.
-        jobs, grid: from :func:`src.inference.jobs.plan_generated`.
-        size: (height, width) in pixels that the generator draws; a cascade's results are larger.
-        batch: the most pictures drawn together; fewer where they would not fit into memory.
+        jobs, grid: from :func:`src.inference.jobs.plan_unconditional`.
+        size: (height, width) in pixels of what the model makes; a cascade's results are larger.
         seed: of the first picture's noise; picture n takes seed + n.
-        process: a :class:`src.inference.process.ProcessWanted`; None writes none.
-        watch: a :class:`src.inference.files.Watch`.
-        sampling: options of ``Upscaler.sample``.
+        upscaler, sampling, batch, process, watch: as of :func:`upscale_files`.
     """
-    watch, shown = watch or Watch(), Process(process.frames) if process else None
-    options = sampling | ({"process": shown} if shown else {})
+    watch, hooks = watch or Watch(), {"process": process} if process else {}
     together, small = upscaler.batch(batch, *size), []
     for first in range(0, len(jobs), together):
         group = jobs[first : first + together]
-        begin(upscaler, watch, group, (len(group), *size), 1, sampling)
-        shape = (len(group), 3, *size)
-        drawn = levels(upscaler.sample(None, seed=seed + first, progress=watch.passed, shape=shape, **options))
-        for number, (job, picture) in enumerate(zip(group, drawn, strict=True)):
+        _begin(upscaler, watch, group, (len(group), *size), 1, sampling)
+        condition = upscaler.encode(shape=(len(group), 3, *size))
+        pixels = to_uint8(upscaler.draw(condition, sampling, seed + first, watch.passed, **hooks))
+        for number, (job, picture) in enumerate(zip(group, pixels, strict=True)):
             write_image(job.result, picture)
             if process:
-                write_process(job, shown.frames(number), process.kinds)
+                process.write(job, number)
             if len(small) < GRID_PICTURES:
                 small.append(at_most(picture, GRID_LONGEST))
             watch.done(job, None, picture, job.outputs(process=process.kinds if process else ()))

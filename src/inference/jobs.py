@@ -10,7 +10,7 @@ from src.imaging.io import WRITE_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to upscale: where it is, and where the result goes. A picture from nothing has no source."""
+    """One picture: where the LR picture is, None of an unconditional model, and where the result goes."""
 
     source: Path | None
     result: Path
@@ -25,14 +25,14 @@ class Job:
         return self._beside("mean", self.result.suffix)
 
     @property
-    def best(self):
-        """Where that of several samples goes that agrees best with the LR picture."""
-        return self._beside("best", self.result.suffix)
-
-    @property
     def deviation(self):
         """Where the heat map of several samples' standard deviation goes."""
         return self._beside("std", ".png")
+
+    @property
+    def best(self):
+        """Where that of several samples goes that agrees best with the LR picture."""
+        return self._beside("best", self.result.suffix)
 
     @property
     def comparison(self):
@@ -45,27 +45,23 @@ class Job:
 
     def outputs(self, samples=1, compare=False, process=()):
         """All files that are written for so many samples and kinds of process, in the order in which they are."""
-        several = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
-        shown = [self.process(kind) for kind in process]
-        return ([self.result] if samples == 1 else several) + [self.comparison] * compare + shown
+        results = [self.result]
+        if samples > 1:
+            results = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
+        return results + [self.comparison] * compare + [self.process(kind) for kind in process]
 
     def _beside(self, name, suffix):
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
 
 
 def plan_jobs(source, output, compare=False, samples=1, process=()):
-    """Pair every input picture with its output file.
+    """Return a :class:`Job` for each input picture.
 
     Args:
         source: a picture, or a folder of pictures.
         output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
             and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
-        compare: whether the comparisons will be written as well.
-        samples: how many samples of each picture will be written.
-        process: the kinds of process that will be, see :meth:`Job.process`.
-
-    Returns:
-        list of :class:`Job`.
+        compare, samples, process: what will be written, see :meth:`Job.outputs`.
 
     Raises:
         UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
@@ -91,16 +87,10 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
     return _checked(jobs, samples, compare, process)
 
 
-def plan_generated(output, count, seed=0):
-    """Name the files of pictures from nothing, and of the grid that shows them together.
+def plan_unconditional(output, count, seed=0):
+    """Return a :class:`Job` for each of an unconditional model's pictures, and the path of the grid that shows them.
 
-    Args:
-        output: their folder.
-        count: how many.
-        seed: of the first; a picture is named after its seed, ``N.png``.
-
-    Returns:
-        list of :class:`Job` without a source, and the path of the grid.
+    A picture is named after its seed, ``N.png``; ``seed`` is the first one's.
 
     Raises:
         UserError: the output is or names a file.
@@ -126,11 +116,7 @@ def _checked(jobs, *options):
 
 
 def make_folders(jobs):
-    """Make the folders of the results, so that one that cannot be written is found before the work.
-
-    Raises:
-        UserError: it cannot be made, or not be written to.
-    """
+    """Make the folders of the results, so that one that cannot be written is found before the work."""
     for folder in {job.result.parent for job in jobs}:
         try:
             folder.mkdir(parents=True, exist_ok=True)

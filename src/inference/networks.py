@@ -10,11 +10,7 @@ from src.errors import UserError
 
 
 class RegressionNetworks:
-    """RRDB: one graph.
-
-    Args:
-        graph: maps (B, 3, h, w) to (B, 3, H, W), float32.
-    """
+    """A network that makes its picture in one pass: ``graph`` maps (B, 3, h, w) to (B, 3, H, W), float32."""
 
     def __init__(self, graph):
         self.graph = graph
@@ -29,17 +25,17 @@ class RegressionNetworks:
 
 
 class DiffusionNetworks:
-    """One graph to encode, one to denoise: SRDiff, and with :class:`EnlargedNetworks` SR3.
+    """One graph to encode, one to denoise.
 
     Args:
-        encode: maps lr (B, 3, h, w) to the condition and LR↑ (B, 3, H, W); None where there is no condition.
+        encode: maps lr (B, 3, h, w) to the condition and LR↑ (B, 3, H, W); None for an unconditional model.
         denoise: maps x_t (B, 3, H, W), t (B,) and the condition, if there is one, to the prediction (B, 3, H, W).
-        project: maps lr and a given LR↑ to the condition; None where the condition needs LR↑ and only the
+        project: maps lr and a prepared LR↑ to the condition; None where the condition needs LR↑ and only the
             network's own can be had.
         uses_lr_up: whether the condition depends on LR↑.
     """
 
-    lr_up_suffices = False  # whether a given LR↑ makes LR itself unnecessary
+    lr_up_suffices = False  # whether a prepared LR↑ makes LR itself unnecessary
 
     def __init__(self, encode, denoise, project=None, uses_lr_up=False):
         self._encode = encode
@@ -52,7 +48,7 @@ class DiffusionNetworks:
         return [graph.cell for graph in (self._encode, self._denoise) if graph is not None]
 
     def encode(self, lr, lr_up=None):
-        """Return the condition as the graph gave it, and LR↑ as float32 NumPy: the given one, or the network's own."""
+        """The condition as the graph gave it, and LR↑ as float32 NumPy: the prepared one, or else the network's own."""
         if lr_up is not None and self._uses_lr_up:
             if self._project is None:
                 raise UserError("this exported model computes LR↑ itself: leave lr_up out, or use the checkpoint")
@@ -61,30 +57,26 @@ class DiffusionNetworks:
         return condition, as_numpy(own) if lr_up is None else lr_up
 
     def cut(self, condition, lr_size, corner, size):
-        """The condition of a rectangle of the LR picture, as NumPy, which :meth:`denoise` takes as well.
+        """The condition of a rectangle of the LR picture of ``lr_size``, as NumPy, which :meth:`denoise` takes as well.
 
-        Args:
-            condition: from :meth:`encode`.
-            lr_size: (height, width) of the LR picture that was encoded.
-            corner, size: (top, left) and (height, width) of the rectangle, LR pixels.
+        ``corner`` is the rectangle's (top, left), ``size`` its (height, width), in LR pixels.
         """
         array = as_numpy(condition)
         times = array.shape[2] // lr_size[0]
         rows, columns = (slice(n * times, (n + m) * times) for n, m in zip(corner, size, strict=True))
         return np.ascontiguousarray(array[:, :, rows, columns])
 
-    def denoise(self, x_t, t, condition):
-        """The network's prediction for x_t, float32 NumPy (B, 3, H, W); the condition is None where there is none."""
-        return as_numpy(self._denoise(x_t, t, *([] if condition is None else [condition]))[0])
+    def denoise(self, x_t, t, *condition):
+        """The network's prediction for x_t, float32 NumPy (B, 3, H, W); an unconditional one takes no condition."""
+        return as_numpy(self._denoise(x_t, t, *condition)[0])
 
 
 class EnlargedNetworks(DiffusionNetworks):
-    """SR3 and DDPM: the condition is LR↑ itself."""
+    """Networks whose condition is LR↑ itself."""
 
     lr_up_suffices = True
 
     def encode(self, lr, lr_up=None):
-        """As in :class:`DiffusionNetworks`; lr may be None where LR↑ is given."""
         return super().encode(lr) if lr_up is None else (lr_up, lr_up)
 
 

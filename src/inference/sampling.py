@@ -1,22 +1,23 @@
-"""How to sample: the options that commands and callers give, checked, with the model's own in place of None."""
+"""How to sample: the options that commands and callers name, resolved once into one object."""
 
 import functools
+import inspect
 from typing import NamedTuple
 
-from src.diffusion.samplers import sampler_named
+from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
 
 MAX_TEMPERATURE = 100  # far beyond any use, and far from where float32 ends
 
 
 class Sampling(NamedTuple):
-    """Options of a sample; None takes the model's own (its ``config.eval``).
+    """All options of a sample; None for those that a model has no use for.
 
     Attributes:
         sampler: a name in ``src.diffusion.samplers.SAMPLERS``.
         steps: 1 to T; more with a schedule of its own, where the network is told √ᾱ.
         spacing: a name in ``src.diffusion.schedule.SPACINGS``, or β of its own (:mod:`src.diffusion.schedule`).
-        eta: of ``ddim``: 0 is deterministic, 1 has DDPM's noise.
+        eta: of samplers that have it: 0 is deterministic, 1 has DDPM's noise.
         temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.
         consistency: make the result agree with the LR picture (:mod:`src.imaging.back_projection`).
     """
@@ -28,40 +29,44 @@ class Sampling(NamedTuple):
     temperature: float | None = None
     consistency: bool | None = None
 
-    def filled(self, defaults):
-        """Put those of another ``Sampling`` in place of None; its eta only if the sampler is still ddim."""
-        filled = Sampling(*(own if value is None else value for value, own in zip(self, defaults, strict=True)))
-        return filled._replace(eta=0.0) if self.eta is None and filled.sampler != "ddim" else filled
+    def replaced(self, **options):
+        """Put options in place of its own where they are not None; its own eta goes with a sampler that has none."""
+        options = {name: value for name, value in options.items() if value is not None}
+        if "eta" not in options and not takes_eta(options.get("sampler", self.sampler)):
+            options["eta"] = 0.0
+        return self._replace(**options)
 
-    def function(self):
-        """The sampler, with its own options set.
+    def options(self):
+        """Those that have an effect, as a dict."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def check(self):
+        """Refuse an unknown sampler and numbers out of range.
 
         Raises:
-            UserError: the name is unknown, or a number is out of range.
+            UserError: with the reason.
         """
-        function = sampler_named(self.sampler)
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, not '{self.sampler}'")
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise UserError(f"the temperature must be a number from 0 to {MAX_TEMPERATURE}, not {self.temperature}")
         if not 0 <= self.eta <= 1:
             raise UserError(f"eta must be a number from 0 to 1, not {self.eta}")
-        if self.sampler == "ddim":
-            return functools.partial(function, eta=self.eta)
-        if self.eta:
-            raise UserError(f"eta is an option of the sampler ddim, {self.sampler} has none: leave it out")
-        return function
+        if self.eta and not takes_eta(self.sampler):
+            raise no_eta(self.sampler)
+
+    def function(self):
+        """The sampler, with its own options set."""
+        sampler = SAMPLERS[self.sampler]
+        return functools.partial(sampler, eta=self.eta) if takes_eta(self.sampler) else sampler
 
 
-def sampling_of(config):
-    """The :class:`Sampling` that a configuration names in its section ``eval``."""
-    settings = config.eval
-    return Sampling(
-        settings.sampler, settings.steps, settings.spacing, settings.eta, settings.temperature, settings.consistency
-    )
+def takes_eta(sampler):
+    """Whether a sampler of this name has the option eta."""
+    return sampler in SAMPLERS and "eta" in inspect.signature(SAMPLERS[sampler]).parameters
 
 
-def effective_options(config):
-    """Those of a configuration's options that have an effect on its system, as keyword arguments of ``upscale``."""
-    options = sampling_of(config)._asdict()
-    if config.is_regression:
-        return {"consistency": True} if options["consistency"] else {}
-    return options if options["sampler"] == "ddim" else options | {"eta": 0.0}
+def no_eta(sampler):
+    """The error for an eta that this sampler does not take."""
+    others = ", ".join(name for name in SAMPLERS if takes_eta(name))
+    return UserError(f"eta is an option of the sampler {others}, {sampler} has none: leave it out")

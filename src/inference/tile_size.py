@@ -1,5 +1,6 @@
 """The size of the tiles, from a memory budget and what a network needs."""
 
+import contextlib
 import logging
 import math
 import os
@@ -18,23 +19,23 @@ MARGIN = 16  # LR pixels that the encoder sees around a tile; the same
 _SMALLEST = 256  # HR pixels; smaller tiles would be halo for the most part
 _WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
 _PICTURE = 12  # bytes of one HR pixel: three colours in float32
+_SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
+# (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
+# were read and can be dropped, whose number stands under that name in the statistics.
+_CONTROL_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 
 
 @dataclass(frozen=True)
 class TileOptions:
-    """What a user asks for.
+    """What a user asks for."""
 
-    Attributes:
-        max_memory: GB (2^30 bytes) that may be used in all; None takes most of what is free.
-        tile: the largest side of a tile in HR pixels, its halo included; 0 never cuts; None takes what fits.
-        halo: HR pixels on each side of a tile, "exact" for the receptive field; None takes :data:`HALO`.
-        beside: HR pictures in float32 that the caller holds beside, such as a mean over samples.
-    """
-
-    max_memory: float | None = None
-    tile: int | None = None
-    halo: int | str | None = None
-    beside: int = 0
+    max_memory: float | None = None  # GB (2^30 bytes) that may be used in all; None takes most of what is free
+    tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
+    halo: int | str | None = None  # HR pixels on each side of a tile, "exact" for the receptive field; None: HALO
+    beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
 
     def __post_init__(self):
         if self.max_memory is not None and not 0 < self.max_memory < math.inf:
@@ -48,109 +49,86 @@ class TileOptions:
 
 
 class Reach(NamedTuple):
-    """How far the networks see.
+    """How far the networks see."""
 
-    Attributes:
-        network: radius of what runs on tiles, HR pixels.
-        encoder: radius of the condition, LR pixels; 0 where nothing is encoded beforehand.
-        local: False where a layer sees the whole picture (attention, normalisation): no halo is exact then.
-    """
-
-    network: int
-    encoder: int = 0
-    local: bool = True
+    network: int  # radius of what runs on tiles, HR pixels
+    encoder: int = 0  # radius of the condition, LR pixels; 0 where nothing is encoded beforehand
+    local: bool = True  # False where a layer sees the whole picture (attention, normalisation): no halo is exact then
 
 
 class Cost(NamedTuple):
-    """What the networks need, in bytes.
+    """What the networks need, in bytes."""
 
-    Attributes:
-        denoise: of a pass, per HR pixel of its window.
-        encode: of encoding, per LR pixel of a window with its margin.
-        features: of the condition that is kept, per HR pixel.
-        pictures: HR pictures in float32 that live at once.
-        pairs: of a pass, per pair of HR pixels of one picture's window, which attention compares.
-    """
+    denoise: float  # of a pass, per HR pixel of its window
+    encode: float = 0  # of encoding, per LR pixel of a window with its margin
+    features: float = 0  # of the condition that is kept, per HR pixel
+    pictures: int = 2  # HR pictures in float32 that live at once
+    pairs: float = 0  # of a pass, per pair of HR pixels of one picture's window, which attention compares
 
-    denoise: float
-    encode: float = 0
-    features: float = 0
-    pictures: int = 2
-    pairs: float = 0
+
+class Memory(NamedTuple):
+    """Bytes that may be used beyond what is used already."""
+
+    networks: float = math.inf  # of the memory where the networks run
+    machine: float | None = None  # of the machine's memory, where the networks have their own; None: they share it
+    used: int = 0  # what is used already where the networks run
 
 
 class Tiling:
     """Cuts pictures into windows for one model.
 
     Args:
-        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
-        reach: a :class:`Reach`.
-        cost: a :class:`Cost`.
-        options: a :class:`TileOptions`.
-        budget: bytes that may be used beyond what is used already, of the memory where the networks run.
-        host: the same of the machine's memory, where the networks have one of their own; None where they share it.
-        used: bytes that are used already where the networks run; told with what a picture will need.
+        scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
+        reach, cost, options: a :class:`Reach`, a :class:`Cost`, and a :class:`TileOptions` or None.
+        budget: ``budget() → Memory``, asked whenever pictures are cut, such as :func:`free_memory`. Networks keep much
+            of what a picture took for the next one: where they alone use memory, ask once and remember.
 
     Attributes:
-        halo: HR pixels.
-        margin: LR pixels that the encoder sees around a window.
+        halo, margin: HR pixels around a window, and LR pixels that the encoder sees around it.
         exact: whether tiles give what the whole picture gives.
 
     Raises:
         UserError: the tile that the options name is too small for their halo.
     """
 
-    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=math.inf, host=None, used=0):
+    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=Memory):
         options = options or TileOptions()
         self.scale = scale
         self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
         self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
         self.exact = reach.local and self.halo >= reach.network
         self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
-        self._budget, self._host, self._used, self._told = budget, host, used, set()
+        self._budget, self._warned = budget, set()
         if options.tile:
             check_tile(options.tile, self.halo, math.lcm(scale, size_multiple))
 
     def grid(self, batch, height, width):
-        """The windows for a batch of LR pictures; see :class:`TileOptions` for what decides their size.
-
-        Returns:
-            :class:`src.inference.tiling.Grid`.
-        """
-        whole = self._cut(height, width, 0)
+        """The :class:`src.inference.tiling.Grid` of a batch of LR pictures; :class:`TileOptions` decide its windows."""
+        whole, free = self._cut(height, width, 0), self._budget()
         if self._options.tile is not None:
             grid = self._cut(height, width, self._options.tile)
-        elif self.memory(whole, batch) <= self._budget:
+        elif self.memory(whole, batch, free) <= free.networks:
             return whole
         else:
-            grid = self._largest(height, width, batch)
+            grid = self._largest(height, width, batch, free)
         if not grid.whole and not self._reach.local:
             self._warn_once("this network looks at the whole picture (attention or normalisation), its tiles cannot")
         return grid
 
     def batch(self, wanted, height, width):
         """How many LR pictures of a size to take together: as many as wanted if they fit uncut, else fewer."""
-        whole = self._cut(height, width, 0)
-        fitting = 1
-        while fitting < wanted and self._fits(whole, fitting + 1):
+        whole, free, fitting = self._cut(height, width, 0), self._budget(), 1
+        while fitting < wanted and self._fits(whole, fitting + 1, free):
             fitting += 1
         return fitting
 
-    def memory(self, grid, batch):
-        """Bytes that a batch needs beyond what the program holds already, its features not kept."""
-        pixels = math.prod(grid.window_size) * batch
-        rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
-        denoise = pixels * (self._cost.denoise + self._cost.pairs * math.prod(grid.window_size))
-        window = max(denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
-        kept = pixels * self._cost.features
-        return window + kept + (self._pictures(grid, batch) if self._host is None else 0)
-
     def describe(self, grid, batch):
         """Say in words what a grid's windows are and how much memory they will have taken in the end."""
-        total = self._used + self.memory(grid, batch)
-        if self._host is None:
+        free = self._budget()
+        total = free.used + self.memory(grid, batch, free)
+        if free.machine is None:
             kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
-            total += min(kept, self.features_budget(grid, batch))
+            total += min(kept, self._features_budget(grid, batch, free))
         height, width = grid.window_size
         return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
 
@@ -162,13 +140,25 @@ class Tiling:
 
     def features_budget(self, grid, batch):
         """Bytes of features that may be kept between the steps, in the machine's memory."""
-        if self._host is None:
-            return max(self._budget - self.memory(grid, batch), 0)
-        return max(self._host - self._pictures(grid, batch), 0)
+        return self._features_budget(grid, batch, self._budget())
 
-    def _fits(self, grid, batch):
-        on_host = self._host is None or self._pictures(grid, batch) <= self._host
-        return on_host and self.memory(grid, batch) <= self._budget
+    def _features_budget(self, grid, batch, free):
+        if free.machine is None:
+            return max(free.networks - self.memory(grid, batch, free), 0)
+        return max(free.machine - self._pictures(grid, batch), 0)
+
+    def memory(self, grid, batch, free=None):
+        """Bytes that a batch needs where the networks run, beyond what is used already, its features not kept."""
+        on_machine = (free or self._budget()).machine is None
+        pixels = math.prod(grid.window_size) * batch
+        rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
+        denoise = pixels * (self._cost.denoise + self._cost.pairs * math.prod(grid.window_size))
+        window = max(denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
+        return window + pixels * self._cost.features + (self._pictures(grid, batch) if on_machine else 0)
+
+    def _fits(self, grid, batch, free):
+        pictures_fit = free.machine is None or self._pictures(grid, batch) <= free.machine
+        return pictures_fit and self.memory(grid, batch, free) <= free.networks
 
     def _pictures(self, grid, batch):
         return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
@@ -176,38 +166,39 @@ class Tiling:
     def _cut(self, height, width, tile):
         return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
 
-    def _largest(self, height, width, batch):
+    def _largest(self, height, width, batch, free):
         """The grid with the largest windows that fit, or else the smallest ones."""
-        smallest = max(_SMALLEST, 4 * self.halo)
-        side, grid = smallest, self._cut(height, width, smallest)
+        side = max(_SMALLEST, 4 * self.halo)
+        grid = self._cut(height, width, side)
         while True:
             side += max(self._size_multiple, side // 8)
             larger = self._cut(height, width, side)
-            if self.memory(larger, batch) > self._budget:
+            if self.memory(larger, batch, free) > free.networks:
                 break
             grid = larger
-        needed = self.memory(grid, batch)
-        if needed > self._budget:
+        need = self.memory(grid, batch, free)
+        if need > free.networks:
             self._warn_once(
-                f"this picture needs {(needed + self._used) / GIB:.1f} GB or so, more than the "
-                f"{(max(self._budget, 0) + self._used) / GIB:.1f} GB that may be used: going on with the smallest tiles"
+                f"this picture needs {(need + free.used) / GIB:.1f} GB or so, more than the "
+                f"{(max(free.networks, 0) + free.used) / GIB:.1f} GB that may be used: going on with the smallest "
+                "tiles"
             )
         return grid
 
     def _warn_once(self, message):
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._warned:
+            self._warned.add(message)
             logging.warning("%s", message)
 
 
 class FixedTiling:
-    """Cuts pictures into windows of one size; what :class:`src.inference.tile_size.Tiling` is to free sizes.
+    """Cuts pictures into windows of one size; what :class:`Tiling` is to free sizes.
 
     Args:
-        scale, size_multiple: as in :class:`src.inference.tiling.Grid`.
+        scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
         size: (height, width) of the LR pictures that the graphs take.
         batch: how many of them.
-        options: a ``src.inference.tile_size.TileOptions``, of which the halo counts.
+        options: a :class:`TileOptions`, of which the halo counts.
 
     Raises:
         UserError: the options ask for another size.
@@ -226,42 +217,41 @@ class FixedTiling:
         self._size_multiple, self._sides, self._batch = size_multiple, tuple(side * scale for side in size), batch
 
     def grid(self, batch, height, width):
-        """The windows for a batch of LR pictures."""
         return Grid(height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides)
 
     def batch(self, wanted, height, width):
-        """How many LR pictures of a size to take together: as many as the graphs take."""
+        """As many pictures as the graphs take."""
         return self._batch
 
     def features_budget(self, grid, batch):
-        """Bytes of features that may be kept between the steps: what they need."""
+        """All that the features need."""
         return float("inf")
 
     def describe(self, grid, batch):
-        """Say in words what a grid's windows are."""
         height, width = grid.window_size
         return f"{len(grid.windows)} tiles of {width} x {height} pixels"
 
     def settings(self):
-        """What decides how pictures are cut, as a dict for reports."""
         return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
 
 
-_SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
-# (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
-# were read and can be dropped, whose number stands under that name in the statistics.
-_CONTROL_GROUPS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
+def free_memory(max_memory=None, device=None):
+    """The :class:`Memory` that is free now.
+
+    Args:
+        max_memory: GB (2^30 bytes) that may be used in all where the networks run; None takes most of what is free.
+        device: bytes of the memory that the networks have of their own; None where they share the machine's.
+    """
+    limit = None if max_memory is None else max_memory * GIB
+    if device is None:
+        return Memory(host_budget(limit), used=host_use())
+    return Memory(int(_SHARE * device) if limit is None else limit, host_budget())
 
 
 def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
-    """Bytes that this process may still take.
+    """Bytes that this process may still take, of ``limit`` in all or most of what machine or container has free.
 
-    Args:
-        limit: bytes that it may hold in all; None takes most of what the machine, or its container, has free.
-        control_groups: where Linux keeps the limits of a container; read where it is there.
+    ``control_groups`` is where Linux keeps the limits of a container; read where it is there.
     """
     if limit is not None:
         return limit - host_use()
@@ -271,28 +261,13 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
             rest = int(Path(control_groups, maximum).read_text()) - int(Path(control_groups, use).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
-        free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
+        with contextlib.suppress(OSError, ValueError):
+            lines = [line.split() for line in Path(control_groups, statistics).read_text().splitlines()]
+            rest += next((int(value) for key, value in lines if key == name), 0)
+        free = min(free, max(rest, 0))
     return int(_SHARE * free)
-
-
-def _statistic(path, name):
-    try:
-        lines = [line.split() for line in path.read_text().splitlines()]
-        return next((int(value) for key, value in lines if key == name), 0)
-    except (OSError, ValueError):
-        return 0
 
 
 def host_use():
     """Bytes that this process holds in the machine's memory."""
     return psutil.Process(os.getpid()).memory_info().rss
-
-
-def device_budget(total, limit=None):
-    """Bytes that the networks may take on a device with memory of its own.
-
-    Args:
-        total: bytes of the device.
-        limit: bytes that they may take; None takes most of the device's.
-    """
-    return int(_SHARE * total) if limit is None else limit

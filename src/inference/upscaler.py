@@ -1,4 +1,4 @@
-"""LR pictures in, HR pictures out: what users, evaluation and the exported model's runner all call."""
+"""LR pictures in, HR pictures out: what users, evaluation and commands all call."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -7,45 +7,63 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
-from src.inference.sampling import Sampling, sampling_of
+from src.inference.condition import Condition
+from src.inference.sampling import Sampling
 
-_ROWS = 64  # pictures become levels so many rows at a time: a whole 8K picture's temporaries would be 1.2 GB
+_REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 
 
 class Upscaler(ABC):
-    """Common to both systems: uint8 pictures to and from the network's arrays.
+    """A model with all that turns uint8 pictures into its networks' arrays and back.
+
+    Args:
+        networks: see :mod:`src.inference.networks`.
+        tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
+        name, system: of the model, for reports.
+        sampling: the model's own :class:`src.inference.sampling.Sampling`, all of it.
 
     Attributes:
-        config: the model's resolved ``Config``.
-        tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
-        scale: enlargement factor.
-        name: of the model, for reports.
-        needs_pictures: False for a model that makes pictures from nothing.
+        networks, tiling, name, system, sampling: as above.
+        scale: HR size / LR size.
+        one_pass: whether one pass of a network is the result, so that there is nothing to sample.
+        conditional: whether it looks at pictures; an unconditional model is asked for a shape instead.
+        usual_size: (height, width) that an unconditional model makes where no size is named.
     """
 
-    needs_pictures = True
+    one_pass = False
+    conditional = True
+    usual_size = None
 
-    def __init__(self, networks, config, tiling):
+    def __init__(self, networks, tiling, *, name, system, sampling):
         self.networks = networks
-        self.config = config
         self.tiling = tiling
         self.scale = tiling.scale
+        self.name, self.system, self.sampling = name, system, sampling
 
-    @property
-    def name(self):
-        """See above."""
-        return self.config.name
-
-    def about(self, **options):
-        """What a log says of the model and of how it samples: a dict.
+    @abstractmethod
+    def resolve(self, defaults=None, **options):
+        """Return how to sample, for :meth:`draw`; whoever calls it once can refuse options before any work.
 
         Args:
-            options: of sampling, those that were given; the others are the model's own.
+            defaults: a whole ``Sampling`` in place of the model's own.
+            options: fields of ``Sampling`` that hold instead; None takes the default.
+
+        Raises:
+            UserError: an option is unknown or out of range.
         """
-        resolved = Sampling(**options).filled(sampling_of(self.config))._asdict()
-        if self.config.is_regression:
-            resolved = {"consistency": resolved["consistency"]}
-        return {"system": self.config.system, "scale": self.scale, **resolved}
+
+    def about(self, sampling):
+        """What a log says of the model and of how it samples: a dict."""
+        return {"system": self.system, "scale": self.scale, **sampling.options()}
+
+    def check_samples(self, count):
+        """Refuse a number of samples of one picture."""
+        if count < 1:
+            raise UserError(f"the number of samples must be at least 1, not {count}")
+
+    def check_process(self):
+        """Refuse a model whose steps cannot be shown: it has none, or they are inside a graph."""
+        raise UserError("this model takes no steps that could be shown: leave --process out, or take a diffusion model")
 
     def batch(self, wanted, height, width):
         """How many LR pictures of a size to take together: as many as wanted where they fit the memory."""
@@ -56,83 +74,88 @@ class Upscaler(ABC):
         grid = self.tiling.grid(*shape)
         return None if grid.whole else self.tiling.describe(grid, shape[0])
 
-    def check_process(self):
-        """Refuse a model whose steps cannot be shown.
-
-        Raises:
-            UserError: it has none, or they are inside a graph.
-        """
-        raise UserError("this model takes no steps that could be shown: leave --process out, or take a diffusion model")
-
     @abstractmethod
-    def check(self, samples=1, **options):
-        """Refuse options of :meth:`samples` that it would refuse, before any work.
-
-        Raises:
-            UserError: an option is unknown or out of range.
-        """
-
-    @abstractmethod
-    def passes(self, shape, **options):
+    def passes(self, shape, sampling):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
 
-    @abstractmethod
-    def encode(self, lr, lr_up=None):
-        """What all samples of a batch share; lr (B, 3, h, w) float32 in [−1, 1].
-
-        ``lr_up`` (B, 3, H, W) is used as given instead of the network's own LR↑, by models that take it.
-        """
-
-    def from_nothing(self, shape):
-        """What :meth:`encode` returns, of a model that needs no picture; this one does, see ``PictureGenerator``."""
-        raise UserError(f"this model enlarges pictures: give them as lr, and no shape {tuple(shape)}")
-
-    @abstractmethod
-    def draw(self, condition, seed=0, progress=None, **options):
-        """One sample: what :meth:`encode` returned → (B, 3, H, W) float32 NumPy in about [−1, 1]."""
-
-    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
-        """Encode and draw.
+    def encode(self, lr=None, lr_up=None, shape=None):
+        """Compute what all samples of a batch share.
 
         Args:
-            lr, lr_up: as in :meth:`encode`.
-            shape: (B, 3, H, W), instead of both for a model that makes pictures from nothing.
-            seed, progress, options: as in :meth:`draw`.
+            lr: (B, 3, h, w) float32 in [−1, 1], any size; None where ``lr_up`` suffices.
+            lr_up: (B, 3, H, W) float32 in [−1, 1], used as it is instead of the network's own LR↑, by models that
+                take it.
+            shape: (B, 3, H, W), for an unconditional model instead of both.
+
+        Returns:
+            the condition for :meth:`draw`; None where an unconditional model is told no shape.
+
+        Raises:
+            UserError: the model needs or takes something else, or a shape is wrong.
+        """
+        pictures = lr is not None or lr_up is not None
+        if shape is not None and pictures:
+            raise UserError("the shape of the result is that of lr: leave one of them out")
+        if not self.conditional:
+            if pictures:
+                raise UserError(f"this model makes pictures from nothing and enlarges none: {_REMEDY}")
+            return None if shape is None else self._unconditional(shape)
+        if shape is not None:
+            raise UserError(f"this model enlarges pictures: give them as lr, and no shape {tuple(shape)}")
+        return self._encode(lr, lr_up)
+
+    def _encode(self, lr, lr_up):
+        """:meth:`encode` of a model that looks at pictures."""
+        raise NotImplementedError
+
+    def _unconditional(self, shape):
+        if len(shape) != 4 or shape[1] != 3 or min(shape) < 1:
+            raise UserError(f"the shape of pictures is (B, 3, H, W), not {tuple(shape)}")
+        return Condition(self.tiling.grid(shape[0], *shape[2:]), shape[0])
+
+    @abstractmethod
+    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
+        """Draw one sample of each picture.
+
+        Args:
+            condition: from :meth:`encode`.
+            sampling: from :meth:`resolve`.
+            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
+            progress: called after each pass of a network over a window.
+            noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
+            callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
 
         Returns:
             (B, 3, H, W) float32 NumPy in about [−1, 1].
+        """
+
+    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
+        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1].
+
+        Args:
+            lr, lr_up, shape: as of :meth:`encode`.
+            seed, progress: as of :meth:`draw`.
+            options: of sampling, see :meth:`resolve`; and what else :meth:`draw` takes.
 
         Raises:
             UserError: an option is unknown or out of range.
         """
-        self.check(**of_sampling(options))
-        if shape is None:
-            return self.draw(self.encode(lr, lr_up), seed, progress, **options)
-        if lr is not None or lr_up is not None:
-            raise UserError("the shape of the result is that of lr: leave one of them out")
-        return self.draw(self.from_nothing(shape), seed, progress, **options)
+        sampling, others = self._resolved(options)
+        return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
     def upscale(self, pictures, seeds=None, **options):
-        """Upscale pictures of one size as one batch.
-
-        Args:
-            pictures: list of uint8 (h, w, 3) RGB, all of one size.
-            seeds: one int for each picture; by default 0, 1, 2, …
-            options: of :meth:`draw`; or ``lr_up``, see :meth:`samples`.
-
-        Returns:
-            list of uint8 (H, W, 3).
-        """
-        return list(levels(next(self.samples(pictures, seeds, 1, **options))))
+        """Upscale a list of uint8 (h, w, 3) to a list of uint8 (H, W, 3); arguments as of :meth:`samples`."""
+        return list(to_uint8(next(self.samples(pictures, seeds, 1, **options))))
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
         """Draw several samples of the same pictures; what does not depend on the noise is computed once.
 
         Args:
-            pictures, seeds, options: as in :meth:`upscale`.
-            count: how many; sample k takes the seeds plus k.
-            lr_up: list of uint8 (H, W, 3), used as given instead of the network's own enlarged pictures; of diffusion
-                models only.
+            pictures: list of uint8 (h, w, 3) RGB, all of one size.
+            seeds: one int for each picture; by default 0, 1, 2, …
+            count: how many samples of each; sample k takes the seeds plus k.
+            lr_up: list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of diffusion models only.
+            options: as of :meth:`sample`.
 
         Yields:
             (B, 3, H, W) float32, about [−1, 1], ``count`` times.
@@ -140,81 +163,79 @@ class Upscaler(ABC):
         Raises:
             UserError: an option is unknown or out of range.
         """
-        self.check(count, **of_sampling(options))
+        self.check_samples(count)
+        sampling, others = self._resolved(options)
         seeds = range(len(pictures)) if seeds is None else seeds
-        given = {} if lr_up is None else {"lr_up": arrays(lr_up)}
-        condition = self.encode(arrays(pictures), **given)
+        condition = self.encode(to_network(pictures), None if lr_up is None else to_network(lr_up))
         for k in range(count):
-            yield self.draw(condition, [seed + k for seed in seeds], **options)
+            yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
+
+    def _resolved(self, options):
+        """Split keyword arguments into how to sample, resolved, and the others."""
+        own = {name: value for name, value in options.items() if name in Sampling._fields}
+        return self.resolve(**own), {name: value for name, value in options.items() if name not in own}
 
     def _grid(self, lr):
         if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
             raise UserError(f"LR pictures must be an array (B, 3, h, w), not {tuple(lr.shape)}")
         return self.tiling.grid(lr.shape[0], *lr.shape[2:])
 
+    def _check_sized(self, condition):
+        if condition is None:
+            raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
 
-class RegressionUpscaler(Upscaler):
-    """One forward pass: RRDB.
 
-    Args:
-        networks: with ``regress(lr) → sr``, NumPy to NumPy.
-        config, tiling: as in :class:`Upscaler`.
-    """
+class OnePassUpscaler(Upscaler):
+    """One forward pass of ``networks.regress(lr) → sr``, NumPy to NumPy; of sampling, only consistency is an option."""
 
-    def check(self, samples=1, consistency=None, **options):
-        """Say once that options of sampling have no effect, if there are any; see :class:`Upscaler`."""
-        if samples != 1:
-            raise UserError(f"this model samples nothing, {samples} samples would be equal: take 1, or an SRDiff model")
+    one_pass = True
+
+    def resolve(self, defaults=None, consistency=None, **options):
+        """See :class:`Upscaler`; says so where other options have no effect."""
         if any(value is not None for value in options.values()):
             logging.warning("this model samples nothing: the options of sampling have no effect")
+        consistency = (defaults or self.sampling).consistency if consistency is None else consistency
+        return Sampling(consistency=True if consistency else None)
 
-    def passes(self, shape, **options):
-        """See :class:`Upscaler`."""
+    def check_samples(self, count):
+        if count != 1:
+            raise UserError(f"this model samples nothing, {count} samples would be equal: take 1, or an SRDiff model")
+
+    def passes(self, shape, sampling):
         return len(self.tiling.grid(*shape).windows)
 
-    def encode(self, lr, lr_up=None):
-        """Nothing is computed beforehand: the LR pictures."""
+    def _encode(self, lr, lr_up):
         if lr_up is not None:
             raise UserError("this model has no use for LR↑: leave lr_up out")
         return np.asarray(lr, np.float32)
 
-    def draw(self, condition, seed=0, progress=None, consistency=None, callback=None, **options):
-        """Upscale a batch.
-
-        Args:
-            condition: (B, 3, h, w) float32 in [−1, 1].
-            progress: called after each pass of the network.
-            consistency: make the result agree with the LR picture; None takes the model's default.
-            seed, callback, options: accepted and without effect, since nothing is sampled here.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy.
-        """
+    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
+        """See :class:`Upscaler`; seed, noise and callback have no effect, since nothing is sampled here."""
         grid = self._grid(condition)
         result = np.zeros((*condition.shape[:2], *grid.size), np.float32)
         for window in grid.windows:
             grid.add(result, self.networks.regress(grid.read(condition, window)[0]), window)
             if progress is not None:
                 progress()
-        if self.config.eval.consistency if consistency is None else consistency:
+        if sampling.consistency:
             BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
         return result
 
 
-def arrays(pictures):
+def to_network(pictures):
     """List of uint8 (H, W, 3), all of one size → (B, 3, H, W) float32 in [−1, 1]."""
     return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
 
 
-def levels(pictures):
+def to_uint8(pictures):
     """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8."""
     result = np.empty((pictures.shape[0], *pictures.shape[2:], 3), np.uint8)
-    for top in range(0, pictures.shape[2], _ROWS):
-        rows = pictures[:, :, top : top + _ROWS].transpose(0, 2, 3, 1)
-        result[:, top : top + _ROWS] = np.clip(np.rint((rows + 1) * 127.5), 0, 255)
+    for rows in strips(pictures.shape[2]):
+        part = pictures[:, :, rows].transpose(0, 2, 3, 1)
+        result[:, rows] = np.clip(np.rint((part + 1) * 127.5), 0, 255)
     return result
 
 
-def of_sampling(options):
-    """Those of the options that say how to sample."""
-    return {name: value for name, value in options.items() if name in Sampling._fields}
+def strips(height):
+    """Rows, 64 at a time, as slices: the temporaries of a whole 8K picture would take gigabytes."""
+    return [slice(top, top + 64) for top in range(0, height, 64)]

@@ -1,23 +1,76 @@
-"""A network as the entry of a graph of its own."""
+"""Networks as the entries of graphs of their own.
+
+Input shapes fixed with ``set_inputs`` belong to the entry, so that the same network can be compiled for any size here
+and for one size in training; an exported graph's inputs have the names that ``construct`` gives them. The entries share
+the network's parameters.
+"""
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
 
-class Enlarge(nn.Cell):
-    """Calls a network that maps lr to a picture, and shares its parameters.
+class Whole(nn.Cell):
+    """A network that makes its picture from lr in one pass."""
 
-    Input shapes fixed with ``set_inputs`` belong to the wrapper, so that the same network can be compiled for any
-    size here and for one size in training.
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, lr):
+        return self.model(lr)
+
+
+class Encode(nn.Cell):
+    """What a diffusion model computes once per picture, ``model.encode``: the condition and the base picture."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, lr):
+        return self.model.encode(lr)
+
+
+class Project(nn.Cell):
+    """The condition for a prepared base picture (B, 3, H, W), used as it is instead of the network's own."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, lr, base):
+        return self.model.unet.project(self.model.encoder.condition(lr), base)
+
+
+class Step(nn.Cell):
+    """What a diffusion model computes once per step; an unconditional one without a condition."""
+
+    def __init__(self, model):
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(self, x_t, t, condition=None):  # as *condition, none of the inputs would keep its name in an export
+        return self.model(x_t, t, condition)
+
+
+class WideResults(nn.Cell):
+    """A network that computes in 16 bits, with float32 results.
+
+    Args:
+        net: maps tensors to one tensor; a diffusion model has ``encode`` besides.
     """
 
     def __init__(self, net):
         super().__init__(auto_prefix=False)
         self.net = net
 
-    def construct(self, lr):
-        return self.net(lr)
+    def encode(self, lr):
+        condition, base = self.net.encode(lr)
+        return condition.astype(ms.float32), base.astype(ms.float32)
+
+    def construct(self, *inputs):
+        return self.net(*inputs).astype(ms.float32)
 
 
 class Graph:
@@ -33,23 +86,3 @@ class Graph:
     def __call__(self, *arrays):
         results = self.cell(*(x if isinstance(x, Tensor) else Tensor(np.ascontiguousarray(x)) for x in arrays))
         return results if isinstance(results, tuple) else (results,)
-
-
-class WideResults(nn.Cell):
-    """A network that computes in 16 bits, with float32 results; shares its parameters.
-
-    Args:
-        net: maps tensors to one tensor; an SRDiff has ``encode`` besides.
-    """
-
-    def __init__(self, net):
-        super().__init__(auto_prefix=False)
-        self.net = net
-
-    def encode(self, lr):
-        """See ``SRDiff.encode``."""
-        condition, base = self.net.encode(lr)
-        return condition.astype(ms.float32), base.astype(ms.float32)
-
-    def construct(self, *inputs):
-        return self.net(*inputs).astype(ms.float32)

@@ -92,8 +92,7 @@ def compute_in_16_bits(model, level, dtype):
         model: the network of any configuration, changed.
         level, dtype: see :func:`src.layers.precision.mixed_precision`.
     """
-    from src.diffusion.denoiser import SR3, SR3Regression
-    from src.families.sr3.network import SR3UNet
+    from src.families.sr3.network import SR3, SR3Regression, SR3UNet
     from src.layers.bicubic import BicubicUpscale
     from src.layers.layers import SinusoidalEmbedding
 

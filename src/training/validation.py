@@ -9,13 +9,15 @@ from src.dataset.batches import VALIDATION, generator
 from src.dataset.pairs import find_pairs, load_lr_up, load_pair
 from src.errors import UserError
 from src.host.device import device_memory
-from src.inference.files import draw_pictures, grid
+from src.imaging.strip import mosaic as grid
+from src.imaging.strip import strip as comparison
+from src.inference.files import unconditional_samples
 from src.inference.upscaler import to_network
-from src.metrics.evaluate import BASELINE, Report, comparison, evaluate, picture_seed
-from src.metrics.lpips import load_lpips
-from src.metrics.weight_files import find_weights
+from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
+from src.metrics.weight_files import find_weights, load_lpips
 from src.training.distributed import gather_rows
 from src.weights.checkpoint import put
+from src.weights.torch_file import read_torch
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -85,7 +87,7 @@ class Validation:
     def __init__(self, upscaler, world, pairs, *, seed, protocol, lpips_net="none", lr_up=False):
         self.upscaler, self.world, self.pairs = upscaler, world, pairs
         self.seed, self.protocol, self.lpips_net, self.lr_up = seed, protocol, lpips_net, lr_up
-        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net))
+        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net), read_torch)
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
@@ -93,7 +95,9 @@ class Validation:
         Raises:
             UserError: the model cannot be sampled as its configuration says.
         """
-        self.upscaler.warm_up()
+        self.upscaler.resolve()
+        steps = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
+        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
 
     def run(self, keep=None):
         """Return the ``Report`` of all pictures; every rank gets the same.
@@ -211,7 +215,8 @@ class DenoisingValidation:
         return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
 
     def _pictures(self, count, **options):
-        return list(draw_pictures(self.upscaler, count, (self._side, self._side), self._seed, **options))
+        sampling = self.upscaler.resolve(**options)
+        return list(unconditional_samples(self.upscaler, count, (self._side, self._side), sampling, self._seed))
 
 
 def validation_pairs(config, at_least=1, lr_up=False):

@@ -6,23 +6,26 @@ import pytest
 
 import src.build
 from src.commands.evaluate import common_scale, load_models, settings_for
-from src.config.schema import Config, DataConfig, EvalConfig, TrainConfig
+from src.config.schema import DataConfig, EvalConfig, TrainConfig
 from src.errors import UserError
+from src.families.registry import family_of
+from src.families.rrdb.family import RRDBSettings
+from src.families.srdiff.family import SRDiffSettings as Config
 
 
 @pytest.fixture
 def checkpoints(monkeypatch):
-    """Three checkpoints, by path; their upscalers have a scale and a configuration and do nothing."""
+    """Three checkpoints, by path; their upscalers have no networks."""
     known = {
-        "a": Config(name="net", system="rrdb", data=DataConfig(scale=2)),
+        "a": RRDBSettings(name="net", system="rrdb", data=DataConfig(scale=2)),
         "b": Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9)),
         "c": Config(name="other"),
     }
     known = {
-        path: SimpleNamespace(scale=config.data.scale, config=config, check=lambda **_: None)
+        path: (config, family_of(config).upscaler(None, SimpleNamespace(scale=config.data.scale)))
         for path, config in known.items()
     }
-    monkeypatch.setattr(src.build, "load_upscaler", lambda path, **_: known[path])
+    monkeypatch.setattr(src.build, "load", lambda path, **_: known[path])
     return known
 
 
@@ -89,11 +92,11 @@ def test_names_that_come_twice_are_numbered(checkpoints):
 
 def test_only_a_model_that_samples_has_sampling_settings(checkpoints):
     rrdb, srdiff = load_models(["a", "b"])
-    assert rrdb.sampling() == {}
+    assert rrdb.sampling.options() == {}
     plain = {"spacing": "uniform", "eta": 0.0, "consistency": False}
-    assert srdiff.sampling() == plain | {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
+    assert srdiff.sampling.options() == plain | {"sampler": "ddpm", "steps": 9, "temperature": 1.0}
     rrdb, srdiff = load_models(["a", "b"], overrides=["eval.consistency=true"])
-    assert rrdb.sampling() == {"consistency": True} and srdiff.sampling()["consistency"]
+    assert rrdb.sampling.options() == {"consistency": True} and srdiff.sampling.consistency
 
 
 def test_the_scale_is_the_models(checkpoints):

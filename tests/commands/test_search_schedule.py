@@ -49,7 +49,7 @@ def test_scores_are_the_upscalers_and_are_kept(search, tmp_path):
     first = search(up=up)
     first.measure([one, other], 0)
     first.measure([one], 1)
-    assert len(up.networks.told) == 2 + 3 + 2
+    assert len(up.networks.noise_levels) == 2 + 3 + 2
     expected = HR[1][::4, ::4].repeat(4, 0).repeat(4, 1)
     error = np.square(expected.astype(float) - HR[1]).mean()
     found = first.scores[one.key()]["1"]
@@ -59,9 +59,9 @@ def test_scores_are_the_upscalers_and_are_kept(search, tmp_path):
     again = search(up=up)
     ticks = []
     again.measure([one, other], 0, lambda: ticks.append(1))
-    assert len(up.networks.told) == 7 and len(ticks) == 2  # all of it was there
+    assert len(up.networks.noise_levels) == 7 and len(ticks) == 2  # all of it was there
     again.measure([one, other], 1)
-    assert len(up.networks.told) == 7 + 3
+    assert len(up.networks.noise_levels) == 7 + 3
     mean = search().mean(one, 2)
     assert mean.psnr == pytest.approx(np.mean([first.scores[one.key()][n]["psnr"] for n in "01"]))
     assert search().loss(one, 2, "psnr") == -mean.psnr

@@ -11,6 +11,7 @@ from src.diffusion.schedule import Step
 from src.families.registry import family_of
 from src.weights.checkpoint import config_json, load_into, save_model
 from src.weights.torch_file import read_torch
+from tests import tiny
 
 TOLERANCE = 1e-4
 MODELS = ("sr3_8_32", "ddpm_8_32", "sr3_uncond_32")
@@ -27,9 +28,7 @@ class Converted:
         self.config, self.arrays, _ = convert.converted(read_torch(path), given)
         self.model = family_of(self.config).model()
         load_into(self.model, self.arrays, path)
-        self.upscaler = family_of(self.config).upscaler(
-            family_of(self.config).model_networks(self.model), family_of(self.config).tiling()
-        )
+        self.upscaler = tiny.around(self.config, family_of(self.config).model_networks(self.model))
         with np.load(folder / "golden.npz") as golden:
             self.golden = dict(golden)
 

@@ -10,6 +10,7 @@ from src.commands.convert import converted
 from src.families.registry import family_of
 from src.weights.checkpoint import load_into
 from src.weights.torch_file import read_torch
+from tests import tiny
 
 TOLERANCE = 1e-4
 
@@ -81,7 +82,7 @@ def test_encoder(srdiff):
 
 def test_noise_prediction(srdiff):
     config, model, golden = srdiff
-    upscaler = family_of(config).upscaler(family_of(config).model_networks(model), family_of(config).tiling())
+    upscaler = tiny.around(config, family_of(config).model_networks(model))
     condition = upscaler.encode(golden["img_lr"])
     assert deviation(condition.lr_up, golden["img_lr_up"]) < 1e-5
     for t in (0, 37, 99):
@@ -115,7 +116,7 @@ def test_training_loss(srdiff):
 @pytest.mark.parametrize("srdiff", ["graph"], indirect=True)  # a hundred steps of PyNative mode take half a minute
 def test_trajectory_and_finished_sample(srdiff):
     config, model, golden = srdiff
-    upscaler = family_of(config).upscaler(family_of(config).model_networks(model), family_of(config).tiling())
+    upscaler = tiny.around(config, family_of(config).model_networks(model))
     seen = {}
 
     def remember(k, step, x, x_0):

@@ -8,6 +8,7 @@ from src.build import load_model
 from src.export.exporter import export
 from src.export.model import export_model, fixed_size, provenance, with_sampling
 from src.export.offline import description_hash, description_path
+from src.families.registry import family_of
 from src.host.device import select_device
 from tests import tiny
 
@@ -38,7 +39,7 @@ def write(checkpoint, output, cut="step", size=None, precision="float32", batch=
     kind = output.suffix[1:]
     config, model = load_model(checkpoint)
     config = with_sampling(config, sampling)
-    size = fixed_size(config, size, batch) if size else (None,) * 3
+    size = fixed_size(family_of(config), size, batch) if size else (None,) * 3
     graphs, about = export_model(config, model, cut, size, precision)
     return export(output, kind, graphs, about | provenance(checkpoint, kind), precision, check)
 

@@ -5,6 +5,8 @@ import pytest
 
 from src.build import load_upscaler
 from src.export.check import Deviation, check_pictures, deviations, random_pictures, table
+from src.families.registry import family_of
+from src.inference.sampling import Sampling
 from tests import tiny
 
 
@@ -26,26 +28,31 @@ def test_other_weights_are_found_in_each_stage(tiny_checkpoints, tmp_path):
     """A network with other weights; its LR↑, which has none, stays the same."""
     import mindspore as ms
 
-    from src.build import build_upscaler, load_model, networks_of
+    from src.build import load_model
 
     config, model = load_model(tiny_checkpoints["srdiff"])
     for parameter in model.get_parameters():
         parameter.set_data(parameter + ms.Tensor(0.01, ms.float32))
-    other = build_upscaler(config, networks_of(config, model))
+    other = tiny.around(config, family_of(config).model_networks(model))
     found = deviations(other, load_upscaler(tiny_checkpoints["srdiff"], "CPU"), random_pictures([(8, 8)]))
     assert all((entry.largest > 1e-3) == (entry.stage != "base picture") for entry in found)
 
 
 class Fixed:
-    """An upscaler whose samples are given."""
+    """An upscaler whose samples are known."""
 
-    needs_pictures = True
+    conditional = True
 
     def __init__(self, sample):
-        self.config = tiny.config("rrdb")
         self._sample = sample
 
-    def sample(self, lr, seed=0, **options):
+    def resolve(self):
+        return Sampling()
+
+    def encode(self, lr):
+        return lr
+
+    def draw(self, condition, sampling, seed):
         return self._sample
 
 

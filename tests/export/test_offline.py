@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.build import build_schedule, load_upscaler
+from src.build import load_upscaler
 from src.diffusion.samplers import SAMPLERS, SeededNoise, rows_of
 from src.errors import UserError
 from src.export import offline
 from src.export.offline import Artefact, ArtefactError, Consistency, Windows, step_rows, upscale
+from src.families.registry import family_of
 from src.imaging.back_projection import BackProjection
 from src.imaging.io import read_image, write_image
 from src.inference.tiling import Grid
@@ -92,7 +93,7 @@ def test_tiles_give_nearly_the_whole(loaded, photo, name, monkeypatch):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("times", [[99, 66, 33, 0], [99, 98, 1], [5]])
 def test_the_steps_numbers(sampler, times):
-    schedule = build_schedule(tiny.config("srdiff", None, "diffusion.steps=100"))
+    schedule = family_of(tiny.config("srdiff", None, "diffusion.steps=100")).schedule()
     steps = [step for step in schedule.steps() if step.t in times]
     steps = [
         step._replace(t_prev=after, alpha_bar_prev=schedule.alpha_bar(after))

@@ -86,7 +86,7 @@ def test_pictures_of_any_size(size, exported, photo):
     passes = []
     sr = up.sample(lr, seed=1, progress=lambda: passes.append(1))
     assert sr.shape == (1, 3, 4 * size[0], 4 * size[1]) and np.isfinite(sr).all()
-    assert len(passes) == up.passes((1, *size)) == len(up.tiling.grid(1, *size).windows)
+    assert len(passes) == up.passes((1, *size), up.resolve()) == len(up.tiling.grid(1, *size).windows)
     assert lr_psnr(levels(sr), picture) > 50
 
 
@@ -102,7 +102,7 @@ def test_tiles_are_those_of_one_picture(exported, folded, photo):
 
 def test_what_is_fixed_cannot_be_asked_for(exported):
     up = load_upscaler(exported, "CPU")
-    up.check(sampler="ddim", steps=2, temperature=0.5, consistency=True)
+    up.resolve(sampler="ddim", steps=2, temperature=0.5, consistency=True)
     for options, message in (
         ({"steps": 3}, "steps is 2 in this graph of a whole sampler, not 3: leave it out"),
         ({"sampler": "ddpm"}, "sampler is ddim"),
@@ -110,9 +110,9 @@ def test_what_is_fixed_cannot_be_asked_for(exported):
         ({"consistency": False}, "consistency is True"),
     ):
         with pytest.raises(UserError, match=message):
-            up.check(**options)
+            up.resolve(**options)
     with pytest.raises(UserError, match="number of samples must be at least 1"):
-        up.check(0)
+        up.check_samples(0)
 
 
 @pytest.mark.parametrize("options", [{"tile": 64}, {"max_memory": 1.0}, {"halo": "exact"}, {"halo": 40}])

@@ -17,7 +17,7 @@ from src.export.check import TOLERANCE, deviations, random_pictures
 from src.export.offline import Artefact, ArtefactError, generate, upscale
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
-from src.inference.upscaler import levels
+from src.inference.upscaler import to_uint8
 from tests import tiny_sr3
 from tests.export import models
 
@@ -61,7 +61,7 @@ def exported(checkpoint):
 def given(up, size):
     """What a sample of that LR size is asked for with."""
     lr = random_pictures([size])[0][1]
-    return {"lr": lr} if up.config.sr3.conditional else {"lr": None, "shape": lr.shape}
+    return {"lr": lr} if up.conditional else {"lr": None, "shape": lr.shape}
 
 
 @pytest.mark.parametrize(("name", "file"), [("sr3", "m.onnx"), ("ddpm", "m.mindir")])
@@ -168,7 +168,7 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
     path = exported("sr3 from nothing", "m.onnx")
     command(offline, "--model", path, "--count", 2, "--seed", 7, "--output", "made here", "--size", 13, "--steps", 3)
     assert capsys.readouterr().out.splitlines() == ["made here/7.png", "made here/8.png"]
-    expected = levels(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
+    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
     for seed, picture in zip((7, 8), expected, strict=True):
         assert np.abs(read_rgb(tmp_path / "made here" / f"{seed}.png").astype(int) - picture).max() <= 1
     assert generate(Artefact(path)).shape == (16, 16, 3)  # sr3.image_size
@@ -176,9 +176,9 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
 
 def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.mindir", "sampler", batch=2)
-    expected = levels(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
+    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
     up, artefact = load_upscaler(path, "CPU"), Artefact(path)
-    found = levels(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
+    found = to_uint8(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.abs(generate(artefact, seed=2).astype(int) - expected[1]).max() <= 1
     command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")

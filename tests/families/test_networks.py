@@ -4,10 +4,9 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.diffusion.denoiser import SRDiff
 from src.errors import UserError
 from src.families.rrdb.network import RRDBNet
-from src.families.srdiff.network import ConditionalUNet
+from src.families.srdiff.network import ConditionalUNet, SRDiff
 from src.layers.layers import LinearAttention, SinusoidalEmbedding
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from src.build import build_upscaler
 from src.diffusion.process import noise_from_x0
-from tests import tiny_sr3
+from src.families.registry import family_of
+from tests import tiny, tiny_sr3
 
 
 class Repeating:
@@ -18,7 +18,7 @@ class Repeating:
     lr_up_suffices = True
 
     def __init__(self, scale=4, value=0.25):
-        self.scale, self.value, self.told = scale, value, []
+        self.scale, self.value, self.noise_levels = scale, value, []
 
     def encode(self, lr, lr_up=None):
         enlarged = lr.repeat(self.scale, 2).repeat(self.scale, 3) if lr_up is None else lr_up
@@ -28,8 +28,8 @@ class Repeating:
         rows, columns = (slice(n * self.scale, (n + m) * self.scale) for n, m in zip(corner, size, strict=True))
         return condition[:, :, rows, columns]
 
-    def denoise(self, x_t, t, condition):
-        self.told.append(t)
+    def denoise(self, x_t, t, condition=None):
+        self.noise_levels.append(t)
         signal, noise_rate = t.reshape(-1, 1, 1, 1), np.sqrt(1 - t.reshape(-1, 1, 1, 1) ** 2)
         return noise_from_x0(x_t, self.value if condition is None else condition, signal, noise_rate)
 
@@ -37,9 +37,10 @@ class Repeating:
 def enlarger(scale, *overrides, tile_options=None):
     """An SR3 upscaler that repeats pixels, called ``xSCALE``."""
     config = tiny_sr3.config(f"data.scale={scale}", f"name=x{scale}", *overrides)
-    return build_upscaler(config, Repeating(scale), tile_options)
+    family = family_of(config)
+    return family.upscaler(Repeating(scale), family.tiling(tile_options))
 
 
-def generator(value=0.25, *overrides):
+def unconditional(value=0.25, *overrides):
     """An unconditional model that makes gray pictures, called ``gray``."""
-    return build_upscaler(tiny_sr3.config("name=gray", *tiny_sr3.UNCONDITIONAL, *overrides), Repeating(1, value))
+    return tiny.around(tiny_sr3.config("name=gray", *tiny_sr3.UNCONDITIONAL, *overrides), Repeating(1, value))

@@ -9,7 +9,7 @@ from src.inference.cascade import Cascade
 from src.inference.process import Process
 from src.inference.tile_size import TileOptions
 from tests import tiny_sr3
-from tests.inference.fake_networks import enlarger, generator
+from tests.inference.fake_networks import enlarger, unconditional
 
 LR = np.random.default_rng(0).uniform(-1, 1, (2, 3, 5, 9)).astype(np.float32)
 PICTURE = np.arange(45 * 3, dtype=np.uint8).reshape(5, 9, 3)
@@ -17,7 +17,7 @@ PICTURE = np.arange(45 * 3, dtype=np.uint8).reshape(5, 9, 3)
 
 def test_the_scales_multiply_and_pictures_stay_floats_between_the_stages():
     cascade = Cascade([enlarger(2), enlarger(4)])
-    assert (cascade.scale, cascade.needs_pictures, cascade.name) == (8, True, "x2 + x4")
+    assert (cascade.scale, cascade.conditional, cascade.name) == (8, True, "x2 + x4")
     found = cascade.sample(LR)
     np.testing.assert_allclose(found, LR.repeat(8, 2).repeat(8, 3), atol=1e-4)  # 8 bits would be 4e-3 apart
     (picture,) = cascade.upscale([PICTURE])
@@ -27,7 +27,7 @@ def test_the_scales_multiply_and_pictures_stay_floats_between_the_stages():
 
 
 def test_what_overshoots_is_clipped_between_the_stages():
-    first = generator(1.5, "diffusion.clip=false")
+    first = unconditional(1.5, "diffusion.clip=false")
     seen = []
     second = enlarger(2)
     encode = second.networks.encode
@@ -36,9 +36,9 @@ def test_what_overshoots_is_clipped_between_the_stages():
     assert seen[0].max() == 1
 
 
-def test_from_nothing():
-    cascade = Cascade([generator(), enlarger(2), enlarger(4)])
-    assert (cascade.scale, cascade.needs_pictures) == (8, False)
+def test_the_first_may_be_unconditional():
+    cascade = Cascade([unconditional(), enlarger(2), enlarger(4)])
+    assert (cascade.scale, cascade.conditional) == (8, False)
     found = cascade.sample(None, shape=(2, 3, 4, 6), consistency=True)  # of the two that have something to agree with
     assert found.shape == (2, 3, 32, 48)
     np.testing.assert_allclose(found, 0.25, atol=1e-3)
@@ -50,19 +50,20 @@ def test_every_stage_has_its_own_defaults_and_lists_name_them_one_by_one():
 
     def steps(**options):
         for stage in stages:
-            stage.networks.told.clear()
+            stage.networks.noise_levels.clear()
         cascade.sample(LR, **options)
-        assert cascade.passes((2, 5, 9), **options) == sum(len(stage.networks.told) for stage in stages)
-        return [len(stage.networks.told) for stage in stages]
+        counts = [len(stage.networks.noise_levels) for stage in stages]
+        assert cascade.passes((2, 5, 9), cascade.resolve(**options)) == sum(counts)
+        return counts
 
     assert steps() == [1, 3]
     assert steps(steps=2) == [2, 2]
     assert steps(steps=[4, 1]) == [4, 1]
-    assert [stage["steps"] for stage in cascade.about(steps=[4, 1])["stages"]] == [4, 1]
+    assert [stage["steps"] for stage in cascade.about(cascade.resolve(steps=[4, 1]))["stages"]] == [4, 1]
     with pytest.raises(UserError, match="steps has 3 values for 2 models: give one for each"):
         cascade.sample(LR, steps=[1, 2, 3])
     with pytest.raises(UserError, match="from 1 to 4 for this model, not 5"):
-        cascade.check(steps=[1, 5])
+        cascade.resolve(steps=[1, 5])
 
 
 class Draws:
@@ -120,16 +121,16 @@ def test_the_process_is_the_last_stages():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(UserError, match="model 2 of the cascade, gray, makes pictures from nothing"):
-        Cascade([enlarger(2), generator()])
+        Cascade([enlarger(2), unconditional()])
     with pytest.raises(UserError, match="this model enlarges pictures: give them as lr, and no shape"):
         Cascade([enlarger(2), enlarger(2)]).sample(None, shape=(1, 3, 4, 4))
-    from_nothing = Cascade([generator(), enlarger(2)])
+    made = Cascade([unconditional(), enlarger(2)])
     with pytest.raises(UserError, match="from nothing and enlarges none"):
-        from_nothing.sample(LR)
+        made.sample(LR)
     with pytest.raises(UserError, match="the shape of the result is that of lr: leave one of them out"):
-        from_nothing.sample(LR, shape=(1, 3, 4, 4))
+        made.sample(LR, shape=(1, 3, 4, 4))
     with pytest.raises(UserError, match="from nothing, but of which size"):
-        from_nothing.sample(None)
+        made.sample(None)
     with pytest.raises(UserError, match="give them as lr, an array"):
         Cascade([enlarger(2), enlarger(2)]).sample(None)
 
@@ -138,8 +139,8 @@ def test_checkpoints_in_a_row(tmp_path, tiny_checkpoints):
     paths = [tiny_sr3.checkpoint(tmp_path / "a.ckpt", *tiny_sr3.UNCONDITIONAL), tiny_checkpoints["rrdb"]]
     cascade = load_upscaler(paths, "CPU", dedicated=True, tile_options=TileOptions(max_memory=8))
     assert cascade.sample(None, shape=(2, 3, 8, 12), seed=1, steps=1).shape == (2, 3, 32, 48)
-    cascade.check(samples=3)  # the first one samples
-    assert "sampler" not in cascade.about()["stages"][1]
+    cascade.check_samples(3)  # the first one samples
+    assert "sampler" not in cascade.about(cascade.resolve())["stages"][1]
     with pytest.raises(UserError, match="takes no steps that could be shown"):
         cascade.check_process()
     with pytest.raises(UserError, match="no model at"):

@@ -28,15 +28,16 @@ class Nearest:
     def tiles(self, shape):
         return None
 
-    def passes(self, shape, **options):
+    def passes(self, shape, sampling):
         return shape[0]
 
-    def samples(self, pictures, seeds, count, progress, **options):
-        self.batches.append(([picture.shape[:2] for picture in pictures], seeds, options))
-        stack = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
-        for k in range(count):
-            progress()
-            yield stack.repeat(2, 2).repeat(2, 3) + np.float32(0.02) * k
+    def encode(self, lr):
+        return lr
+
+    def draw(self, condition, sampling, seed, progress):
+        self.batches.append((condition.shape, seed, sampling))
+        progress()
+        return condition.repeat(2, 2).repeat(2, 3)
 
 
 class Seen(Watch):
@@ -71,7 +72,7 @@ def save(tmp_path, photo):
 def upscaled(source, output, **options):
     jobs = plan_jobs(source, output)
     upscaler = Nearest()
-    upscale_files(upscaler, jobs, **options)
+    upscale_files(upscaler, jobs, "how to sample", **options)
     return [job.result for job in jobs], upscaler
 
 
@@ -200,9 +201,9 @@ def test_pictures_of_one_size_go_together(save, tmp_path):
     for number, size in enumerate([(6, 5), (6, 5), (6, 5), (4, 5), (6, 5), (1, 1)]):
         save(f"{number}.png", size=size)
     watch = Seen()
-    results, upscaler = upscaled(tmp_path / "in é", tmp_path / "out", batch=2, seed=7, steps=3, watch=watch)
-    assert [shapes for shapes, *_ in upscaler.batches] == [[(5, 6)] * 2, [(5, 6)] * 2, [(5, 4)], [(1, 1)]]
-    assert all(seeds == [7] * len(shapes) and options == {"steps": 3} for shapes, seeds, options in upscaler.batches)
+    results, upscaler = upscaled(tmp_path / "in é", tmp_path / "out", batch=2, seed=7, watch=watch)
+    assert [shape for shape, *_ in upscaler.batches] == [(2, 3, 5, 6), (2, 3, 5, 6), (1, 3, 5, 4), (1, 3, 1, 1)]
+    assert all(seeds == [7] * shape[0] and how == "how to sample" for shape, seeds, how in upscaler.batches)
     assert [job.source.stem for job, *_ in watch.finished] == ["0", "1", "2", "4", "3", "5"]
     assert watch.begun == [(["0", "1"], 2), (["2", "4"], 2), (["3"], 1), (["5"], 1)] and watch.passes == 4
     assert {paths[0] for *_, paths in watch.finished} == set(results) and all(path.is_file() for path in results)
@@ -232,7 +233,7 @@ def test_one_broken_picture_alone(tmp_path):
 def test_the_comparison_is_lr_bicubic_sr(save, tmp_path):
     source = save("a.png")
     jobs = plan_jobs(source, tmp_path / "out", compare=True)
-    upscale_files(Nearest(), jobs, compare=True)
+    upscale_files(Nearest(), jobs, None, compare=True)
     assert jobs[0].comparison == Path(tmp_path / "out" / "a_compare.png")
     lr = read_image(source).rgb
     repeated = lr.repeat(2, 0).repeat(2, 1)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from src.build import build_upscaler
 from src.inference.process import LONGEST, Process
 from src.inference.tile_size import TileOptions
-from src.inference.upscaler import levels
+from src.inference.upscaler import to_uint8
 from tests import tiny
 from tests.inference.fake_networks import Repeating, enlarger
 
@@ -30,9 +29,9 @@ def test_frames_are_x_and_the_picture_that_was_seen(tmp_path):
     )
     for number in (0, 1):
         for frame, (x, x_0) in zip(process.frames(number), steps, strict=True):
-            np.testing.assert_array_equal(frame.upper, levels(x)[number])
-            np.testing.assert_array_equal(frame.lower, levels(x_0)[number])
-        np.testing.assert_array_equal(process.frames(number)[-1].lower, levels(result)[number])
+            np.testing.assert_array_equal(frame.upper, to_uint8(x)[number])
+            np.testing.assert_array_equal(frame.lower, to_uint8(x_0)[number])
+        np.testing.assert_array_equal(process.frames(number)[-1].lower, to_uint8(result)[number])
 
 
 def test_of_a_residual_the_picture_is_shown():
@@ -44,10 +43,10 @@ def test_of_a_residual_the_picture_is_shown():
             return (x_t - level * 0.5) / np.sqrt(1 - level**2)
 
     noise = ("diffusion.prediction=noise", "diffusion.loss_weight=uniform")
-    up = build_upscaler(tiny.config("srdiff", None, *noise), Gray())
+    up = tiny.around(tiny.config("srdiff", None, *noise), Gray())
     process = Process(2)
     up.sample(LR / 4, process=process)
-    expected = levels((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)
+    expected = to_uint8((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)
     assert np.abs(process.frames(0)[-1].lower - expected).max() <= 1
 
 

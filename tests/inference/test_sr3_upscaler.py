@@ -1,17 +1,17 @@
-"""The upscaler around SR3 and DDPM networks, and what draws pictures from nothing."""
+"""The upscaler around SR3 and DDPM networks, and unconditional ones."""
 
 import numpy as np
 import pytest
 
-from src.build import build_schedule, build_upscaler, load_upscaler
+from src.build import load_upscaler
 from src.diffusion.process import noise_from_x0, velocity
 from src.errors import UserError
-from src.export.model import tables
+from src.families.registry import family_of
 from src.imaging.back_projection import BackProjection
 from src.imaging.resize import imresize
 from src.inference.tile_size import TileOptions
 from src.metrics.scores import lr_psnr
-from tests import tiny_sr3
+from tests import tiny, tiny_sr3
 
 RANDOM = np.random.default_rng(0)
 LR = RANDOM.uniform(-1, 1, (2, 3, 5, 9)).astype(np.float32)
@@ -51,7 +51,7 @@ class Knowing:
 
 @pytest.mark.parametrize("prediction", ["noise", "velocity"])
 def test_a_network_that_knows_x0_gives_it(prediction):
-    up = build_upscaler(tiny_sr3.config(f"diffusion.prediction={prediction}"), Knowing(prediction == "velocity"))
+    up = tiny.around(tiny_sr3.config(f"diffusion.prediction={prediction}"), Knowing(prediction == "velocity"))
     for steps in (1, 2, 4):
         np.testing.assert_allclose(up.sample(LR, steps=steps), 0.25, atol=1e-4)
     level = np.full(2, 0.6, np.float32)
@@ -61,22 +61,24 @@ def test_a_network_that_knows_x0_gives_it(prediction):
 
 @pytest.mark.parametrize("sampler", ["ddpm", "sr3", "ddim", "dpmpp_2m", "dpmpp_2m_sde"])
 def test_a_schedule_of_its_own_is_told_exactly(sampler):
-    networks, told = Knowing(False), []
+    networks, noise_levels = Knowing(False), []
     denoise = networks.denoise
-    networks.denoise = lambda x_t, t, features: told.append(t) or denoise(x_t, t, features)
-    up = build_upscaler(tiny_sr3.config(), networks)
+    networks.denoise = lambda x_t, t, features: noise_levels.append(t) or denoise(x_t, t, features)
+    up = tiny.around(tiny_sr3.config(), networks)
     found = up.sample(LR, sampler=sampler, steps=6, spacing="quadratic_beta:1e-3,0.3")  # of 4 trained ones
     np.testing.assert_allclose(found, 0.25, atol=1e-4)
     levels = np.cumprod(1 - np.linspace(1e-3**0.5, 0.3**0.5, 6) ** 2)[::-1] ** 0.5
-    np.testing.assert_allclose(told, levels[:, None].repeat(2, 1), rtol=1e-6)
+    np.testing.assert_allclose(noise_levels, levels[:, None].repeat(2, 1), rtol=1e-6)
 
 
 def test_an_export_carries_the_levels_of_a_schedule_of_its_own():
-    schedule, spacing = build_schedule(tiny_sr3.config()), "betas:1e-4,0.01,0.6"
-    for any_level, count in ((True, 3), (False, 4)):
-        steps = schedule.steps(3, spacing, any_level)
-        alphas, times = tables(schedule, steps)
-        assert [alphas[t] for t in times] == [step.alpha_bar for step in steps]
+    for noise_level, count in (("continuous", 3), ("discrete", 4)):
+        family = family_of(
+            tiny_sr3.config(f"sr3.noise_level={noise_level}", "eval.steps=3", "eval.spacing=betas:1e-4,0.01,0.6")
+        )
+        about = family.description()
+        alphas, times = about["alphas_cumprod"], about["sampling"]["times"]
+        assert [alphas[t] for t in times] == [step.alpha_bar for step in family.steps()]
         assert len(alphas) == count
 
 
@@ -113,11 +115,11 @@ def test_tiles_see_their_own_part_of_lr_up(paths, given):
     assert not condition.grid.whole
     for number, window in enumerate(condition.grid.windows):
         part, _ = condition.grid.read(condition.lr_up, window)
-        np.testing.assert_allclose(condition.features(number), part, atol=1e-5)
+        np.testing.assert_allclose(condition.features(number)[0], part, atol=1e-5)
     assert up.sample(**given).shape == LR_UP.shape
 
 
-def test_from_nothing(real, paths):
+def test_unconditional(real, paths):
     up, shape = real["uncond"], (2, 3, 16, 24)
     first, again, other = (up.sample(None, shape=shape, seed=seed) for seed in (3, 3, 30))
     assert first.shape == shape and np.abs(first).max() <= 1

@@ -6,13 +6,13 @@ import pytest
 
 from src.errors import UserError
 from src.inference import tile_size
-from src.inference.tile_size import GIB, Cost, Reach, TileOptions, Tiling
+from src.inference.tile_size import GIB, Cost, Memory, Reach, TileOptions, Tiling, free_memory
 
 REACH, COST = Reach(300, 80), Cost(denoise=512, encode=2000, features=16, pictures=4)
 
 
 def tiling(budget=math.inf, host=None, reach=REACH, cost=COST, used=0, **options):
-    return Tiling(4, 16, reach, cost, TileOptions(**options), budget, host, used)
+    return Tiling(4, 16, reach, cost, TileOptions(**options), lambda: Memory(budget, host, used))
 
 
 def test_a_picture_that_fits_is_not_cut():
@@ -156,4 +156,14 @@ def test_a_containers_limit_counts(tmp_path):
 def test_a_limit_counts_what_the_process_holds_already():
     assert tile_size.host_budget(100 * GIB) < 100 * GIB
     assert tile_size.host_budget(1000) < 0
-    assert tile_size.device_budget(10_000, 4_000) == 4_000 and tile_size.device_budget(10_000) == 7_000
+    device = free_memory(device=10_000)
+    assert device.networks == 7_000 and device.machine > 0 and free_memory(4, device=10_000).networks == 4 * GIB
+    machine = free_memory()
+    assert machine.machine is None and machine.used > 0
+
+
+def test_memory_is_asked_when_pictures_are_cut():
+    free = [GIB, 8 * GIB]
+    cut = Tiling(4, 16, REACH, COST, budget=lambda: Memory(free.pop()))
+    assert len(free) == 2
+    assert cut.grid(1, 540, 960).whole and not cut.grid(1, 540, 960).whole

@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.build import build_upscaler, load_upscaler
+from src.build import load_upscaler
 from src.diffusion.process import noise_from_x0
 from src.diffusion.samplers import SAMPLERS
 from src.diffusion.schedule import SPACINGS
@@ -23,7 +23,7 @@ class Nearest:
     x_0 = 0.5
 
     def __init__(self, config):
-        self.rates = build_upscaler(config, None).schedule
+        self.rates = tiny.around(config, None).schedule
         self.velocity = config.diffusion.prediction == "velocity"
         self.encoded = 0
 
@@ -40,7 +40,7 @@ class Nearest:
 
 def upscaler(*settings):
     config = tiny.config("srdiff", None, *settings)
-    return build_upscaler(config, Nearest(config))
+    return tiny.around(config, Nearest(config))
 
 
 @pytest.fixture(scope="module")

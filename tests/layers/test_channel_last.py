@@ -5,11 +5,11 @@ import dataclasses
 import mindspore as ms
 import numpy as np
 import pytest
-from src.build_dedicated import Refreshed, channel_last_networks_of
 
-from src.build import build_model, build_upscaler, networks_of
 from src.errors import UserError
+from src.families.registry import family_of
 from src.layers.products import NINE, neighbours, reflected, symmetric
+from src.training.validation import Refreshed
 from src.weights.checkpoint import put
 from tests import tiny
 
@@ -27,7 +27,7 @@ VARIANTS = {  # scale / space_to_depth is the condition's enlargement
 
 def random_model(config):
     ms.set_seed(3)
-    model = build_model(config)
+    model = family_of(config).model()
     random = np.random.default_rng(3)
     for parameter in model.get_parameters():  # those that start at 0 as well
         fan_in = np.prod(parameter.shape[1:]) if len(parameter.shape) > 1 else 25
@@ -52,8 +52,8 @@ def close(ours, expected):
 def test_samples_are_those_of_the_networks(unet):
     config = configuration(**unet)
     model = random_model(config)
-    ours = build_upscaler(config, channel_last_networks_of(config, model))
-    theirs = build_upscaler(config, networks_of(config, model))
+    ours = tiny.around(config, family_of(config).product_networks(model))
+    theirs = tiny.around(config, family_of(config).model_networks(model))
     random = np.random.default_rng(0)
     for height, width in ((16, 24), (9, 17), (1, 1)):  # one graph for all; odd sizes are padded
         lr = random.uniform(-1, 1, (2, 3, height, width)).astype(np.float32)
@@ -67,23 +67,24 @@ def test_samples_are_those_of_the_networks(unet):
 @pytest.mark.parametrize("unet", [{"groups": 2}, {"attention": True}], ids=str)
 def test_there_is_none_for_other_parts(unet):
     config = configuration(**unet)
-    assert channel_last_networks_of(config, build_model(config)) is None
+    assert family_of(config).product_networks(family_of(config).model()) is None
 
 
 def test_there_is_none_for_the_picture_of_a_nearest_upsampler():
     config = tiny.config("srdiff", None, "encoder.upsampler=nearest", "diffusion.residual_of=encoder")
-    assert channel_last_networks_of(config, build_model(config)) is None
+    assert family_of(config).product_networks(family_of(config).model()) is None
 
 
 def test_there_is_none_for_stage_1_with_a_nearest_upsampler():
     config = tiny.config("rrdb", None, "encoder.upsampler=nearest")
-    assert channel_last_networks_of(config, build_model(config)) is None
+    assert family_of(config).product_networks(family_of(config).model()) is None
 
 
 def test_stage_1_gives_the_networks_picture():
     config = tiny.config("rrdb")
     model = random_model(config)
-    ours, theirs = (of(config, model) for of in (channel_last_networks_of, networks_of))
+    family = family_of(config)
+    ours, theirs = family.product_networks(model), family.model_networks(model)
     for size in ((16, 24), (9, 17), (2, 2)):
         lr = np.random.default_rng(0).uniform(-1, 1, (2, 3, *size)).astype(np.float32)
         assert close(ours.regress(lr), theirs.regress(lr))
@@ -94,7 +95,7 @@ def test_refreshed_networks_have_the_weights_of_now(system):
     config = tiny.config(system)
     model = random_model(config)
     networks = Refreshed(config, model)
-    upscaler = build_upscaler(config, networks())
+    upscaler = tiny.around(config, networks())
     lr = np.full((8, 8, 3), 90, np.uint8)
     before = upscaler.upscale([lr], [0])[0]
     for parameter in model.get_parameters():
@@ -103,7 +104,13 @@ def test_refreshed_networks_have_the_weights_of_now(system):
     after = upscaler.upscale([lr], [0])[0]
     assert not np.array_equal(before, after)
     assert (
-        np.abs(after.astype(int) - build_upscaler(config, networks_of(config, model)).upscale([lr], [0])[0]).max() <= 1
+        np.abs(
+            after.astype(int)
+            - family_of(config)
+            .upscaler(family_of(config).model_networks(model), family_of(config).tiling())
+            .upscale([lr], [0])[0]
+        ).max()
+        <= 1
     )
 
 
@@ -119,7 +126,7 @@ def test_the_models_parameters_keep_their_names_and_values(system):
 
 def test_a_model_whose_condition_has_the_base_picture_takes_no_other():
     config = configuration(space_to_depth=4, condition_every=1, add_lr_up=True)
-    networks = channel_last_networks_of(config, random_model(config))
+    networks = family_of(config).product_networks(random_model(config))
     with pytest.raises(UserError, match="leave lr_up out"):
         networks.encode(np.zeros((1, 3, 8, 8), np.float32), np.ones((1, 3, 32, 32), np.float32))
 
@@ -129,13 +136,14 @@ def test_the_condition_is_that_of_the_network(unet):
     config = configuration(**unet)
     model = random_model(config)
     lr = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32)
-    ours, expected = (of(config, model).encode(lr)[0] for of in (channel_last_networks_of, networks_of))
+    family = family_of(config)
+    ours, expected = (nets.encode(lr)[0] for nets in (family.product_networks(model), family.model_networks(model)))
     assert close(np.stack([one.asnumpy().T for one in ours]).ravel(), expected.asnumpy().ravel())
 
 
 def test_a_given_lr_up_is_used():
     config = configuration()
-    networks = channel_last_networks_of(config, random_model(config))
+    networks = family_of(config).product_networks(random_model(config))
     lr, lr_up = np.zeros((1, 3, 8, 8), np.float32), np.ones((1, 3, 32, 32), np.float32)
     assert networks.encode(lr, lr_up)[1] is lr_up
     with pytest.raises(UserError, match="2 pictures, the condition 1"):
@@ -144,7 +152,7 @@ def test_a_given_lr_up_is_used():
 
 def test_a_cut_is_the_condition_of_the_rectangle():
     config = configuration(space_to_depth=2)
-    networks = channel_last_networks_of(config, random_model(config))
+    networks = family_of(config).product_networks(random_model(config))
     conditions = networks.encode(np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 12)).astype(np.float32))[0]
     cut = networks.cut(conditions, (8, 12), (2, 4), (4, 8))
     whole = conditions[1].asnumpy().reshape(16, 24, -1)

@@ -3,7 +3,7 @@
 import pytest
 from mindspore import nn
 
-from src.build import build_model
+from src.families.registry import family_of
 from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import SinusoidalEmbedding
 from src.layers.precision import compute_in_16_bits
@@ -17,7 +17,7 @@ def is_float32(cell):
 @pytest.mark.parametrize("told", ["continuous", "discrete", "none"])
 def test_the_level_and_lr_up_are_exact_and_the_layers_round(told):
     """float16 would make one number of √ᾱ from 0.9998 up, which SR3's first steps have."""
-    model = build_model(tiny_sr3.config(f"sr3.noise_level={told}"))
+    model = family_of(tiny_sr3.config(f"sr3.noise_level={told}")).model()
     compute_in_16_bits(model, "O3", "float16")
     cells = [cell for _, cell in model.cells_and_names()]
     exact = [cell for cell in cells if isinstance(cell, SinusoidalEmbedding | BicubicUpscale)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.build import build_loss
-from src.diffusion.denoiser import SRDiff
+from src.families.registry import family_of
+from src.families.srdiff.network import SRDiff
 from src.layers.layers import ReflectConv3x3, conv3x3
 from src.layers.products import (
     NINE,
@@ -124,7 +124,7 @@ def test_srdiffs_loss_and_gradients(options):
     batch = [ms.Tensor(x.astype(np.float32)) for x in (hr, lr, noise)]
     batch.insert(2, ms.Tensor(np.arange(2 * draws) % 4, ms.int32))
     weights = model.trainable_params()
-    results = [ms.value_and_grad(build_loss(config, m), None, weights)(*batch) for m in (model, ours)]
+    results = [ms.value_and_grad(family_of(config).objectives(m)[0].loss, None, weights)(*batch) for m in (model, ours)]
     check(results, names)
 
 
@@ -135,7 +135,8 @@ def test_rrdbs_loss_and_gradients():
     weights = model.trainable_params()
     nets = (model, TrainedRRDB(model, (2, 6, 8), 4))
     check(
-        [ms.value_and_grad(build_loss(config, net), None, weights)(*batch) for net in nets], [p.name for p in weights]
+        [ms.value_and_grad(family_of(config).objectives(net)[0].loss, None, weights)(*batch) for net in nets],
+        [p.name for p in weights],
     )
 
 

@@ -4,10 +4,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.diffusion.denoiser import SR3
 from src.diffusion.process import ImageTarget
 from src.errors import UserError
 from src.families.registry import family_of
+from src.families.sr3.network import SR3
 from src.losses.diffusion import DiffusionLoss
 from src.training.step import TrainStep, Update
 from tests import tiny_sr3

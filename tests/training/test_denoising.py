@@ -8,7 +8,7 @@ from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
 from src.imaging.io import write_image
-from src.inference.diffusion_upscaler import PictureGenerator
+from src.inference.diffusion_upscaler import DiffusionUpscaler
 from src.training.distributed import World
 from src.training.validation import LEVELS, DenoisingValidation
 from tests import tiny_sr3
@@ -59,14 +59,14 @@ def test_losses_and_a_few_pictures(folder, monkeypatch):
     ((name, method, grid),) = kept
     assert (name, method, grid.shape, grid.dtype) == ("samples", "sr3_tiny", (16, 34, 3), np.uint8)
     assert (grid[:, :16] != grid[:, 18:]).any() and looked.shown(name, grid) is grid
-    sample, together = PictureGenerator.sample, []
+    draw, together = DiffusionUpscaler.draw, []
 
-    def recorded(generator, *arguments, shape, **options):
-        together.append(shape[0])
-        return sample(generator, *arguments, shape=shape, **options)
+    def recorded(upscaler, condition, *arguments, **options):
+        together.append(condition.shape[0])
+        return draw(upscaler, condition, *arguments, **options)
 
-    monkeypatch.setattr(PictureGenerator, "sample", recorded)
-    monkeypatch.setattr(PictureGenerator, "batch", lambda *_: 1)  # more would be cut into tiles
+    monkeypatch.setattr(DiffusionUpscaler, "draw", recorded)
+    monkeypatch.setattr(DiffusionUpscaler, "batch", lambda *_: 1)  # more would be cut into tiles
     looked.run(lambda *what: kept.append(what))
     assert together == [1, 1] and np.abs(kept[1][2].astype(int) - grid).max() <= 1
 

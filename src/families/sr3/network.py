@@ -214,3 +214,67 @@ def _check(width, multipliers, attention, image_size, groups, noise_level):
         )
     if noise_level not in NOISE_LEVELS:
         raise UserError(f"sr3.noise_level must be one of {', '.join(NOISE_LEVELS)}, not '{noise_level}'")
+
+
+class SR3(nn.Cell):
+    """SR3 or DDPM: the condition is the enlarged picture, or there is none.
+
+    Args:
+        unet: with ``construct(x_t, t, lr_up)``, as SR3UNet has.
+        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W); None for an unconditional network.
+    """
+
+    def __init__(self, unet, enlarge=None):
+        super().__init__()
+        self.unet = unet
+        self.enlarge = enlarge
+
+    def given(self, lr, lr_up=None):
+        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice; or the one that is given.
+
+        An unconditional model has no use for what it is given, and gives it back.
+        """
+        if lr_up is not None:
+            return lr_up, lr_up
+        if self.enlarge is None:
+            return lr, lr
+        lr_up = clipped(self.enlarge(lr))
+        return lr_up, lr_up
+
+    def project(self, features, base):
+        """The condition, which is the base picture; as ``SRDiff.project``."""
+        return base
+
+    def encode(self, lr):
+        """As ``SRDiff.encode``: the condition and the base picture, both LR↑ (B, 3, H, W)."""
+        return self.given(lr)
+
+    def construct(self, x_t, t, condition=None, keys=None):
+        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet.
+
+        In training with dropout, ``keys`` (B,) int32 are those of its masks.
+        """
+        return self.unet(x_t, t, condition, keys)
+
+
+class SR3Regression(nn.Cell):
+    """The regression baseline of SR3 (arXiv 2104.07636, section 4): its U-Net makes the picture from LR↑ in one pass.
+
+    Args:
+        unet: with ``construct(lr_up, keys=)``, as SR3UNet has that is told no noise level.
+        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W).
+    """
+
+    def __init__(self, unet, enlarge):
+        super().__init__()
+        self.unet = unet
+        self.enlarge = enlarge
+
+    def construct(self, lr, keys=None):
+        """From (B, 3, h, w) float32 in [−1, 1] the picture (B, 3, H, W) in about that range; ``keys`` as in SR3."""
+        return self.unet(clipped(self.enlarge(lr)), None, None, keys)
+
+
+def clipped(lr_up):
+    """LR↑ within [−1, 1], as in the picture files that others prepare."""
+    return ops.clamp(lr_up, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""SRDiff's conditional noise predictor (arXiv 2104.14951, section 3.3 and figure 3)."""
+"""SRDiff: its conditional noise predictor (arXiv 2104.14951, section 3.3 and figure 3), and the encoder before it."""
 
 from mindspore import nn, ops
 
@@ -177,3 +177,41 @@ def _condition_projection(in_channels, out_channels, factor):
     return nn.Conv2dTranspose(
         in_channels, out_channels, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
     )
+
+
+class SRDiff(nn.Cell):
+    """The encoder and the U-Net together.
+
+    Args:
+        encoder: with ``condition(lr)``, ``condition_and_picture(lr)`` and ``bicubic(x)``, as RRDBNet has.
+        unet: with ``project(features, lr_up)`` and ``construct(x_t, t, condition)``, as ConditionalUNet has.
+        lr_divisor: LR↑ is the bicubic of lr_uint8 / lr_divisor. The public PyTorch checkpoints were trained with
+            256, where 255 maps white to white.
+        residual_of: what the residual is added to, the base picture: "bicubic" (LR↑) or "encoder" (its own picture).
+    """
+
+    def __init__(self, encoder, unet, lr_divisor=255, residual_of="bicubic"):
+        super().__init__()
+        self.encoder = encoder
+        self.unet = unet
+        self.to_unit = 127.5 / lr_divisor
+        self.of_encoder = residual_of == "encoder"
+
+    def given(self, lr):
+        """From (B, 3, h, w) float32 in [−1, 1], the encoder's features and the base picture (B, 3, H, W)."""
+        if self.of_encoder:
+            return self.encoder.condition_and_picture(lr)
+        return self.encoder.condition(lr), self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
+
+    def project(self, features, base):
+        """The condition, see ``ConditionalUNet.project``."""
+        return self.unet.project(features, base)
+
+    def encode(self, lr):
+        """All that does not depend on x_t: (B, 3, h, w) in [−1, 1] → the condition and the base picture, float32."""
+        features, base = self.given(lr)
+        return self.unet.project(features, base), base
+
+    def construct(self, x_t, t, condition):
+        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at steps t (B,) int32."""
+        return self.unet(x_t, t, condition)

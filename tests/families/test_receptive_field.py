@@ -4,12 +4,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
-from src.inference.demands import condition_radius, rrdb_radius, sr3, sr3_radius, unet_radius
 
+from src.families.registry import family_of
+from src.families.rrdb.family import radius as rrdb_radius
 from src.families.rrdb.network import RRDBNet
+from src.families.sr3.family import unet_radius as sr3_radius
 from src.families.sr3.network import SR3UNet
+from src.families.srdiff.family import condition_radius, unet_radius
 from src.families.srdiff.network import ConditionalUNet
-from src.inference.tile_size import Tiling
+from tests import tiny_sr3
 
 RNG = np.random.default_rng(0)
 
@@ -88,8 +91,9 @@ def test_sr3(levels, blocks, fold):
 
 
 def test_attention_s_memory_grows_with_the_square():
-    reach_and_cost = sr3(64, (1, 2, 4, 8, 8), 2, [False, False, False, True, False])
-    tiling, pixels = Tiling(8, 16, *reach_and_cost), 512**2
+    sizes = "sr3.width=64", "sr3.multipliers=[1,2,4,8,8]", "sr3.blocks=2", "sr3.attention=[16]", "sr3.image_size=128"
+    family = family_of(tiny_sr3.config("data.scale=8", "data.patch_size=128", "sr3.groups=32", *sizes))
+    tiling, pixels = family.tiling(), 512**2
     once, twice = (tiling.memory(tiling.grid(1, side, 64), 1) for side in (64, 128))
     four_times = tiling.memory(tiling.grid(1, 256, 64), 1)
     matrices = 2 * 4 * (pixels / 4**3) ** 2  # two, of float32, at the fourth level

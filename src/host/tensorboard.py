@@ -81,9 +81,7 @@ class EventFiles:
         self._first = step
         self._file = RecordWriter(str(self.folder / f"events.out.tfevents.{step:010d}.{time.time_ns()}"))
         self._add(file_version="brain.Event:2")
-        if (
-            self._restart
-        ):  # what TensorBoard has read of later steps is void, also in a file from before there were many
+        if self._restart:  # makes what TensorBoard has read of later steps void, also of a run's one file of before
             for _ in range(2):  # the first of a run is not believed
                 self._add(step=self._restart, session_log=SessionLog(status=SessionLog.START))
             self._restart = None

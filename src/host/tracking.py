@@ -30,10 +30,11 @@ def open_tracker(
     if wandb not in MODES:
         raise UserError(f"W&B's mode must be one of {', '.join(MODES)}, not '{wandb}'")
     folder, tracker = Path(folder), Tracker()
+    if wandb != "off":
+        check_wandb(folder, wandb)
     if tensorboard:
         tracker.open(EventFiles, folder / "tensorboard", step)
     if wandb != "off":
-        check_wandb(folder, wandb)
         tracker.open(WandbRun, folder, wandb, project, name, config, step, job)
     return tracker
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import mindspore as ms
 import numpy as np
 
-from src.dataset.batches import VALIDATION, generator
 from src.dataset.pairs import find_pairs, load_lr_up, load_pair
+from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
 from src.imaging.strip import mosaic as grid

@@ -39,7 +39,7 @@ def test_the_port_s_triples_are_taken_as_given(port):
         hr, lr = load_pair(pair, 4)
         np.testing.assert_array_equal(lr, hr[::4, ::4])
         np.testing.assert_array_equal(load_lr_up(pair, (32, 32)), 255 - hr)
-        assert check_headers(pair, 4) == (8, 8)
+        assert check_headers(pair, 4) == ((32, 32), (8, 8))
 
 
 def test_what_a_folder_of_squares_lacks_is_made(port):

@@ -17,7 +17,7 @@ from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of, read_config
 from src.host.tracking import open_tracker
 from src.imaging.io import write_image
-from src.imaging.strip import at_most, strip
+from src.imaging.strip import at_most, side_by_side
 from src.inference.sampling import no_eta, takes_eta
 from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import BASELINE, METRICS, evaluate, picture_seed
@@ -311,7 +311,7 @@ class EvaluationPictures:
         self.results.append(sr)
         if len(self.results) == self.methods:
             hr, lr = load_pair(self.pairs[name], self.scale)
-            picture = at_most(strip(lr, *self.results, hr), LONGEST)
+            picture = at_most(side_by_side(lr, *self.results, hr), LONGEST)
             self.tracker.pictures(0, {f"pictures/{name}": picture})
             self.results = []
 

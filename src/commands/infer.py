@@ -9,7 +9,7 @@ from tqdm import tqdm
 from src.command import SRDIFF, given_sampling
 from src.errors import UserError
 from src.host.tracking import open_tracker
-from src.imaging.strip import at_most, strip
+from src.imaging.strip import at_most, side_by_side
 from src.inference.files import Watch
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
 from src.inference.process import Process
@@ -178,7 +178,7 @@ class InferenceLog:
         speed = {"seconds_per_picture": seconds / self.count, "megapixels_per_second": self.pixels / seconds / 1e6}
         self.tracker.scalars(self.count, {f"infer/{name}": value for name, value in speed.items()})
         if self.tracker and self.count <= INFERENCE_PICTURES:
-            picture = sr if lr is None else strip(lr, sr)  # LR is None of an unconditional model
+            picture = sr if lr is None else side_by_side(lr, sr)  # LR is None of an unconditional model
             self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
 

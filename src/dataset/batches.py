@@ -46,9 +46,6 @@ def training_batches(
         and noise, float32 (B·D, 3, P, P), those of one sample one after the other; at last, where ``patches.lr_up``
         holds, lr_up, float32 (B, 3, P, P) in [-1, 1], and, if asked, keys, int32 (B·D,). At scale 1 lr is hr. Its
         iterators make one pass and raise a worker's UserError as itself.
-
-    Raises:
-        UserError: a number is out of range.
     """
     counts = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch}
     for name, value in {**counts, "draws": draws, "ranks": ranks}.items():

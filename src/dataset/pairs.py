@@ -17,15 +17,12 @@ _OF_SQUARES = re.compile(r"(hr|lr)_(\d+)|(sr)_(\d+)_(\d+)")
 
 @dataclass(frozen=True)
 class Pair:
-    """One HR picture and its LR partner; ``lr`` None: the LR is to be made from the HR.
-
-    ``lr_up`` is the LR enlarged to HR's size, where somebody has prepared it.
-    """
+    """One HR picture and its LR partner."""
 
     name: str
     hr: Path
-    lr: Path | None = None
-    lr_up: Path | None = None
+    lr: Path | None = None  # None: it is to be made from the HR
+    lr_up: Path | None = None  # LR enlarged to HR's size, where somebody has prepared it
 
 
 class Folders(NamedTuple):
@@ -153,8 +150,7 @@ def without_partners(folder):
 def list_pictures(folder):
     """List a folder's pictures in natural order (2 before 10); if it holds none itself, those of its subfolders.
 
-    Raises:
-        UserError: there is no picture, or a subfolder's name says that it holds LR pictures.
+    Subfolders whose names say that they hold LR pictures are refused.
     """
     folder = require_folder(folder)
     with contextlib.suppress(UserError):
@@ -220,9 +216,6 @@ def load_pair(pair, scale):
 
     Returns:
         hr: uint8 (H, W, 3), cropped to a multiple of ``scale``; lr: uint8 (H/scale, W/scale, 3), at scale 1 hr itself.
-
-    Raises:
-        UserError: a file cannot be read, or the sizes do not fit each other.
     """
     hr = read_rgb(pair.hr)
     lr = None if pair.lr is None else read_rgb(pair.lr)

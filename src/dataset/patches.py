@@ -16,10 +16,7 @@ ORDER, AUGMENTATION, DIFFUSION, DROPOUT, VALIDATION = range(5)
 
 
 def generator(seed, stream, index):
-    """Return the random generator of one index, such as a sample number, of one stream; it costs about 10 µs.
-
-    Both seed and index are in [0, 2**64). All generators are independent of each other.
-    """
+    """Return the random generator of one index of one stream, both seed and index in [0, 2**64); it costs 10 µs."""
     key = np.array([seed, stream], dtype=np.uint64)
     counter = np.array([0, index, 0, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
@@ -105,17 +102,11 @@ class PatchPairs:
         return len(self.pairs)
 
     def sample(self, index):
-        """Cut one sample.
-
-        Args:
-            index: global sample number: 0, 1, 2, …
+        """Cut the sample of a global number: 0, 1, 2, …
 
         Returns:
             hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3), at scale 1 hr itself; and, where :attr:`lr_up`
             holds, lr_up: uint8 (P, P, 3). All are new arrays.
-
-        Raises:
-            UserError: the picture cannot be decoded, or is not what its header said.
         """
         epoch, place = divmod(index, len(self.pairs))
         number = int(self._order(epoch)[place])

@@ -101,8 +101,7 @@ def preprocess(sources, plan, output, workers=1, force=False):
     which 1 is this one; ``force`` replaces what another plan has left in the folder ``output``.
 
     Raises:
-        UserError: the output cannot be written, is in use, or is another plan's; or of squares, no picture of a
-            split can be used.
+        UserError: the output cannot be written, is in use, or is another plan's; or a split has no square.
     """
     write = write_square if "sizes" in plan["options"] else write_patches
     try:
@@ -207,7 +206,7 @@ def _begin_worker():
 def write_patches(pair, entry, split_folder, options, digits):
     """Write the HR and LR patches of one source picture, whose ``entry`` is in the manifest.
 
-    Return what became of it: {"error": None or why the source cannot be used, in which case nothing is written}.
+    Return what became of it: {"error": None or why the source cannot be used}; in that case nothing is written.
     """
     scale = options["scale"]
     try:
@@ -228,9 +227,8 @@ def write_patches(pair, entry, split_folder, options, digits):
 def write_square(pair, entry, split_folder, options, digits):
     """Write the square of one source picture, its LR, and that enlarged again; both by MATLAB's bicubic.
 
-    LR is made from the square, so that the square is exactly what an upscaler of it is to find. Return what became of
-    the picture: {"error": None or why it cannot be used, "small": whether it is smaller than the square}. With either
-    nothing is written.
+    LR is made from the square, so that this is exactly what an upscaler of it is to find. Return what became of the
+    picture: {"error": None or why it cannot be used, "small": whether it is smaller than the square}.
     """
     *low, side = options["sizes"]
     try:

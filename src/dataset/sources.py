@@ -28,9 +28,7 @@ _FFHQ = {"subfolders": True, "val_from": 60_000}
 
 # data set: its forms; the first that is there is taken
 OFFICIAL = {
-    "div2k": (
-        Layout("DIV2K_train_HR", "DIV2K_valid_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_LR_bicubic"),
-    ),
+    "div2k": (Layout("DIV2K_train_HR", "DIV2K_valid_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_LR_bicubic"),),
     "flickr2k": (Layout("Flickr2K_HR", train_lr="Flickr2K_LR_bicubic"),),
     "ffhq": (Layout("images1024x1024", **_FFHQ), Layout("thumbnails128x128", **_FFHQ)),
     "celebahq": (
@@ -140,10 +138,8 @@ def _pairs(high, low, scale, spare_low=False):
 
 def _find_val(root, layout, train):
     """Return the folder of a data set's own pictures to validate on, or None."""
-    if not layout.val:
-        return None
     if not layout.beside:
-        return _find_below(root, layout.val, layout.subfolders)
+        return _find_below(root, layout.val, layout.subfolders) if layout.val else None
     inside = train != Path(root).absolute()  # else the folder beside it is not the root's
     val = child(train.parent, layout.val) if inside else None
     return val if val and _has_pictures(val, layout.subfolders) else None

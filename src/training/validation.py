@@ -9,8 +9,7 @@ from src.dataset.pairs import find_pairs, load_lr_up, load_pair
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
-from src.imaging.strip import mosaic as grid
-from src.imaging.strip import strip as comparison
+from src.imaging.strip import make_grid, side_by_side
 from src.inference.files import unconditional_samples
 from src.inference.upscaler import to_network
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
@@ -117,7 +116,7 @@ class Validation:
         """Return a picture's result as it is logged, uint8 RGB: LR | SR | HR."""
         pair = next(pair for pair in self.pairs if pair.name == name)
         hr, lr = load_pair(pair, self.upscaler.scale)
-        return comparison(lr, sr, hr)
+        return side_by_side(lr, sr, hr)
 
     def _score(self, numbers, keep):
         upscaler = self.upscaler
@@ -199,7 +198,7 @@ class DenoisingValidation:
         rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
         losses = [loss for (loss,) in gather_rows(rows, self.world)]
         if keep and self._drawn:
-            keep("samples", self.upscaler.name, grid(self._pictures(self._drawn)))
+            keep("samples", self.upscaler.name, make_grid(self._pictures(self._drawn)))
         return DenoisingReport(self.upscaler.name, [pair.name for pair in self.pairs], losses)
 
     def shown(self, name, pictures):

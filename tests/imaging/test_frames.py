@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.strip import SEPARATOR, Frame, film_strip, mosaic, write_animation
+from src.imaging.strip import SEPARATOR, Frame, film_strip, make_grid, write_animation
 
 
 def frames(photo, count=3, height=40, width=60):
@@ -70,9 +70,9 @@ def test_what_cannot_be_written(tmp_path, photo, monkeypatch):
 
 
 @pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (5, 2, 3), (9, 3, 3), (10, 3, 4)])
-def test_a_mosaic_is_about_square(photo, count, rows, columns):
+def test_a_grid_is_about_square(photo, count, rows, columns):
     pictures = [photo[10 * k : 10 * k + 4, :6] for k in range(count)]
-    grid = mosaic(pictures)
+    grid = make_grid(pictures)
     assert grid.shape == (rows * 4 + (rows - 1) * SEPARATOR, columns * 6 + (columns - 1) * SEPARATOR, 3)
     places = [grid[6 * row : 6 * row + 4, 8 * c : 8 * c + 6] for row in range(rows) for c in range(columns)]
     for place, picture in zip(places, pictures, strict=False):

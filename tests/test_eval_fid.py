@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import src.commands.evaluate_sets
+import src.metrics.inception
 from src.command import run
 from src.commands.evaluate_sets import sampled
 from src.imaging.io import read_rgb, write_image
@@ -33,7 +34,7 @@ def unconditional(tmp_path_factory):
 def inception(tmp_path, monkeypatch):
     """Put the small network in the place of Inception, whose weights are in ``weights.pth``."""
     network = FakeInception()
-    monkeypatch.setattr(src.commands.evaluate_sets, "load_inception", lambda path, read: network)
+    monkeypatch.setattr(src.metrics.inception, "load_inception", lambda path: network)
     monkeypatch.setattr(src.commands.evaluate_sets, "FEATURES", 12)
     (tmp_path / "weights.pth").write_bytes(b"")
     return network

@@ -5,10 +5,9 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.metrics.picture_sets import FEATURES, SIDE
 from src.metrics.weight_files import build_from_files
 
-SIDE = 299  # pixels of the pictures that it looks at
-FEATURES = 2048
 CLASSES = 1008
 _EPSILON = 1e-3  # of the network's batch normalisation
 

@@ -15,7 +15,7 @@ def arguments():
     """Return the parsed command line."""
     from src.commands.evaluate_sets import add_fid
     from src.metrics.scores import PROTOCOLS
-    from src.metrics.weight_files import FILES
+    from src.metrics.weight_files import LPIPS_NETS
 
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
@@ -31,7 +31,7 @@ def arguments():
     )
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
     p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
-    p.add_argument("--lpips", choices=(*FILES, "none"), default="alex", help="network of LPIPS")
+    p.add_argument("--lpips", choices=(*LPIPS_NETS, "none"), default="alex", help="network of LPIPS")
     p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")

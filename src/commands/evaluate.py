@@ -21,9 +21,8 @@ from src.imaging.strip import at_most, side_by_side
 from src.inference.sampling import no_eta, takes_eta
 from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import BASELINE, METRICS, evaluate, picture_seed
-from src.metrics.weight_files import LPIPSUnavailable, find_weights, load_lpips
+from src.metrics.weight_files import WeightsMissing, find_weights
 from src.training.validation import prepared_lr_up
-from src.weights.torch_file import read_torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,15 +191,16 @@ def lpips_distance(net, location=None, download=False, device=None):
         return None
     try:
         paths = find_weights(net, location, download)
-    except LPIPSUnavailable as error:
+    except WeightsMissing as error:
         if location is not None:
             raise
         logging.warning("%s", error)
         return None
     from src.host.device import select_device
+    from src.metrics.lpips import load_lpips
 
     select_device(device)  # the models, if any, have chosen the same
-    return load_lpips(net, paths, read_torch)
+    return load_lpips(net, paths)
 
 
 def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, pictures_folder=None, keep=None):

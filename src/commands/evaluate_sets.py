@@ -14,12 +14,11 @@ from src.dataset.pairs import list_pictures
 from src.errors import UserError
 from src.imaging.io import picture_size, read_rgb, write_image
 from src.inference.files import unconditional_samples
-from src.metrics.fid import PictureSet, SetComparison, read_statistics, write_statistics
-from src.metrics.inception import PREPARATIONS
-from src.metrics.report import prepare_folder
-from src.metrics.report import sets_as_table as as_table
-from src.metrics.report import write_sets_report as write_report
-from src.metrics.weight_files import find_inception, load_inception
+from src.metrics.evaluate import Report
+from src.metrics.fid import read_statistics, write_statistics
+from src.metrics.picture_sets import PREPARATIONS, PictureSet, SetComparison
+from src.metrics.report import as_table, prepare_folder, write_report
+from src.metrics.weight_files import find_weights
 
 FEATURES = 2048  # of Inception: the dimensions of the covariance
 
@@ -121,11 +120,11 @@ def open_sets(options, count, device=None, files=None):
     if files is not None:
         _check_count(len(files), "pictures to compare with")
     from src.host.device import select_device
-    from src.weights.torch_file import read_torch
+    from src.metrics.inception import load_inception
 
-    path = find_inception(options.weights, options.download)
+    (path,) = find_weights("inception", options.weights, options.download)
     select_device(device)  # the models, if any, have chosen the same
-    inception = load_inception(path, read_torch)
+    inception = load_inception(path)
     if files is not None:
         reference = _statistics_of(files, inception, options.form)
     return SetComparison(inception, options.form, count, reference)
@@ -227,10 +226,10 @@ def evaluate_generation(models, config, args, output):
                 if number < EVALUATION_PICTURES:
                     tracker.pictures(0, {f"pictures/{name}_{number}": picture})
         bar.close()
-        scores = sets.scores()
-        print(as_table(scores, about))
-        write_report(scores, about, output)
-        for name, found in scores.items():
+        report = Report(sets=sets.scores())
+        print(as_table(report, about))
+        write_report(report, about, output)
+        for name, found in report.sets.items():
             tracker.scalars(0, {f"{name}/fid": found.fid, f"{name}/is": found.is_mean})
     save_reference(fid, sets)
     logging.info("written %s and metrics.csv", Path(output) / "metrics.json")

@@ -13,10 +13,10 @@ from src.imaging.strip import make_grid, side_by_side
 from src.inference.files import unconditional_samples
 from src.inference.upscaler import to_network
 from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
-from src.metrics.weight_files import find_weights, load_lpips
+from src.metrics.lpips import load_lpips
+from src.metrics.weight_files import find_weights
 from src.training.distributed import gather_rows
 from src.weights.checkpoint import put
-from src.weights.torch_file import read_torch
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -86,7 +86,7 @@ class Validation:
     def __init__(self, upscaler, world, pairs, *, seed, protocol, lpips_net="none", lr_up=False):
         self.upscaler, self.world, self.pairs = upscaler, world, pairs
         self.seed, self.protocol, self.lpips_net, self.lr_up = seed, protocol, lpips_net, lr_up
-        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net), read_torch)
+        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net))
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from src.command import RRDB, SRDIFF, add_device, add_ema, add_sampling, add_tiling, given_sampling, parser, run
+from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
 
@@ -37,7 +38,7 @@ def arguments():
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
     add_fid(p)
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_tiling(p)
     add_wandb(p, "DIR")
     add_ema(p)

@@ -188,7 +188,7 @@ def write(path, rows):
 
 def record(source, target, best):
     """Write a checkpoint whose settings say that pictures are sampled as ``best`` was."""
-    from src.commands.search_schedule import record_sampling
+    from scripts.search_schedule import record_sampling
 
     record_sampling(source, target, {name: best[name] for name in SETTINGS})
     print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")

@@ -166,7 +166,10 @@ def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_in
     ("arguments", "message"),
     [
         ([*BICUBIC, "--hr", "{hr}", "--fid", "pytorch-fid"], "FID and IS need pt_inception-2015-12-05-6726825d.pth in"),
-        ([*BICUBIC, "--hr", "{hr}", "--fid-weights", "nowhere"], "in nowhere: fetch what is missing with --fid-download"),
+        (
+            [*BICUBIC, "--hr", "{hr}", "--fid-weights", "nowhere"],
+            "in nowhere: fetch what is missing with --fid-download",
+        ),
         ([*BICUBIC, "--hr", "{hr}", "--fid", "none", "--fid-save", "s.npz"], "--fid none leaves FID out"),
         ([*BICUBIC, "--hr", "{hr}", "--fid-save", "s.txt"], "writes an .npz file, not s.txt"),
         ([*BICUBIC, "--hr", "{hr}", "--fid-save", "one/a.png/s.npz"], "cannot write to one/a.png: "),

@@ -269,3 +269,8 @@ def _fitting_size(pair, hr_size, lr_size, scale):
 def _by(size):
     """Return a (height, width) as people write it: width×height."""
     return f"{size[1]}×{size[0]}"
+
+
+def prepared_lr_up(pair, lr, scale):
+    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where a pair's LR↑ is prepared, or {}."""
+    return {} if pair.lr_up is None else {"lr_up": [load_lr_up(pair, [n * scale for n in lr.shape[:2]])]}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mindspore as ms
 import numpy as np
 
-from src.dataset.pairs import find_pairs, load_lr_up, load_pair
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
@@ -241,17 +241,6 @@ def validation_pairs(config, at_least=1, lr_up=False):
                 "data.patch_size"
             )
     return pairs
-
-
-def prepared_lr_up(pair, lr, scale):
-    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared, or {}.
-
-    Args:
-        pair: a ``src.dataset.pairs.Pair``.
-        lr: its LR picture, uint8 (h, w, 3).
-        scale: HR size / LR size.
-    """
-    return {} if pair.lr_up is None else {"lr_up": [load_lr_up(pair, [n * scale for n in lr.shape[:2]])]}
 
 
 def _check_unconditional(train):

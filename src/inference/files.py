@@ -208,8 +208,7 @@ def _check_format(job, picture, longest):
     suffix = job.result.suffix
     if picture.alpha is not None and not holds_alpha(job.result):
         raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
-    limit = longest_side(job.result)
-    if limit and longest > limit:
+    if (limit := longest_side(job.result)) and longest > limit:
         raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
 
 
@@ -226,9 +225,7 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
     """Sample an unconditional model in batches that fit: more would be cut into tiles, each a picture of its own.
 
     Args:
-        upscaler: one whose ``conditional`` is False.
-        count: how many pictures.
-        size: (height, width) in pixels.
+        upscaler, count, size: an ``Upscaler``, how many pictures, and their (height, width).
         sampling: from ``upscaler.resolve``.
         seed: picture n takes the seed + n, whatever the batches.
         done: called with the size of the batch after each of its steps.
@@ -254,12 +251,10 @@ def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, proce
     """Sample an unconditional model and write the pictures, each as it would be alone.
 
     Args:
-        upscaler: one whose ``conditional`` is False.
         jobs, grid: from :func:`src.inference.jobs.plan_unconditional`.
-        sampling: from ``upscaler.resolve``.
         size: (height, width) in pixels of what the model makes; a cascade's results are larger.
-        batch, process, watch: as of :func:`upscale_files`.
         seed: of the first picture's noise; picture n takes seed + n.
+        upscaler, sampling, batch, process, watch: as of :func:`upscale_files`.
     """
     watch, hooks = watch or Watch(), {"process": process} if process else {}
     together, small = upscaler.batch(batch, *size), []

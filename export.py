@@ -36,9 +36,9 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.export import run as export
+    from src.commands import export
 
-    export(args)
+    export.run(args)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ def add_from_nothing(p):
 
 def main():
     args = arguments()
-    from src.commands.infer import infer
+    from src.commands import infer
 
-    infer(args)
+    infer.run(args)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Tracker:
             self._each("scalars", step, values)
 
     def pictures(self, step, pictures):
-        """Log uint8 (H, W, 3) pictures by name, such as ``{"val/0001": strip(lr, sr, hr)}``."""
+        """Log uint8 (H, W, 3) pictures by name, such as ``{"val/0001": side_by_side(lr, sr, hr)}``."""
         self._each("pictures", step, pictures)
 
     def table(self, step, name, columns, rows):

@@ -140,7 +140,7 @@ def circles(graph):
         return found
 
     reach = {node: reached(node) for node in graph}
-    groups = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
+    groups = {frozenset(other for other in reach[node] if node in reach.get(other, ())) for node in graph}
     return sorted(sorted(group) for group in groups if group)
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from src.config.validate import check_spacing
 
 from src.config.loader import with_overrides
-from src.config.validate import check_spacing
 from src.diffusion.schedule import FAMILIES, SPACINGS, make_schedule, own_betas
 from src.errors import UserError
 from tests import tiny_sr3

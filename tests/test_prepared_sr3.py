@@ -6,7 +6,7 @@ import pytest
 
 from src.build import load_upscaler
 from src.commands import evaluate as evaluation
-from src.dataset.pairs import find_pairs, load_pair
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
@@ -14,7 +14,7 @@ from src.imaging.io import read_rgb, write_image
 from src.training.distributed import World
 from src.training.loop import Progress
 from src.training.trainer import training_of
-from src.training.validation import Validation, prepared_lr_up, validation_of, validation_pairs
+from src.training.validation import Validation, validation_of, validation_pairs
 from tests import tiny, tiny_sr3
 
 

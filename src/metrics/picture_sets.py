@@ -6,7 +6,8 @@ import numpy as np
 
 from src.metrics.fid import InceptionScore, Moments, frechet_distance
 
-_SIDE = 299  # pixels of the pictures that Inception looks at
+SIDE = 299  # pixels of the pictures that Inception looks at
+FEATURES = 2048  # that it sees in them: the dimensions of the covariance
 _TOGETHER = 8  # pictures that it looks at in one pass
 
 
@@ -115,7 +116,7 @@ def as_pytorch_fid(picture):
 
     Pixels' centres are aligned, 0…255 becomes −1…1.
     """
-    rows, columns = (np.maximum((np.arange(_SIDE) + 0.5) * n / _SIDE - 0.5, 0) for n in picture.shape[:2])
+    rows, columns = (np.maximum((np.arange(SIDE) + 0.5) * n / SIDE - 0.5, 0) for n in picture.shape[:2])
     return _interpolated(picture, rows, columns) / np.float32(127.5) - 1
 
 
@@ -124,7 +125,7 @@ def as_torch_fidelity(picture):
 
     The centres of the first pixels are aligned, the last pixels lie further in: pixel i at i·n/299.
     """
-    rows, columns = (np.arange(_SIDE) * n / _SIDE for n in picture.shape[:2])
+    rows, columns = (np.arange(SIDE) * n / SIDE for n in picture.shape[:2])
     return (_interpolated(picture, rows, columns) - 128) / np.float32(128)
 
 

@@ -237,6 +237,7 @@ class Run:
         if self.folder:
             state = self.training.state() | progress.arrays()
             self.folder.save(state, self.config_json, progress.step, self.keep)
+            self.tracker.saved(progress.step)
 
     def _save_interrupted(self, progress):
         if self.folder:

@@ -6,8 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from src.dataset.batches import VALIDATION, generator
-from src.dataset.pairs import find_pairs, load_lr_up, load_pair
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
+from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
 from src.inference.files import unconditional_grid
@@ -211,11 +211,6 @@ def validation_pairs(config, at_least=1, lr_up=False):
                 "data.patch_size"
             )
     return pairs
-
-
-def prepared_lr_up(pair, lr, scale):
-    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared, or {}; lr is uint8."""
-    return {} if pair.lr_up is None else {"lr_up": [load_lr_up(pair, [n * scale for n in lr.shape[:2]])]}
 
 
 def _check_unconditional(train):

@@ -7,13 +7,14 @@ Prints the means as a table; writes metrics.json (every picture, the means, how 
 from argparse import ArgumentTypeError
 
 from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
+from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
 
 def arguments():
     """Return the parsed command line."""
     from src.metrics.scores import PROTOCOLS
-    from src.metrics.weight_files import FILES
+    from src.metrics.weight_files import LPIPS_NETS
 
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
@@ -28,13 +29,13 @@ def arguments():
                    "scale")  # fmt: skip
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
     p.add_argument("--seed", type=int, default=0, help="picture n, counted from 0, is sampled with the seed + n")
-    p.add_argument("--lpips", choices=(*FILES, "none"), default="alex", help="network of LPIPS")
+    p.add_argument("--lpips", choices=(*LPIPS_NETS, "none"), default="alex", help="network of LPIPS")
     p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
     add_fid(p)
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_tiling(p)
     add_wandb(p, "DIR")
     add_ema(p)

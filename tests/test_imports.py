@@ -26,8 +26,8 @@ RULE = {  # room: the rooms that it may import beside itself; errors may be impo
     "training": "families dataset metrics inference losses weights layers host config",
     "build": "families export inference weights host config",
     "command": "host",
-    "commands": "build command families export training metrics inference dataset losses weights diffusion imaging layers"
-    " host config",
+    "commands": "build command families export training metrics inference dataset losses weights diffusion imaging "
+    "layers host config",
 }
 LATE = ("src.build", "src.commands.")  # whose functions may import src, and each family's family.py: mindspore is late
 WITHOUT_MINDSPORE = ("errors", "config", "imaging", "diffusion", "inference", "host", "dataset", "export")

@@ -13,7 +13,7 @@ import infer
 from src.build import load_upscaler
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
-from src.imaging.strip import strip
+from src.imaging.strip import side_by_side
 from src.metrics.scores import lr_psnr
 from tests import tiny, wandb_files
 
@@ -204,7 +204,9 @@ def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_ch
     assert list(pictures) == ["pictures/a", "pictures/b é"]
     for stem in ("a", "b é"):
         logged = read_rgb(run["files"] / pictures[f"pictures/{stem}"]["path"])
-        np.testing.assert_array_equal(logged, strip(read_rgb(folder / f"{stem}.png"), read_rgb(out / f"{stem}.png")))
+        np.testing.assert_array_equal(
+            logged, side_by_side(read_rgb(folder / f"{stem}.png"), read_rgb(out / f"{stem}.png"))
+        )
 
 
 def test_wandb_and_a_model_that_does_not_sample(command, folder, tmp_path, wandb, monkeypatch):

@@ -13,12 +13,11 @@ from src.commands.infer import LONGEST
 from src.dataset.pairs import check_headers, load_pair
 from src.host.device import select_device
 from src.imaging.io import write_image
-from src.imaging.strip import at_most, strip
+from src.imaging.strip import at_most, side_by_side
 from src.inference.tile_size import TileOptions
 from src.metrics.evaluate import METRICS, evaluate, picture_seed
 from src.metrics.report import as_table, prepare_folder, write_report
-from src.metrics.weight_files import LPIPSUnavailable, find_weights, load_lpips
-from src.weights.torch_file import read_torch
+from src.metrics.weight_files import WeightsMissing, find_weights
 
 EVALUATION_PICTURES = 8
 
@@ -76,13 +75,15 @@ def lpips_distance(net, location=None, download=False, device=None):
         return None
     try:
         paths = find_weights(net, location, download)
-    except LPIPSUnavailable as error:
+    except WeightsMissing as error:
         if location is not None:
             raise
         logging.warning("%s", error)
         return None
     select_device(device)  # the models, if any, have chosen the same
-    return load_lpips(net, paths, read_torch)
+    from src.metrics.lpips import load_lpips
+
+    return load_lpips(net, paths)
 
 
 def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, keep=None):
@@ -134,7 +135,7 @@ def keeping(folder, tracker, pairs, methods, scale):
             results.append(sr)
         if len(results) == methods:
             hr, lr = load_pair(logged[name], scale)
-            tracker.pictures(0, {f"pictures/{name}": at_most(strip(lr, *results, hr), LONGEST)})
+            tracker.pictures(0, {f"pictures/{name}": at_most(side_by_side(lr, *results, hr), LONGEST)})
             results.clear()
 
     return keep

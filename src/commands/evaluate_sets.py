@@ -14,11 +14,12 @@ from src.errors import UserError
 from src.host.device import select_device
 from src.imaging.io import picture_size, read_rgb, write_image
 from src.inference.files import unconditional_samples
-from src.metrics.fid import PictureSet, SetComparison, read_statistics, write_statistics
+from src.metrics.evaluate import Report
+from src.metrics.fid import read_statistics, write_statistics
 from src.metrics.inception import FEATURES
-from src.metrics.report import prepare_folder, sets_as_table, write_sets_report
-from src.metrics.weight_files import find_inception, load_inception
-from src.weights.torch_file import read_torch
+from src.metrics.picture_sets import PictureSet, SetComparison
+from src.metrics.report import as_table, prepare_folder, write_report
+from src.metrics.weight_files import find_weights
 
 LOGGED_PICTURES = 8  # of each method
 _OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
@@ -83,9 +84,11 @@ def open_sets(options, count, device=None, files=None):
         reference = _statistics(options.reference)
     if files is not None:
         _check_count(len(files), "pictures to compare with")
-    path = find_inception(options.weights, options.download)
+    from src.metrics.inception import load_inception
+
+    (path,) = find_weights("inception", options.weights, options.download)
     select_device(device)  # the models, if any, have chosen the same
-    inception = load_inception(path, read_torch)
+    inception = load_inception(path)
     if files is not None:
         pictures = PictureSet(inception, options.form)
         for file in tqdm(files, desc="reference", unit="picture"):
@@ -171,10 +174,10 @@ def evaluate_generation(models, config, args, output):
                         write_image(output / "pictures" / name / f"{number:06d}.png", picture)
                     if number < LOGGED_PICTURES:
                         tracker.pictures(0, {f"pictures/{name}_{number}": picture})
-        scores = sets.scores()
-        print(sets_as_table(scores, about))
-        write_sets_report(scores, about, output)
-        for name, found in scores.items():
+        report = Report(sets=sets.scores())
+        print(as_table(report, about))
+        write_report(report, about, output)
+        for name, found in report.sets.items():
             tracker.scalars(0, {f"{name}/fid": found.fid, f"{name}/is": found.is_mean})
     save_reference(fid, sets)
     logging.info("written %s and metrics.csv", output / "metrics.json")

@@ -11,7 +11,7 @@ from src import build
 from src.command import SRDIFF, given_sampling
 from src.errors import UserError
 from src.host.tracking import open_tracker
-from src.imaging.strip import at_most, strip
+from src.imaging.strip import at_most, side_by_side
 from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
 from src.inference.process import Process
@@ -172,7 +172,7 @@ class InferenceWatch(Watch):
         speed = {"seconds_per_picture": seconds / self._pictures, "megapixels_per_second": self._pixels / seconds / 1e6}
         self._tracker.scalars(self._pictures, {f"infer/{name}": value for name, value in speed.items()})
         if self._tracker and self._pictures <= LOGGED_PICTURES:
-            picture = sr if lr is None else strip(lr, sr)  # LR is None of an unconditional model
+            picture = sr if lr is None else side_by_side(lr, sr)  # LR is None of an unconditional model
             self._tracker.pictures(self._pictures, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
     def summed_up(self, path):

@@ -32,6 +32,11 @@ def x0_from_velocity(x_t, v, signal, noise_rate):
     return signal * x_t - noise_rate * v
 
 
+def noise_from_velocity(x_t, v, signal, noise_rate):
+    """ε from x_t and v."""
+    return noise_rate * x_t + signal * v
+
+
 def x0_coefficients(prediction, alpha_bar):
     """Return (a, b) such that x_0 = a·x_t + b·prediction, for one of :data:`PREDICTIONS` and ᾱ_t as a float."""
     convert = x0_from_noise if prediction == "noise" else x0_from_velocity
@@ -39,17 +44,29 @@ def x0_coefficients(prediction, alpha_bar):
     return convert(1.0, 0.0, *rates), convert(0.0, 1.0, *rates)
 
 
-def noise_from_velocity(x_t, v, signal, noise_rate):
-    """ε from x_t and v."""
-    return noise_rate * x_t + signal * v
+class ImageTarget:
+    """x_0 = HR, as in DDPM and SR3 (arXiv 2104.07636, section 2); what is sampled is clipped to [−1, 1] if asked."""
+
+    def __init__(self, clip=True):
+        self.clip = clip
+
+    def to_x0(self, hr, base):
+        """HR picture → x_0, with which the base picture has nothing to do."""
+        return hr
+
+    def unclipped(self, picture, base):
+        """A picture of any size and the base picture of that size → x_0, as an affine function of both."""
+        return picture
+
+    def to_picture(self, x_0, base):
+        """x_0 → HR picture, in [−1, 1] but for small overshoot, which is left to whoever writes pixels."""
+        return x_0.clip(-1.0, 1.0) if self.clip else x_0
 
 
 class ResidualTarget:
-    """x_0 = scale·(HR − base), clipped to [−1, 1] if asked. The base picture is LR↑ in SRDiff.
+    """x_0 = scale·(HR − base), clipped to [−1, 1] in both directions if asked; methods as of :class:`ImageTarget`.
 
-    Args:
-        scale: the factor that fills [−1, 1] better than the bare residual does; SRDiff takes 2.
-        clip: clip x_0 to [−1, 1], in both directions.
+    The base picture is LR↑ in SRDiff, which takes a scale of 2: it fills [−1, 1] better than the bare residual does.
     """
 
     def __init__(self, scale=2.0, clip=True):
@@ -57,39 +74,13 @@ class ResidualTarget:
         self.clip = clip
 
     def to_x0(self, hr, base):
-        """HR picture → x_0."""
         x_0 = self.unclipped(hr, base)
         return x_0.clip(-1.0, 1.0) if self.clip else x_0
 
     def unclipped(self, picture, base):
-        """A picture of any size and the base picture of that size → x_0, as an affine function of both."""
         return (picture - base) * self.scale
 
     def to_picture(self, x_0, base):
-        """x_0 → HR picture, in [−1, 1] but for small overshoot, which is left to whoever writes pixels."""
         if self.clip:
             x_0 = x_0.clip(-1.0, 1.0)
         return x_0 * (1 / self.scale) + base
-
-
-class ImageTarget:
-    """x_0 = HR, as in DDPM and SR3 (arXiv 2104.07636, section 2); methods as of :class:`ResidualTarget`.
-
-    Args:
-        clip: clip what is sampled to [−1, 1].
-    """
-
-    def __init__(self, clip=True):
-        self.clip = clip
-
-    def to_x0(self, hr, base):
-        """HR picture → x_0; the base picture has no part in it."""
-        return hr
-
-    def unclipped(self, picture, base):
-        """The picture itself."""
-        return picture
-
-    def to_picture(self, x_0, base):
-        """x_0 → HR picture."""
-        return x_0.clip(-1.0, 1.0) if self.clip else x_0

@@ -8,23 +8,16 @@ import numpy as np
 
 from src.errors import UserError
 
-MAX_STEPS = 10_000
-
-
-def _quadratic(first, last, count):
-    return np.linspace(np.sqrt(last), np.sqrt(first), count)[::-1] ** 2
-
-
-def _geometric(first, last, count):
-    return np.geomspace(last, first, count)[::-1]
-
-
-def _linear(first, last, count):
-    return np.linspace(last, first, count)[::-1]
-
-
-FAMILIES = {"linear_beta": _linear, "quadratic_beta": _quadratic, "geometric_beta": _geometric}
+SCHEDULES = ("cosine", "linear")
+SPACINGS = ("uniform", "trailing", "quadratic", "logsnr", "linear_beta")
+# β from the first to the last of a schedule of its own; one step alone takes the last
+FAMILIES = {
+    "linear_beta": lambda first, last, count: np.linspace(last, first, count)[::-1],
+    "quadratic_beta": lambda first, last, count: np.linspace(np.sqrt(last), np.sqrt(first), count)[::-1] ** 2,
+    "geometric_beta": lambda first, last, count: np.geomspace(last, first, count)[::-1],
+}
 LIST = "betas"
+MAX_STEPS = 10_000
 
 
 def has_own_betas(spacing):
@@ -32,13 +25,14 @@ def has_own_betas(spacing):
     return ":" in spacing
 
 
-def own_betas(spacing, count):
+def own_betas(spacing, count, called="the spacing"):
     """Return the β of a schedule for sampling, the least noisy step first.
 
     Args:
         spacing: ``linear_beta:FIRST,LAST`` (even β), ``quadratic_beta:FIRST,LAST`` (even √β) or
             ``geometric_beta:FIRST,LAST`` (even log β), a single step taking LAST; or ``betas:B1,B2,…``, all of them.
         count: the number of steps.
+        called: what messages call the spacing.
 
     Returns:
         float64 (count,), in (0, 1).
@@ -47,36 +41,45 @@ def own_betas(spacing, count):
         UserError: the name is unknown, a number is out of range, or a list has another number of β.
     """
     name, _, text = spacing.partition(":")
-    numbers = _numbers(spacing, text)
-    if not 1 <= count <= MAX_STEPS:
-        raise UserError(f"the number of sampling steps must be from 1 to {MAX_STEPS}, not {count}")
-    if name == LIST:
-        if len(numbers) != count:
-            raise UserError(
-                f"the spacing '{spacing}' has {len(numbers)} steps, not {count}: take {len(numbers)} steps, or another "
-                "spacing"
-            )
-        return np.array(numbers)
-    if name not in FAMILIES or len(numbers) != 2:
-        raise UserError(
-            f"a noise schedule for sampling is {', '.join(f'{family}:FIRST,LAST' for family in FAMILIES)} or "
-            f"{LIST}:B1,B2,…, not '{spacing}'"
-        )
-    return FAMILIES[name](*numbers, count)
-
-
-def _numbers(spacing, text):
     try:
         numbers = [float(number) for number in text.split(",")]
     except ValueError:
-        numbers = [np.nan]
+        numbers = [math.nan]
     if not all(0 < number < 1 for number in numbers):
-        raise UserError(f"after its colon the spacing '{spacing}' must have β above 0 and below 1, with commas between")
-    return numbers
+        raise UserError(f"{called} must have β above 0 and below 1 after its colon, with commas, got '{spacing}'")
+    if not 1 <= count <= MAX_STEPS:
+        raise UserError(f"the number of sampling steps must be from 1 to {MAX_STEPS}, not {count}")
+    if name == LIST and len(numbers) != count:
+        raise UserError(f"{called} lists {len(numbers)} β, but the steps are {count}: take {len(numbers)} steps")
+    if name == LIST:
+        return np.array(numbers)
+    if name not in FAMILIES or len(numbers) != 2:
+        families = ", ".join(f"{family}:FIRST,LAST" for family in FAMILIES)
+        raise UserError(f"{called} with β of its own must be {families} or {LIST}:B1,B2,…, got '{spacing}'")
+    return FAMILIES[name](*numbers, count)
 
 
-SCHEDULES = ("cosine", "linear")
-SPACINGS = ("uniform", "trailing", "quadratic", "logsnr", "linear_beta")
+def check_spacing(spacing, steps, trained=None, any_level=False):
+    """Refuse a configuration's ``eval.spacing`` and ``eval.steps`` that cannot be sampled.
+
+    Args:
+        trained: ``diffusion.steps``; None where nothing is sampled, and the spacing's form alone is checked.
+        any_level: as for :meth:`Schedule.steps`.
+
+    Raises:
+        UserError: the spacing is unknown, a β is not between 0 and 1, or the steps are too many or not the list's.
+    """
+    if has_own_betas(spacing):
+        own_betas(spacing, steps, "'eval.spacing'")
+    else:
+        _check_name(spacing, "'eval.spacing'")
+    if trained is not None and steps > trained and not (any_level and has_own_betas(spacing)):
+        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")
+
+
+def _check_name(spacing, called="the spacing of sampling steps"):
+    if spacing not in SPACINGS:
+        raise UserError(f"{called} must be one of {', '.join(SPACINGS)}, or have β of its own, got '{spacing}'")
 
 
 class Step(NamedTuple):
@@ -107,19 +110,27 @@ def cosine_betas(steps, offset=0.008):
 
 
 def linear_betas(steps, start=1e-4, end=0.02, last=None):
-    """The linear schedule (arXiv 2006.11239, section 4).
+    """The linear schedule (arXiv 2006.11239, section 4), float64 (steps,).
 
-    Args:
-        steps, start, end: their number, and the first and the last β.
-        last: the last β instead of ``end``, the others being as they are; SRDiff's residual needs 0.999 there.
-
-    Returns:
-        float64 (steps,).
+    ``last`` is the last β instead of ``end``, the others being as they are; SRDiff's residual needs 0.999 there.
     """
     betas = np.linspace(start, end, steps)
     if last is not None:
         betas[-1] = last
     return betas
+
+
+def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02, last_beta=0.999):
+    """Return the :class:`Schedule` that these settings name; ``last_beta`` is ``linear_betas``'s ``last``.
+
+    Raises:
+        UserError: the kind is unknown, or the betas leave no signal or no noise.
+    """
+    if kind == "cosine":
+        return Schedule(cosine_betas(steps, cosine_offset))
+    if kind == "linear":
+        return Schedule(linear_betas(steps, beta_start, beta_end, last_beta))
+    raise UserError(f"diffusion.schedule must be one of {', '.join(SCHEDULES)}, not '{kind}'")
 
 
 def half_log_snr(alpha_bar):
@@ -161,15 +172,19 @@ class Schedule:
 
     @cached_property
     def half_log_snr(self):
-        """λ_t = log(√ᾱ_t / √(1 − ᾱ_t)), which falls with t."""
+        """λ_t, which falls with t."""
         return half_log_snr(self.alphas_cumprod)
+
+    def alpha_bar(self, t):
+        """ᾱ_t as a Python float; 1 for t = −1."""
+        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
 
     def steps(self, count=None, spacing="uniform", any_level=False):
         """Return ``count`` sampling steps, the noisiest first.
 
         Args:
             count: from 1 to T; None takes all T, and so does T with every name in ``SPACINGS``.
-            spacing: a schedule of its own (:func:`src.diffusion.schedule.own_betas`), or one of ``SPACINGS``:
+            spacing: a schedule of its own (:func:`own_betas`), or one of ``SPACINGS``:
 
                 * uniform: evenly from T − 1 to 0;
                 * trailing: evenly, in T/count strides of which the last ends beyond 0 (arXiv 2305.08891, section 3.3);
@@ -190,25 +205,34 @@ class Schedule:
         total = len(self)
         count = total if count is None else count
         if has_own_betas(spacing) and any_level:
-            return self._own_steps(own_betas(spacing, count))
+            levels = self._own_levels(spacing, count)
+            times = np.rint(self._times_at(half_log_snr(levels))).astype(int).tolist()
+            return _steps(times, levels.tolist())
         if not 1 <= count <= total:
             raise UserError(f"the number of sampling steps must be from 1 to {total} for this model, not {count}")
         times = distinct_times(self._spaced(count, spacing), total)
-        return [
-            Step(t, t_prev, self.alpha_bar(t), self.alpha_bar(t_prev))
-            for t, t_prev in zip(times, times[1:] + [-1], strict=True)
-        ]
+        return _steps(times, [self.alpha_bar(t) for t in times])
 
-    def _own_steps(self, betas):
-        """Return steps at the levels of these β, the least noisy first, each with the trained t nearest to it."""
-        levels = self._checked_levels(betas)
-        times = [*np.rint(self._times_at(half_log_snr(levels))).astype(int).tolist(), -1]
-        levels = [*levels.tolist(), 1.0]
-        return [Step(*ends) for ends in zip(times, times[1:], levels, levels[1:], strict=False)]
+    def _spaced(self, count, spacing):
+        """Return the times that a spacing asks for: ``count`` falling real numbers in [0, T − 1]."""
+        last = len(self) - 1
+        if has_own_betas(spacing):
+            return self._times_at(half_log_snr(self._own_levels(spacing, count)))
+        _check_name(spacing)
+        if spacing == "uniform":
+            return np.linspace(last, 0, count)
+        if spacing == "trailing":
+            return np.rint(len(self) - np.arange(count) * (len(self) / count)) - 1
+        if spacing == "quadratic":
+            return np.linspace(math.sqrt(last), 0, count) ** 2
+        if spacing == "logsnr":
+            return self._times_at(np.linspace(self.half_log_snr[-1], self.half_log_snr[0], count))
+        first, final = self.alphas_cumprod[[0, -1]]
+        return self._times_at(half_log_snr(_linear_beta_levels(first, final, count)))
 
-    def _checked_levels(self, betas):
-        """Return ᾱ of these β, the noisiest first."""
-        levels = Schedule(betas).alphas_cumprod[::-1]
+    def _own_levels(self, spacing, count):
+        """Return ᾱ of a schedule of its own, the noisiest first."""
+        levels = Schedule(own_betas(spacing, count)).alphas_cumprod[::-1]
         if levels[0] < 0.99 * self.alphas_cumprod[-1]:  # rounding apart: the trained β themselves may be named
             raise UserError(
                 f"these β leave {levels[0]:.2g} of the signal's variance, less than the {self.alphas_cumprod[-1]:.2g} "
@@ -218,31 +242,15 @@ class Schedule:
             raise UserError("some of these β are too small for a step of their own: take larger ones, 1e-8 or more")
         return levels
 
-    def alpha_bar(self, t):
-        """ᾱ_t as a Python float; 1 for t = −1."""
-        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
-
-    def _spaced(self, count, spacing):
-        """Return the times that a spacing asks for: ``count`` falling real numbers in [0, T − 1], the first T − 1."""
-        last = len(self) - 1
-        if spacing == "uniform":
-            return np.linspace(last, 0, count)
-        if spacing == "trailing":
-            return np.rint(len(self) - np.arange(count) * (len(self) / count)) - 1
-        if spacing == "quadratic":
-            return np.linspace(math.sqrt(last), 0, count) ** 2
-        if spacing == "logsnr":
-            return self._times_at(np.linspace(self.half_log_snr[-1], self.half_log_snr[0], count))
-        if spacing == "linear_beta":
-            first, final = self.alphas_cumprod[[0, -1]]
-            return self._times_at(half_log_snr(_linear_beta_levels(first, final, count)))
-        if has_own_betas(spacing):
-            return self._times_at(half_log_snr(self._checked_levels(own_betas(spacing, count))))
-        raise UserError(f"the spacing of sampling steps must be one of {', '.join(SPACINGS)}, not '{spacing}'")
-
     def _times_at(self, levels):
         """Return the real times at which λ, taken as linear between the trained t, reaches these levels."""
         return np.interp(levels, self.half_log_snr[::-1], np.arange(len(self))[::-1])
+
+
+def _steps(times, levels):
+    """Join falling t and their ᾱ to steps, the last of which ends at the clean picture."""
+    ends = zip(times, [*times[1:], -1], levels, [*levels[1:], 1.0], strict=True)
+    return [Step(*step) for step in ends]
 
 
 def _linear_beta_levels(first, final, count):
@@ -276,23 +284,3 @@ def distinct_times(times, total):
     cleaner = np.minimum.accumulate(sums)
     kept = np.clip((noisier + cleaner) // 2, len(times) - 1, total - 1) - ranks
     return [int(t) for t in kept]
-
-
-def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02, last_beta=0.999):
-    """Return the :class:`Schedule` that these settings name; ``last_beta`` is ``linear_betas``'s ``last``.
-
-    Raises:
-        UserError: the kind is unknown, or the betas leave no signal or no noise.
-    """
-    if kind == "cosine":
-        return Schedule(cosine_betas(steps, cosine_offset))
-    if kind == "linear":
-        return Schedule(linear_betas(steps, beta_start, beta_end, last_beta))
-    raise UserError(f"diffusion.schedule must be one of {', '.join(SCHEDULES)}, not '{kind}'")
-
-
-def check_spacing(spacing, steps, trained=None, any_level=False):
-    """Temporary."""
-    name, colon, _ = spacing.partition(":")
-    if steps > (trained or steps) and not (colon and any_level):
-        raise UserError(f"'eval.steps' must be at most 'diffusion.steps' ({trained}), got {steps}")

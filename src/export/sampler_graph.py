@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.diffusion.process import x0_coefficients
-from src.diffusion.samplers import rows_of
+from src.diffusion.samplers import SAMPLERS
 from src.imaging.back_projection import CLOSE_ENOUGH, PROGRESS, reduction_matrix
 
 ROUNDS = 8  # of making the finished picture agree with LR; photographs take one to four
@@ -39,8 +39,9 @@ class Plan(NamedTuple):
     noise_level: object
 
     def rows(self):
-        """A :class:`src.diffusion.samplers.Row` for each step."""
-        return rows_of(self.sampling.sampler, self.steps, self.sampling.eta)
+        """:class:`src.diffusion.samplers.Coefficients` for each step."""
+        sampler = SAMPLERS[self.sampling.sampler]
+        return sampler.coefficients(self.steps, **{name: getattr(self.sampling, name) for name in sampler.options})
 
     @property
     def draws(self):
@@ -120,7 +121,8 @@ class Advance(nn.Cell):
         levels = np.array([plan.noise_level.of(step) for step in plan.steps])
         self.levels = ms.Tensor(levels.astype(plan.noise_level.dtype))
         self.of_xt, self.of_prediction = _table(of_xt), _table(of_prediction)
-        self.to_x0, self.to_xt, self.to_before = (_table([row[i] for row in rows]) for i in range(3))
+        self.to_x0, self.to_xt = _table([row.of_x0 for row in rows]), _table([row.of_xt for row in rows])
+        self.to_before = _table([row.of_before for row in rows])
         self.deviation = _table([row.deviation * plan.sampling.temperature for row in rows])
         self.second_order = any(row.of_before for row in rows)
 

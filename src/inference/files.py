@@ -9,7 +9,7 @@ from PIL import Image
 from src.errors import UserError
 from src.imaging.io import holds_alpha, longest_side, picture_size, read_image, write_image
 from src.imaging.resize import imresize
-from src.imaging.strip import at_most, mosaic
+from src.imaging.strip import at_most, make_grid
 from src.inference.upscaler import strips, to_network, to_uint8
 
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
@@ -242,6 +242,11 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
         )
 
 
+def unconditional_grid(upscaler, count, size, sampling, seed=0):
+    """Return the pictures of :func:`unconditional_samples` as one, a grid."""
+    return mosaic(list(unconditional_samples(upscaler, count, size, sampling, seed)))
+
+
 def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
     """Sample an unconditional model and write the pictures, each as it would be alone.
 
@@ -265,5 +270,5 @@ def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, proce
             if len(small) < GRID_PICTURES:
                 small.append(at_most(picture, GRID_LONGEST))
             watch.done(job, None, picture, job.outputs(process=process.kinds if process else ()))
-    write_image(grid, mosaic(small))
+    write_image(grid, make_grid(small))
     watch.summed_up(grid)

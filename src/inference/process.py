@@ -26,7 +26,7 @@ class Process:
         self._wanted = {round(k) for k in np.linspace(total - 1, 0, min(self._count, total))}
 
     def __call__(self, k, step, x, x_0):
-        """Keep step k, if it is one to keep; see ``callback`` of ``src.diffusion.samplers.ddpm``."""
+        """Keep step k, if it is one to keep; see ``callback`` of ``src.diffusion.samplers.sampler``."""
         if k in self._wanted:
             noisy, clean = ([at_most(one, LONGEST) for one in to_uint8(batch)] for batch in (x, self._to_picture(x_0)))
             self._kept.append((f"{k + 1}/{self._total}", list(zip(noisy, clean, strict=True))))

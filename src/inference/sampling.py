@@ -1,7 +1,6 @@
 """How to sample: the options that commands and callers name, resolved once into one object."""
 
 import functools
-import inspect
 from typing import NamedTuple
 
 from src.diffusion.samplers import SAMPLERS
@@ -63,7 +62,7 @@ class Sampling(NamedTuple):
 
 def takes_eta(sampler):
     """Whether a sampler of this name has the option eta."""
-    return sampler in SAMPLERS and "eta" in inspect.signature(SAMPLERS[sampler]).parameters
+    return sampler in SAMPLERS and "eta" in SAMPLERS[sampler].options
 
 
 def no_eta(sampler):

@@ -1,4 +1,4 @@
-"""The contract that all samplers keep."""
+"""The contract that all samplers keep, their noise, and their sums."""
 
 import weakref
 from functools import partial
@@ -6,7 +6,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from src.diffusion.samplers import SAMPLERS, SeededNoise, ddim, sampler_named
+from src.diffusion.samplers import (
+    BLOCK,
+    SAMPLERS,
+    Coefficients,
+    SeededNoise,
+    ddim,
+    ddpm,
+    sampler,
+    weighted_sum,
+)  # fmt: skip
 from src.diffusion.schedule import SPACINGS, make_schedule
 from src.errors import UserError
 from tests.diffusion import gaussian
@@ -180,10 +189,158 @@ def test_eta_out_of_range_is_refused(eta):
         ddim(NETWORK, SHAPE, STEPS, SeededNoise([1, 2]), eta=eta)
 
 
-def test_samplers_are_found_by_name():
-    assert list(SAMPLERS) == ["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "sr3"]
-    assert all(sampler_named(name) is function for name, function in SAMPLERS.items())
-    with pytest.raises(
-        UserError, match="^sampler must be one of ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, sr3, not 'euler'$"
-    ):
-        sampler_named("euler")
+def test_a_sampler_tells_its_options_and_its_coefficients():
+    assert {name: function.options for name, function in SAMPLERS.items() if function.options} == {"ddim": ("eta",)}
+    assert SAMPLERS["ddim"].coefficients(STEPS, eta=1)[0] == pytest.approx(SAMPLERS["ddpm"].coefficients(STEPS)[0])
+    for function in SAMPLERS.values():
+        rows = function.coefficients(STEPS)
+        assert all(type(number) is float for row in rows for number in row)
+        assert rows[-1].deviation == 0
+    with pytest.raises(TypeError, match="eta"):
+        ddpm(NETWORK, SHAPE, STEPS, SeededNoise([1, 2]), eta=0.5)
+
+
+def test_a_new_sampler_is_one_function():
+    @sampler
+    def jump(steps, share=1.0):
+        return [Coefficients(share, 0.0, 0.0)] * len(steps)
+
+    x = jump(lambda x, step: np.full_like(x, step.t), SHAPE, STEPS, SeededNoise([1, 2]), share=0.5)
+    assert jump.options == ("share",) and (x == STEPS[-1].t * 0.5).all()
+
+
+def test_noise_belongs_to_the_picture_not_to_the_batch():
+    together, alone = SeededNoise([7, 8]), SeededNoise([8])
+    assert np.array_equal(together(3, (2, 3, 4, 4))[1], alone(3, (1, 3, 4, 4))[0])
+    assert not np.array_equal(together(3, (2, 3, 4, 4)), together(4, (2, 3, 4, 4)))
+
+
+def test_it_is_standard_normal():
+    draw = SeededNoise([0])(0, (1, 3, 128, 128))
+    assert draw.dtype == np.float32
+    assert draw.mean() == pytest.approx(0, abs=0.02)
+    assert draw.std() == pytest.approx(1, abs=0.02)
+
+
+def test_it_stays_the_same_from_version_to_version():
+    """Samples that users published with a seed must come out again."""
+    first = [-0.26580974, 0.34952223, -0.16579008, 1.4539332]
+    second = [-1.2355186, 1.5408639, 0.5721279, -0.024918808]
+    assert np.array_equal(SeededNoise([7, 2**64])(3, (2, 4)), np.array([first, second], np.float32))
+
+
+def test_every_picture_is_a_draw_of_its_own_generator():
+    shape = (3, 3, 5, 7)
+    for k in (0, 1, 100):
+        for seed, picture in zip([4, 9, 4], SeededNoise([4, 9, 4])(k, shape), strict=True):
+            generator = np.random.Generator(np.random.Philox(key=seed, counter=k << 192))
+            assert np.array_equal(picture, generator.standard_normal(shape[1:], np.float32))
+
+
+def test_each_draw_is_a_new_array():
+    noise = SeededNoise([1])
+    first = noise(0, (1, 4))
+    first[:] = 0
+    assert noise(0, (1, 4)).all()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**128])
+def test_seeds_out_of_range_are_refused(seed):
+    with pytest.raises(UserError, match=rf"a seed must be from 0 to 2\^128 - 1, not {seed}"):
+        SeededNoise([0, seed])
+
+
+def test_another_number_of_pictures_is_refused():
+    with pytest.raises(UserError, match="each picture of a batch needs a seed: 3 pictures, 2 seeds"):
+        SeededNoise([1, 2])(0, (3, 3, 4, 4))
+
+
+WEIGHTS = (0.3, -1.7, 0.25)
+
+
+def arrays_of(shape, count=3, dtype=np.float32):
+    rng = np.random.default_rng(len(shape))
+    return [rng.standard_normal(shape).astype(dtype) for _ in range(count)]
+
+
+SHAPES = [
+    (1,),
+    (0, 3),
+    (3, 0),
+    (2, 3, 5, 7),
+    (1, 3, 257, 301),  # blocks of rows, the last one smaller
+    (2 * BLOCK + 3,),
+    (3, BLOCK + 1),  # a row is more than a block
+    (BLOCK // 2 + 5, 3),
+    (2, 1, BLOCK // 4, 1, 9),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_equals_the_plain_expression_bit_for_bit(shape, dtype):
+    arrays = arrays_of(shape, dtype=dtype)
+    for count in (1, 2, 3):
+        expected = WEIGHTS[0] * arrays[0]
+        for weight, array in zip(WEIGHTS[1:count], arrays[1:count], strict=True):
+            expected = expected + weight * array
+        found = weighted_sum(list(zip(WEIGHTS[:count], arrays[:count], strict=True)))
+        assert found.dtype == dtype and found.shape == shape
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_result_may_replace_any_input(place):
+    arrays = arrays_of((1, 3, 257, 301))
+    terms = list(zip(WEIGHTS, arrays, strict=True))
+    expected, kept = weighted_sum(terms), [array.copy() for array in arrays]
+    assert weighted_sum(terms, out=arrays[place]) is arrays[place]
+    np.testing.assert_array_equal(arrays[place], expected)
+    for other in {0, 1, 2} - {place}:
+        np.testing.assert_array_equal(arrays[other], kept[other])
+
+
+def test_an_array_without_dimensions():
+    found = weighted_sum([(0.5, np.array(3, np.float32)), (2.0, np.array(1, np.float32))])
+    assert (found.shape, found.dtype, float(found)) == ((), np.float32, 3.5)
+
+
+def test_an_array_may_come_twice():
+    (array,) = arrays_of((5, 7), 1)
+    expected = 0.5 * array + 0.25 * array
+    np.testing.assert_array_equal(weighted_sum([(0.5, array), (0.25, array)], out=array), expected)
+
+
+def test_views_of_any_strides():
+    whole, other = arrays_of((2, 3, 300, 400), 2)
+    view, turned = whole[:, ::-1, 4:-4, 8:-8], other[:, :, 4:-4, 8:-8].transpose(0, 1, 3, 2).transpose(0, 1, 3, 2)
+    expected = 2.0 * view + 0.5 * turned
+    np.testing.assert_array_equal(weighted_sum([(2.0, view), (0.5, turned)]), expected)
+    before = whole.copy()
+    weighted_sum([(2.0, view), (0.5, turned)], out=view)
+    np.testing.assert_array_equal(view, expected)
+    np.testing.assert_array_equal(whole[:, :, :4], before[:, :, :4])
+
+
+def test_other_dtypes_are_rounded_to_the_results():
+    single, double = arrays_of((4, 5), 1)[0], arrays_of((4, 5), 1, np.float64)[0]
+    out = np.empty((4, 5), np.float32)
+    assert weighted_sum([(0.5, single), (np.float64(0.25), double)], out=out).dtype == np.float32
+    np.testing.assert_allclose(out, 0.5 * single + 0.25 * double, atol=1e-6)
+    assert weighted_sum([(0.5, np.arange(3))]).tolist() == [0, 0.5, 1]
+
+
+def test_what_follows_the_first_is_broadcast():
+    (array,) = arrays_of((2, 3, 4, 4), 1)
+    expected = array + 0.5 * np.ones((2, 1, 1, 1), np.float32)
+    np.testing.assert_array_equal(weighted_sum([(1.0, array), (0.5, np.ones((2, 1, 1, 1), np.float32))]), expected)
+    with pytest.raises(ValueError, match="broadcast"):
+        weighted_sum([(1.0, array), (1.0, np.ones((2, 3, 5, 4), np.float32))])
+
+
+def test_tensors_are_added_as_tensors():
+    ms = pytest.importorskip("mindspore")
+    arrays = arrays_of((2, 3))
+    found = weighted_sum([(weight, ms.Tensor(array)) for weight, array in zip(WEIGHTS, arrays, strict=True)])
+    assert isinstance(found, ms.Tensor) and found.dtype == ms.float32
+    np.testing.assert_allclose(found.asnumpy(), weighted_sum(list(zip(WEIGHTS, arrays, strict=True))), atol=1e-6)

@@ -141,7 +141,7 @@ def test_the_posterior_agrees_with_the_tables():
     before, after = SCHEDULE.alphas_cumprod_prev, SCHEDULE.alphas_cumprod
     for step in SCHEDULE.steps():
         t = step.t
-        of_x0, of_xt, deviation = posterior(step)
+        of_x0, of_xt, deviation, _ = posterior(step)
         assert of_x0 == pytest.approx(SCHEDULE.betas[t] * math.sqrt(before[t]) / (1 - after[t]), rel=1e-9)
         assert of_xt == pytest.approx((1 - before[t]) * math.sqrt(1 - SCHEDULE.betas[t]) / (1 - after[t]), abs=1e-9)
         assert deviation**2 == pytest.approx(SCHEDULE.betas[t] * (1 - before[t]) / (1 - after[t]), abs=1e-9)
@@ -152,9 +152,9 @@ def test_strides_keep_the_marginals(transition):
     """x_prev made from a true x_t and x_0 must have mean √ᾱ_prev·x_0 and variance 1 − ᾱ_prev."""
     for count in (1, 9, 100):
         for step in SCHEDULE.steps(count):
-            of_x0, of_xt, deviation = transition(step)
+            of_x0, of_xt, deviation, _ = transition(step)
             mean = of_x0 + of_xt * math.sqrt(step.alpha_bar)
             variance = of_xt**2 * (1 - step.alpha_bar) + deviation**2
             assert mean == pytest.approx(math.sqrt(step.alpha_bar_prev), abs=1e-12)
             assert variance == pytest.approx(1 - step.alpha_bar_prev, abs=1e-12)
-        assert tuple(transition(step)) == (1, 0, 0)
+        assert tuple(transition(step)) == (1, 0, 0, 0)

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from src.build import load_upscaler
-from src.diffusion.samplers import SAMPLERS, SeededNoise, rows_of
+from src.diffusion.samplers import SeededNoise
 from src.errors import UserError
 from src.export import offline
-from src.export.offline import Artefact, ArtefactError, Consistency, Windows, step_rows, upscale
-from src.families.registry import family_of
+from src.export.offline import Artefact, ArtefactError, Consistency, Windows, upscale
 from src.imaging.back_projection import BackProjection
 from src.imaging.io import read_image, write_image
 from src.inference.tiling import Grid
@@ -88,20 +87,6 @@ def test_tiles_give_nearly_the_whole(loaded, photo, name, monkeypatch):
     picture, _ = models.picture(photo, 60, 40)
     largest, _ = apart(upscale(artefact, picture, tile=0), upscale(artefact, picture, tile=192))
     assert len(Windows(60, 40, 4, artefact.description["size_multiple"], 192).spans) > 1 and largest <= 3
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("times", [[99, 66, 33, 0], [99, 98, 1], [5]])
-def test_the_steps_numbers(sampler, times):
-    schedule = family_of(tiny.config("srdiff", None, "diffusion.steps=100")).schedule()
-    steps = [step for step in schedule.steps() if step.t in times]
-    steps = [
-        step._replace(t_prev=after, alpha_bar_prev=schedule.alpha_bar(after))
-        for step, after in zip(steps, [*times[1:], -1], strict=True)
-    ]
-    eta = 0.3 if sampler == "ddim" else 0.0
-    found = step_rows(sampler, schedule.alphas_cumprod.tolist(), times, eta)
-    np.testing.assert_allclose(found, [tuple(row) for row in rows_of(sampler, steps, eta)], rtol=1e-9, atol=1e-12)
 
 
 def test_the_noise():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.dataset.batches import VALIDATION, generator
+from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device

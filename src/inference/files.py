@@ -244,7 +244,7 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
 
 def unconditional_grid(upscaler, count, size, sampling, seed=0):
     """Return the pictures of :func:`unconditional_samples` as one, a grid."""
-    return mosaic(list(unconditional_samples(upscaler, count, size, sampling, seed)))
+    return make_grid(list(unconditional_samples(upscaler, count, size, sampling, seed)))
 
 
 def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):

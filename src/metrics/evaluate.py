@@ -7,7 +7,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.imaging.strip import strip
+from src.imaging.strip import side_by_side
 from src.metrics.picture_sets import SetScores
 from src.metrics.scores import lr_agreement, protocol_named
 
@@ -158,7 +158,7 @@ def picture_seed(seed, index):
 
 def comparison(lr, *pictures):
     """Return LR, results and HR side by side, uint8 RGB."""
-    return strip(lr, *pictures)
+    return side_by_side(lr, *pictures)
 
 
 def _with_baseline(upscalers, scale):

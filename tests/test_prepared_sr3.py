@@ -6,14 +6,14 @@ import pytest
 
 from src.build import load_upscaler
 from src.commands import evaluate as evaluation
-from src.dataset.pairs import find_pairs, load_pair
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
 from src.training.loop import Progress
 from src.training.trainer import training_of
-from src.training.validation import Validation, prepared_lr_up
+from src.training.validation import Validation
 from tests import tiny, tiny_sr3
 
 

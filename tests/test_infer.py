@@ -186,7 +186,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(co
 def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_checkpoints, monkeypatch):
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr("src.commands.infer.INFERENCE_PICTURES", 2)
+    monkeypatch.setattr("src.commands.infer.LOGGED_PICTURES", 2)
     out = tmp_path / "out"
     printed = command("--input", folder, "--output", out, "--seed", 7, "--temperature", 0.5, "--wandb", "offline")
     assert printed == [str(out / f"{stem}.png") for stem in ("a", "b é", "c")]

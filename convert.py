@@ -7,9 +7,9 @@ from src.command import parser, run
 def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
-    p.add_argument("--input", required=True, metavar="FILE", help="the PyTorch file, .ckpt or .pth; PyTorch is not "
+    p.add_argument("--input", required=True, help="the PyTorch file, .ckpt or .pth; PyTorch is not "
                    "needed to read it")  # fmt: skip
-    p.add_argument("--output", required=True, metavar="FILE", help="the MindSpore checkpoint to write, .ckpt")
+    p.add_argument("--output", required=True, help="the MindSpore checkpoint to write, .ckpt")
     p.add_argument("--config", help="settings that the file does not tell; those that it tells must agree")
     p.add_argument("overrides", nargs="*", metavar="key=value", help="settings that the file does not tell, or "
                    "changes of --config's")  # fmt: skip
@@ -18,9 +18,9 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.convert import run as convert
+    from src.commands import convert
 
-    convert(args)
+    convert.run(args)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """Export a checkpoint to MindIR or ONNX, with free batch, height and width, or on an Ascend machine to AIR."""
 
 from src.command import SRDIFF, add_device, add_ema, add_sampling, given_sampling, parser, run
+from src.diffusion.samplers import SAMPLERS
 
 
 def arguments():
@@ -25,7 +26,7 @@ def arguments():
                    "sampler, or what a model makes from nothing; without it 128 128, of SR3 and DDPM what "
                    "they were trained with")  # fmt: skip
     p.add_argument("--batch", type=int, metavar="B", help="the fixed batch of AIR and of --graph sampler; without it 1")
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_ema(p)
     add_device(p)
     args = p.parse_args()
@@ -35,9 +36,9 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.export import run as export
+    from src.commands import export
 
-    export(args)
+    export.run(args)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
 
 from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
+from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
 
@@ -28,7 +29,7 @@ def arguments():
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
     add_process(p)
     add_from_nothing(p)
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_tiling(p)
     add_wandb(p, "runs/infer")
     add_ema(p)
@@ -57,9 +58,9 @@ def add_from_nothing(p):
 
 def main():
     args = arguments()
-    from src.commands.infer import infer
+    from src.commands import infer
 
-    infer(args)
+    infer.run(args)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.train import run as train
+    from src.commands import train
 
-    train(args)
+    train.run(args)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from train_step import ROOT, Worker, available_cores
 sys.path.insert(0, str(ROOT))
 
 from src.command import SRDIFF, add_sampling, given_sampling
+from src.diffusion.samplers import SAMPLERS
 from src.families.registry import family_of
 from src.imaging.resize import imresize
 
@@ -42,7 +43,7 @@ def main():
     parser.add_argument("--size", type=int, default=128, help="LR pixels, the side of the picture")
     parser.add_argument("--repeats", type=int, default=5, help="measured calls of each, after the first")
     parser.add_argument("--threads", type=int, default=available_cores(), help="cores for each")
-    add_sampling(parser)
+    add_sampling(parser, SAMPLERS)
     args = parser.parse_args()
     sampling = given_sampling(args)
     with tempfile.TemporaryDirectory() as folder:

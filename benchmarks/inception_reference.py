@@ -100,11 +100,11 @@ def write_pictures(folder):
 def ours(folder):
     """Return this project's numbers for the same files, by the same names."""
     from src.metrics.fid import InceptionScore, Moments, frechet_distance
-    from src.metrics.inception import PREPARATIONS
-    from src.metrics.weight_files import find_inception, load_inception
-    from src.weights.torch_file import read_torch
+    from src.metrics.inception import load_inception
+    from src.metrics.picture_sets import PREPARATIONS
+    from src.metrics.weight_files import find_weights
 
-    inception = load_inception(find_inception(folder / "hub" / "checkpoints"), read_torch)
+    inception = load_inception(*find_weights("inception", folder / "hub" / "checkpoints"))
 
     def gaussian(vectors):
         moments = Moments()

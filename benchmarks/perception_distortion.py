@@ -57,12 +57,12 @@ def measure(args):
     from src.dataset.pairs import find_pairs, load_pair
     from src.imaging.resize import imresize
     from src.metrics.evaluate import picture_seed
+    from src.metrics.lpips import load_lpips
     from src.metrics.scores import protocol_named
-    from src.metrics.weight_files import find_weights, load_lpips
-    from src.weights.torch_file import read_torch
+    from src.metrics.weight_files import find_weights
 
     model = load_upscaler(args.checkpoint, args.device)
-    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
+    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights))
     pictures = [load_pair(pair, model.scale) for pair in find_pairs(args.data, scale=model.scale)]
     classic = protocol_named("classic")
 

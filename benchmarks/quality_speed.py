@@ -53,15 +53,15 @@ def main():
 
     from src.build import load_upscaler
     from src.dataset.pairs import find_pairs, load_pair
-    from src.metrics.weight_files import find_weights, load_lpips
-    from src.weights.torch_file import read_torch
+    from src.metrics.lpips import load_lpips
+    from src.metrics.weight_files import find_weights
 
     upscaler = load_upscaler(args.checkpoint, args.device)
     wanted = combinations(args)
     for settings in wanted:
         upscaler.resolve(**settings)
     about, rows = describe(args.checkpoint, args.data, args.lpips, args.seed), read(args.output)
-    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
+    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights))
     pictures = [load_pair(pair, upscaler.scale) for pair in find_pairs(args.data, scale=upscaler.scale)]
     conditions = [upscaler.encode(lr.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1) for _, lr in pictures]
     for settings in tqdm([REFERENCE, *wanted], desc="measuring", unit="row"):
@@ -188,7 +188,7 @@ def write(path, rows):
 
 def record(source, target, best):
     """Write a checkpoint whose settings say that pictures are sampled as ``best`` was."""
-    from src.commands.search_schedule import record_sampling
+    from scripts.search_schedule import record_sampling
 
     record_sampling(source, target, {name: best[name] for name in SETTINGS})
     print(f"written {target}: {', '.join(f'{name} {best[name]}' for name in SETTINGS)}")

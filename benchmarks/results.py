@@ -43,12 +43,12 @@ def main():
     args = arguments()
     from src.commands.evaluate import common_scale, load_models
     from src.dataset.pairs import find_pairs, load_pair
-    from src.metrics.weight_files import find_weights, load_lpips
-    from src.weights.torch_file import read_torch
+    from src.metrics.lpips import load_lpips
+    from src.metrics.weight_files import find_weights
 
     models = load_models(args.checkpoint, device=args.device)
     scale = common_scale(models)
-    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights), read_torch)
+    lpips = load_lpips(args.lpips, find_weights(args.lpips, args.lpips_weights))
     rows = []
     for name, folder in (data.split("=", 1) for data in args.data):
         pictures = [load_pair(pair, scale) for pair in find_pairs(folder, scale=scale)]

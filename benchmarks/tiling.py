@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # Python has put this script's folder there
 
 from src.command import add_device, add_sampling, given_sampling, parser, run  # noqa: E402
+from src.diffusion.samplers import SAMPLERS  # noqa: E402
 from src.errors import UserError  # noqa: E402
 from src.families.registry import family_of  # noqa: E402
 
@@ -32,7 +33,7 @@ def main():
     p.add_argument("--halos", nargs="+", default=[], metavar="N", help="HR pixels, or 'exact'")
     p.add_argument("--tiles", nargs="+", type=int, default=[512], metavar="N", help="with --halos: HR pixels")
     p.add_argument("--picture", default="512x256", metavar="WxH", help="with --halos: the LR picture")
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_device(p)
     args = p.parse_args()
     if not args.sizes and not args.halos:

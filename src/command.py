@@ -1,4 +1,4 @@
-"""What every command shares: the device flag, logging on stderr, and errors as one line with exit status 2."""
+"""What every command shares: a parser, options, logging on stderr, and errors as one line with exit status 2."""
 
 import argparse
 import atexit
@@ -8,9 +8,13 @@ import sys
 import warnings
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, one_line
 from src.host.device import DEVICES, launched, prepare
 from src.host.signals import Terminated, raise_on_sigterm
+
+FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
+SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
+RRDB = FOLDER / "rrdb_lite_x4.ckpt"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,15 +43,14 @@ def add_device(arguments):
 
 def add_ema(arguments):
     """Add ``--no-ema``."""
-    arguments.add_argument(
-        "--no-ema", action="store_true", help="of a step_N.ckpt, take the weights and not their moving average"
-    )
+    text = "of a step_N.ckpt, take the weights and not their moving average"
+    arguments.add_argument("--no-ema", action="store_true", help=text)
 
 
-def add_sampling(arguments):
-    """Add the options of ``src.inference.sampling.Sampling``; None, where one is not given, is the model's own."""
+def add_sampling(arguments, samplers):
+    """Add the options of sampling, of samplers with these names; None, where one is not given, is the model's own."""
     group = arguments.add_argument_group("sampling", "by default as the model's own settings say")
-    group.add_argument("--sampler", metavar="S", help="ddim, dpmpp_2m, dpmpp_2m_sde, ddpm or sr3")
+    group.add_argument("--sampler", metavar="S", help=f"one of {', '.join(samplers)}")
     group.add_argument("--steps", type=int, metavar="N", help="number of steps, from 1 up")
     text = (
         "where the steps lie: uniform, trailing, quadratic, logsnr or linear_beta; or a schedule of its own, {linear,"
@@ -116,15 +119,10 @@ def _run(main):
     try:
         sys.exit(main() or 0)
     except UserError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
         sys.exit(143 if isinstance(error, Terminated) else 130)
-
-
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
-SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
-RRDB = FOLDER / "rrdb_lite_x4.ckpt"

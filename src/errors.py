@@ -1,7 +1,4 @@
-"""The one exception that means "the user can mend this".
-
-Every part of the package may import this module; it imports nothing.
-"""
+"""The one exception that means "the user can mend this"; every part of the package may import it."""
 
 
 class UserError(Exception):
@@ -9,3 +6,8 @@ class UserError(Exception):
 
     The command line prints it as ``error: …`` on stderr and exits with status 2; no traceback is shown.
     """
+
+
+def one_line(error):
+    """Return an exception's message, which may have several lines or be empty, as one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from src.config.schema import Config, DataConfig, EvalConfig
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
-from src.imaging.strip import strip
+from src.imaging.strip import side_by_side
 from src.inference.tile_size import Cost, Reach, Tiling
 from tests import wandb_files
 
@@ -328,7 +328,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
     for name in ("img_0", "img_1"):
         lr, hr = read_rgb(data / "LR" / f"{name}.png"), read_rgb(data / "HR" / f"{name}.png")
         picture = read_rgb(run["files"] / logged[f"pictures/{name}"]["path"])
-        np.testing.assert_array_equal(picture, strip(lr, imresize(lr, 2), lr.repeat(2, 0).repeat(2, 1), hr))
+        np.testing.assert_array_equal(picture, side_by_side(lr, imresize(lr, 2), lr.repeat(2, 0).repeat(2, 1), hr))
 
 
 def test_wandb_gets_few_pictures_and_hears_of_a_failure(evaluate, data, checkpoints, wandb, monkeypatch):

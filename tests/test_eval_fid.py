@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import src.commands.evaluate_sets
+import src.metrics.inception
 from src.command import run
 from src.commands.evaluate_sets import sampled
 from src.imaging.io import read_rgb, write_image
@@ -33,7 +34,7 @@ def unconditional(tmp_path_factory):
 def inception(tmp_path, monkeypatch):
     """Put the small network in the place of Inception, whose weights are in ``weights.pth``."""
     network = FakeInception()
-    monkeypatch.setattr(src.commands.evaluate_sets, "load_inception", lambda path, read: network)
+    monkeypatch.setattr(src.metrics.inception, "load_inception", lambda path: network)
     monkeypatch.setattr(src.commands.evaluate_sets, "FEATURES", 12)
     (tmp_path / "weights.pth").write_bytes(b"")
     return network
@@ -165,7 +166,10 @@ def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_in
     ("arguments", "message"),
     [
         ([*BICUBIC, "--hr", "{hr}", "--fid", "pytorch-fid"], "FID and IS need pt_inception-2015-12-05-6726825d.pth in"),
-        ([*BICUBIC, "--hr", "{hr}", "--fid-weights", "nowhere"], "in nowhere: fetch it with --fid-download"),
+        (
+            [*BICUBIC, "--hr", "{hr}", "--fid-weights", "nowhere"],
+            "in nowhere: fetch what is missing with --fid-download",
+        ),
         ([*BICUBIC, "--hr", "{hr}", "--fid", "none", "--fid-save", "s.npz"], "--fid none leaves FID out"),
         ([*BICUBIC, "--hr", "{hr}", "--fid-save", "s.txt"], "writes an .npz file, not s.txt"),
         ([*BICUBIC, "--hr", "{hr}", "--fid-save", "one/a.png/s.npz"], "cannot write to one/a.png: "),

@@ -13,7 +13,7 @@ import infer
 from src.build import load_upscaler
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
-from src.imaging.strip import strip
+from src.imaging.strip import side_by_side
 from src.metrics.scores import lr_psnr
 from tests import tiny, wandb_files
 
@@ -186,7 +186,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(co
 def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_checkpoints, monkeypatch):
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr("src.commands.infer.INFERENCE_PICTURES", 2)
+    monkeypatch.setattr("src.commands.infer.LOGGED_PICTURES", 2)
     out = tmp_path / "out"
     printed = command("--input", folder, "--output", out, "--seed", 7, "--temperature", 0.5, "--wandb", "offline")
     assert printed == [str(out / f"{stem}.png") for stem in ("a", "b é", "c")]
@@ -204,7 +204,9 @@ def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_ch
     assert list(pictures) == ["pictures/a", "pictures/b é"]
     for stem in ("a", "b é"):
         logged = read_rgb(run["files"] / pictures[f"pictures/{stem}"]["path"])
-        np.testing.assert_array_equal(logged, strip(read_rgb(folder / f"{stem}.png"), read_rgb(out / f"{stem}.png")))
+        np.testing.assert_array_equal(
+            logged, side_by_side(read_rgb(folder / f"{stem}.png"), read_rgb(out / f"{stem}.png"))
+        )
 
 
 def test_wandb_and_a_model_that_does_not_sample(command, folder, tmp_path, wandb, monkeypatch):

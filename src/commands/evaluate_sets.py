@@ -1,35 +1,34 @@
-"""FID and Inception Score put together from a command line. Importing it does not import mindspore."""
+"""FID and Inception Score from eval.py's command line: of the pictures that are scored, or as all that is measured."""
 
-import argparse
 import itertools
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from src.command import given_sampling
-from src.commands.evaluate import EVALUATION_PICTURES, describe, evaluation_tracker, find_pictures
+from src.commands.evaluated import describe, evaluation_tracker, find_pictures
 from src.dataset.pairs import list_pictures
 from src.errors import UserError
+from src.host.device import select_device
 from src.imaging.io import picture_size, read_rgb, write_image
 from src.inference.files import unconditional_samples
-from src.metrics.fid import PictureSet, SetComparison, read_statistics, write_statistics
-from src.metrics.inception import PREPARATIONS
-from src.metrics.report import prepare_folder
-from src.metrics.report import sets_as_table as as_table
-from src.metrics.report import write_sets_report as write_report
-from src.metrics.weight_files import find_inception, load_inception
+from src.metrics.evaluate import Report
+from src.metrics.fid import read_statistics, write_statistics
+from src.metrics.picture_sets import FEATURES, PictureSet, SetComparison
+from src.metrics.report import as_table, prepare_folder, write_report
+from src.metrics.weight_files import find_weights
 
-FEATURES = 2048  # of Inception: the dimensions of the covariance
+LOGGED_PICTURES = 8  # of each method
+_OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
 
 
-@dataclass(frozen=True)
-class FidOptions:
+class FidOptions(NamedTuple):
     """What a command line asks for.
 
     Attributes:
-        form: who prepares pictures so, a name in ``PREPARATIONS``; or "none".
+        form: who prepares pictures so, a name in ``src.metrics.picture_sets.PREPARATIONS``; or "none".
         weights: their file or its folder; None takes the cache folder.
         download: fetch them if they are missing.
         reference: a folder of pictures or an .npz file to compare with; None takes the HR pictures.
@@ -49,41 +48,8 @@ class FidOptions:
         return {"fid": {"as": self.form, "reference": self.reference or "the HR pictures"}}
 
 
-def add_fid(arguments):
-    """Add the options of :class:`FidOptions`."""
-    group = arguments.add_argument_group("FID and Inception Score", "of all pictures of a method together")
-    group.add_argument(
-        "--fid", choices=(*PREPARATIONS, "none"), help="measure them, of pictures prepared as this program does; by "
-        "default pytorch-fid where an option of this group is given, else none",
-    )  # fmt: skip
-    group.add_argument(
-        "--fid-weights", metavar="PATH", help="Inception's, or their folder; by default the cache folder"
-    )
-    group.add_argument("--fid-download", action="store_true", help="fetch them if they are missing")
-    text = "pictures to compare with, or their statistics; by default the HR pictures"
-    group.add_argument("--fid-reference", metavar="DIR|NPZ", help=text)
-    text = "of a model that makes pictures from nothing, so many; by default as many as there are to compare with"
-    group.add_argument("--samples", type=_samples, metavar="N", help=text)
-    group.add_argument("--generated", metavar="DIR", help="of these pictures, instead of a model's")
-    group.add_argument("--fid-save", metavar="NPZ", help="write the statistics of what was compared with")
-
-
-def _samples(text):
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"expected a number from 2 up, got {text}")
-    return int(text)
-
-
 def given_fid(args, default="none"):
-    """Return the :class:`FidOptions` of a command line.
-
-    Args:
-        args: with what :func:`add_fid` adds.
-        default: the form where no option of them is given.
-
-    Raises:
-        UserError: options contradict each other.
-    """
+    """Return the :class:`FidOptions` of eval.py's command line; ``default`` is the form where none of them is given."""
     others = (args.fid_weights, args.fid_download, args.fid_reference, args.fid_save)
     form = args.fid or ("pytorch-fid" if any(others) else default)
     if form == "none" and any(others):
@@ -94,16 +60,13 @@ def given_fid(args, default="none"):
 
 
 def open_sets(options, count, device=None, files=None):
-    """Return what measures FID and IS, or None where they are not asked for.
+    """Return the ``SetComparison`` that measures FID and IS; None where they are not asked for.
 
     Args:
         options: :class:`FidOptions`.
         count: how many pictures each method makes.
         device: see :func:`src.host.device.select_device`.
         files: pictures to compare with where the options name no reference; None where they will be added one by one.
-
-    Returns:
-        :class:`src.metrics.fid.SetComparison`.
 
     Raises:
         UserError: there are fewer than two pictures, or the weights or the reference are missing or wrong.
@@ -117,17 +80,19 @@ def open_sets(options, count, device=None, files=None):
     if options.reference and Path(options.reference).is_dir():
         files = list_pictures(options.reference)
     elif options.reference:
-        reference = _read_statistics(options.reference)
+        reference = _statistics(options.reference)
     if files is not None:
         _check_count(len(files), "pictures to compare with")
-    from src.host.device import select_device
-    from src.weights.torch_file import read_torch
+    from src.metrics.inception import load_inception
 
-    path = find_inception(options.weights, options.download)
+    (path,) = find_weights("inception", options.weights, options.download)
     select_device(device)  # the models, if any, have chosen the same
-    inception = load_inception(path, read_torch)
+    inception = load_inception(path)
     if files is not None:
-        reference = _statistics_of(files, inception, options.form)
+        pictures = PictureSet(inception, options.form)
+        for file in tqdm(files, desc="reference", unit="picture"):
+            pictures.add(read_rgb(file))
+        reference = pictures.gaussian()
     return SetComparison(inception, options.form, count, reference)
 
 
@@ -138,15 +103,7 @@ def save_reference(options, sets):
         logging.info("written %s", options.save)
 
 
-def _statistics_of(files, inception, form):
-    """Return the ``Gaussian`` of pictures."""
-    pictures = PictureSet(inception, form)
-    for file in tqdm(files, desc="reference", unit="picture"):
-        pictures.add(read_rgb(file))
-    return pictures.gaussian()
-
-
-def _read_statistics(path):
+def _statistics(path):
     gaussian = read_statistics(path)
     if len(gaussian.mean) != FEATURES:
         raise UserError(
@@ -166,15 +123,8 @@ def _check_count(count, what):
         )  # fmt: skip
 
 
-_OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
-
-
 def is_generation(models, args):
-    """Return whether FID and IS are all that can be measured: of a folder, or of models that look at no picture.
-
-    Args:
-        models: from :func:`src.commands.evaluate.load_models`.
-        args: the command line of ``eval.py``.
+    """Whether FID and IS are all that can be measured: of --generated, or of models that look at no picture.
 
     Raises:
         UserError: some of the models enlarge pictures and some do not, or an option that was given has no effect.
@@ -197,13 +147,10 @@ def evaluate_generation(models, config, args, output):
     """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run.
 
     Args:
-        models: unconditional ones, from :func:`src.commands.evaluate.load_models`; none with ``--generated``.
+        models: unconditional ones, from :func:`src.commands.evaluated.load_models`; none with ``--generated``.
         config: the settings whose pictures are compared with where the command line names none.
-        args: the command line of ``eval.py``.
+        args: the command line of eval.py.
         output: folder for the metrics.
-
-    Raises:
-        UserError: something is missing, wrong or without effect.
     """
     fid = given_fid(args, default="pytorch-fid")
     unread = [f"--{name.replace('_', '-')}" for name in _OF_PAIRS if getattr(args, name)]
@@ -213,27 +160,26 @@ def evaluate_generation(models, config, args, output):
     sources, count = _sources(models, args, len(files) if files else None)
     sets = open_sets(fid, count, args.device, files)
     _tell_sizes(files, models)
-    about = describe(models, data=data, seed=args.seed) | {"pictures": count} | fid.describe()
-    about["fid"]["reference"] = str(data)
+    about = describe(models, data=data, seed=args.seed)
+    about |= {"pictures": count, "fid": {"as": fid.form, "reference": str(data)}}
     about["methods"] = {name: about["methods"].get(name, {}) for name in sources}
-    tracker = evaluation_tracker(output, args.wandb, args.wandb_project, about=about)
     steps = sum(model.sampling.steps for model in models) if models else 1
-    with tracker, tqdm(total=count * steps, desc="evaluating", unit="step") as bar:
-        for name, pictures in sources.items():
-            for number, picture in enumerate(pictures(bar.update)):
-                sets.add(name, picture)
-                if args.save_pictures:
-                    write_image(Path(output) / "pictures" / name / f"{number:06d}.png", picture)
-                if number < EVALUATION_PICTURES:
-                    tracker.pictures(0, {f"pictures/{name}_{number}": picture})
-        bar.close()
-        scores = sets.scores()
-        print(as_table(scores, about))
-        write_report(scores, about, output)
-        for name, found in scores.items():
+    with evaluation_tracker(args, about) as tracker:
+        with tqdm(total=count * steps, desc="evaluating", unit="step") as bar:
+            for name, pictures in sources.items():
+                for number, picture in enumerate(pictures(bar.update)):
+                    sets.add(name, picture)
+                    if args.save_pictures:
+                        write_image(output / "pictures" / name / f"{number:06d}.png", picture)
+                    if number < LOGGED_PICTURES:
+                        tracker.pictures(0, {f"pictures/{name}_{number}": picture})
+        report = Report(sets=sets.scores())
+        print(as_table(report, about))
+        write_report(report, about, output)
+        for name, found in report.sets.items():
             tracker.scalars(0, {f"{name}/fid": found.fid, f"{name}/is": found.is_mean})
     save_reference(fid, sets)
-    logging.info("written %s and metrics.csv", Path(output) / "metrics.json")
+    logging.info("written %s and metrics.csv", output / "metrics.json")
 
 
 def _reference_files(models, config, fid, data, hr):
@@ -247,36 +193,28 @@ def _reference_files(models, config, fid, data, hr):
 
 
 def _sources(models, args, references):
-    """Return {method: function of the progress that yields uint8 (H, W, 3)}, and how many pictures each yields."""
+    """Return {method: function of the progress that yields uint8 (H, W, 3)}, and how many pictures each yields.
+
+    Models draw pictures of the size that infer.py gives them where none is named; picture n takes the seed + n.
+    """
     if args.generated:
         files = list_pictures(args.generated)
         return {Path(args.generated).resolve().name or "generated": lambda done: _read(files, done)}, len(files)
     count = args.samples or references
     if count is None:
         raise UserError("how many pictures are to be sampled? name it with --samples N: 10000 and 50000 are usual")
-    return {model.name: lambda done, model=model: sampled(model, count, args.seed, done) for model in models}, count
+    return {
+        model.name: lambda done, model=model: unconditional_samples(
+            model.upscaler, count, model.upscaler.usual_size, model.sampling, args.seed, done
+        )
+        for model in models
+    }, count
 
 
 def _read(files, done):
     for file in files:
         yield read_rgb(file)
         done()
-
-
-def sampled(model, count, seed, done):
-    """Sample an unconditional model's pictures, of the size that infer.py gives them where none is named.
-
-    Args:
-        model: an unconditional :class:`src.commands.evaluate.Model`.
-        count: how many.
-        seed: picture n takes the seed + n, whatever the batches.
-        done: called with the size of the batch after each of its steps.
-
-    Yields:
-        uint8 (H, W, 3) RGB.
-    """
-    upscaler = model.upscaler
-    yield from unconditional_samples(upscaler, count, upscaler.usual_size, model.sampling, seed, done)
 
 
 def _tell_sizes(files, models):

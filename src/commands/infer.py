@@ -1,16 +1,18 @@
-"""What ``infer.py`` runs: the command line checked, the model loaded, files written."""
+"""What infer.py does: the command line checked, the model loaded, files written."""
 
 import logging
 import time
 from pathlib import Path
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
+from src import build
 from src.command import SRDIFF, given_sampling
 from src.errors import UserError
 from src.host.tracking import open_tracker
-from src.imaging.strip import at_most, strip
-from src.inference.files import Watch
+from src.imaging.strip import at_most, side_by_side
+from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
 from src.inference.process import Process
 from src.inference.tile_size import TileOptions
@@ -18,14 +20,13 @@ from src.inference.tile_size import TileOptions
 FRAMES = 10
 MOST_PICTURES = 100_000
 LARGEST = 16384  # pixels
+LOGGED_PICTURES = 16
+LONGEST = 4096  # pixels of a logged picture's longer side
+LONG = 60  # seconds from which a time is told beforehand
 
 
-def infer(args):
-    """Write what infer.py's command line asks for.
-
-    Raises:
-        UserError: options are wrong, do not fit each other or the model; or a file cannot be read or written.
-    """
+def run(args):
+    """Write what the command line asks for."""
     check_options(args)
     kinds = tuple(dict.fromkeys(args.process or ()))
     process = Process(args.frames or FRAMES, kinds) if kinds else None
@@ -40,38 +41,22 @@ def infer(args):
     if paths is None:
         paths = [str(SRDIFF)]
         logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
-    from src.build import load_upscaler
-
-    upscaler = load_upscaler(
+    upscaler = build.load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
     )
     sampling = check_model(upscaler, args)
-    _write(upscaler, jobs, grid, args, process, sampling, paths)
-
-
-def _write(upscaler, jobs, grid, args, process, sampling, paths):
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    from src.inference.files import sample_files, upscale_files
-
-    tracker = inference_tracker(
-        args.wandb, args.wandb_project, models=paths, upscaler=upscaler, sampling=sampling, seed=args.seed,
-        batch=args.batch, samples=args.samples,
-    )  # fmt: skip
     common = {"batch": args.batch, "seed": args.seed, "process": process}
-    with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, InferenceLog(tracker)) as watch:
+    tracker = inference_tracker(args, paths, upscaler, sampling)
+    with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, tracker) as watch:
         if grid is None:
             upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, watch=watch, **common)
         else:
-            sample_files(upscaler, jobs, grid, sampling, size=size_of(upscaler, args.size), watch=watch, **common)
+            size = (args.size, args.size) if args.size else upscaler.usual_size
+            sample_files(upscaler, jobs, grid, sampling, size=size, watch=watch, **common)
 
 
 def check_options(args):
-    """Refuse numbers that are out of range, and options that do not fit each other, before any work.
-
-    Raises:
-        UserError: with the reason.
-    """
+    """Refuse numbers that are out of range, and options that do not fit each other, before any work."""
     pictures = args.samples if args.count is None else args.count
     if not (1 <= args.batch <= 1024 and 1 <= args.samples <= 1000 and 0 <= args.seed <= 2**64 - max(pictures, 1)):
         raise UserError(
@@ -82,11 +67,10 @@ def check_options(args):
         raise UserError(
             "name the pictures to enlarge with --input, or how many to make from nothing with --count: one of both"
         )
-    if args.count is None:
-        if args.size is not None:
-            raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
-    else:
+    if args.count is not None:
         _check_unconditional(args)
+    elif args.size is not None:
+        raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
     if args.frames is not None and not (args.process and 1 <= args.frames <= 100):
         raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
     if args.process and args.samples > 1:
@@ -107,11 +91,7 @@ def _check_unconditional(args):
 
 
 def check_model(upscaler, args):
-    """Refuse a model that cannot do what is asked for; return how to sample.
-
-    Raises:
-        UserError: with the reason.
-    """
+    """Refuse a model that cannot do what is asked for; return how to sample."""
     if upscaler.conditional and args.count is not None:
         raise UserError(f"{upscaler.name} enlarges pictures: name some with --input instead of --count")
     if not upscaler.conditional and args.count is None:
@@ -125,61 +105,13 @@ def check_model(upscaler, args):
     return sampling
 
 
-def size_of(upscaler, side):
-    """The (height, width) that the first model draws: ``side``, or its usual one."""
-    return (side, side) if side else upscaler.usual_size
-
-
-INFERENCE_PICTURES = 16
-LONG = 60  # seconds from which a time is told beforehand
-LONGEST = 4096  # pixels of a logged picture's longer side
-
-
-def inference_tracker(mode, project, *, models, upscaler, sampling, seed, batch, samples):
-    """Return the :class:`src.host.tracking.Tracker` of an inference, whose files go to ``runs/infer``.
-
-    Args:
-        mode, project: of W&B.
-        models: paths of checkpoints or exported models, of each of which the last names are told.
-        upscaler: an ``Upscaler``.
-        sampling: from ``upscaler.resolve``.
-        seed, batch, samples: as on the command line.
-    """
-    settings = {
-        "model": " + ".join(last_names(path) for path in models),
-        "seed": seed,
-        "batch": batch,
-        "samples": samples,
-    }
+def inference_tracker(args, paths, upscaler, sampling):
+    """Return the :class:`src.host.tracking.Tracker` of an inference; of the models' paths the last names are told."""
+    settings = {name: getattr(args, name) for name in ("seed", "batch", "samples")}
     return open_tracker(
-        "runs/infer", tensorboard=False, wandb=mode, project=project, name=f"infer {upscaler.name}",
-        config=settings | upscaler.about(sampling), job="infer",
+        "runs/infer", tensorboard=False, wandb=args.wandb, project=args.wandb_project, name=f"infer {upscaler.name}",
+        config={"model": " + ".join(map(last_names, paths))} | settings | upscaler.about(sampling), job="infer",
     )  # fmt: skip
-
-
-class InferenceLog:
-    """Logs the first results beside their LR, and the speed so far, of reading and writing too.
-
-    To be called with (job, lr, sr) for each result, as :class:`InferenceWatch` does.
-
-    Args:
-        tracker: a :class:`src.host.tracking.Tracker`.
-    """
-
-    def __init__(self, tracker):
-        self.tracker = tracker
-        self.start = time.perf_counter()
-        self.count = self.pixels = 0
-
-    def __call__(self, job, lr, sr):
-        self.count += 1
-        self.pixels += sr.shape[0] * sr.shape[1]
-        seconds = time.perf_counter() - self.start
-        speed = {"seconds_per_picture": seconds / self.count, "megapixels_per_second": self.pixels / seconds / 1e6}
-        self.tracker.scalars(self.count, {f"infer/{name}": value for name, value in speed.items()})
-        if self.tracker and self.count <= INFERENCE_PICTURES:
-            picture = sr if lr is None else strip(lr, sr)  # LR is None of an unconditional model
-            self.tracker.pictures(self.count, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
 
 def last_names(path):
@@ -188,19 +120,20 @@ def last_names(path):
 
 
 class InferenceWatch(Watch):
-    """Bars on stderr, written files on stdout, and the log of W&B.
+    """Bars on stderr, written files on stdout; for the tracker the first pictures, and the speed with reading, writing.
 
     One picture's bar counts passes of the network, that is tiles times steps; several pictures' bar counts pictures.
 
     Args:
         jobs: all that there is to do.
-        log: an :class:`InferenceLog`.
+        tracker: a :class:`src.host.tracking.Tracker`.
     """
 
-    def __init__(self, jobs, log):
-        self._log = log
+    def __init__(self, jobs, tracker):
+        self._tracker, self._total = tracker, len(jobs)
         self._bar = tqdm(total=len(jobs), unit="picture", desc="upscale") if len(jobs) > 1 else None
-        self._total, self._passes, self._since = len(jobs), 0, None
+        self._begun = time.perf_counter()
+        self._pictures = self._pixels = self._passes = 0
 
     def begin(self, jobs, passes):
         if self._total == 1:
@@ -226,14 +159,24 @@ class InferenceWatch(Watch):
                 logging.info("about %.0f minutes for the other %d passes", seconds / 60, self._left)
 
     def done(self, job, lr, sr, paths):
-        self._log(job, lr, sr)
+        self._track(job, lr, sr)
         for path in paths:
-            tqdm.write(str(path))  # on stdout, past the bar
+            self.summed_up(path)
         if self._total > 1:
             self._bar.update()
 
+    def _track(self, job, lr, sr):
+        self._pictures += 1
+        self._pixels += sr.shape[0] * sr.shape[1]
+        seconds = time.perf_counter() - self._begun
+        speed = {"seconds_per_picture": seconds / self._pictures, "megapixels_per_second": self._pixels / seconds / 1e6}
+        self._tracker.scalars(self._pictures, {f"infer/{name}": value for name, value in speed.items()})
+        if self._tracker and self._pictures <= LOGGED_PICTURES:
+            picture = sr if lr is None else side_by_side(lr, sr)  # LR is None of an unconditional model
+            self._tracker.pictures(self._pictures, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
+
     def summed_up(self, path):
-        tqdm.write(str(path))
+        tqdm.write(str(path))  # on stdout, past the bar
 
     def __enter__(self):
         return self

@@ -5,67 +5,15 @@ cores busy as processes would, share the cache of decoded pictures, and need no 
 mindspore has threads of its own.
 """
 
-import functools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import mindspore.dataset as ds
 import numpy as np
 
+from src.dataset.patches import DIFFUSION, DROPOUT, generator
 from src.errors import UserError
-
-# The streams: pictures of an epoch; crop, flip and turn; t and noise; keys of dropout; noise of validations.
-ORDER, AUGMENTATION, DIFFUSION, DROPOUT, VALIDATION = range(5)
-
-
-def generator(seed, stream, index):
-    """Return the random generator of one index of one stream; it costs about 10 µs.
-
-    Args:
-        seed: int in [0, 2**64).
-        stream: such as ``ORDER``; streams are independent of each other.
-        index: int in [0, 2**64), such as a global sample number.
-
-    Returns:
-        ``numpy.random.Generator``.
-    """
-    key = np.array([seed, stream], dtype=np.uint64)
-    counter = np.array([0, index, 0, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
-
-
-def noise_at(seed, index, shape, steps, draws=1, continuous=False):
-    """Draw the times and the noise with which one training sample is diffused.
-
-    Args:
-        seed: int in [0, 2**64).
-        index: global sample number.
-        shape: shape of the noise, such as (3, H, W).
-        steps: T, the number of diffusion steps.
-        draws: how many of both.
-        continuous: whether times are real numbers.
-
-    Returns:
-        t, int32 or, if continuous, float32 (draws,) in [0, T), each uniform, together evenly spaced (arXiv 2107.00630,
-        appendix I.1); noise, float32 (draws, *shape), standard normal.
-    """
-    random = generator(seed, DIFFUSION, index)
-    if continuous:
-        t = (random.random() * steps + np.arange(draws) * (steps / draws)) % steps
-        t = np.minimum(t.astype(np.float32), np.nextafter(np.float32(steps), np.float32(0)))  # T after rounding
-    else:
-        t = ((random.integers(steps) + np.arange(draws) * steps // draws) % steps).astype(np.int32)
-    return t, random.standard_normal((draws, *shape), dtype=np.float32)
-
-
-def dropout_keys_at(seed, index, draws=1):
-    """Return the keys, int32 (draws,), of the dropout masks of one training sample (global number ``index``)."""
-    return generator(seed, DROPOUT, index).integers(-(2**31), 2**31, draws, dtype=np.int32)
-
-
-def permutation_at(seed, epoch, length):
-    """Return the order, int64 (length,), in which the pictures come in one epoch (0, 1, …)."""
-    return generator(seed, ORDER, epoch).permutation(length)
 
 
 def training_batches(
@@ -98,14 +46,18 @@ def training_batches(
         and noise, float32 (B·D, 3, P, P), those of one sample one after the other; at last, where ``patches.lr_up``
         holds, lr_up, float32 (B, 3, P, P) in [-1, 1], and, if asked, keys, int32 (B·D,). At scale 1 lr is hr. Its
         iterators make one pass and raise a worker's UserError as itself.
-
-    Raises:
-        UserError: a number is out of range.
     """
-    _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks)
+    counts = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch}
+    for name, value in {**counts, "draws": draws, "ranks": ranks}.items():
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, not {value}")
+    if first_sample < 0 or not 0 <= rank < ranks:
+        raise UserError(
+            f"expected first_sample >= 0 and 0 <= rank < ranks, not sample {first_sample} and rank {rank} of {ranks}"
+        )
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
-    make = functools.partial(
+    make = partial(
         make_batch, patches, batch_size=batch_size, noise_steps=noise_steps, draws=draws, continuous=continuous,
         dropout_keys=dropout_keys,
     )  # fmt: skip
@@ -113,16 +65,48 @@ def training_batches(
     return _Batches(_Source(make, first_samples, columns, workers, prefetch))
 
 
-def _check(batch_size, batches, first_sample, workers, prefetch, draws, rank, ranks):
-    numbers = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch}
-    numbers |= {"draws": draws, "ranks": ranks}
-    for name, value in numbers.items():
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, not {value}")
-    if first_sample < 0 or not 0 <= rank < ranks:
-        raise UserError(
-            f"expected first_sample >= 0 and 0 <= rank < ranks, not sample {first_sample} and rank {rank} of {ranks}"
-        )
+def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False, dropout_keys=False):
+    """Return the samples first, …, first + batch_size - 1 as a tuple of :func:`training_batches`' columns, in NumPy."""
+    samples = range(first, first + batch_size)
+    hr, lr, *lr_up = zip(*map(patches.sample, samples), strict=True)
+    hr = _to_network(hr)
+    batch = [hr, hr if patches.scale == 1 else _to_network(lr)]
+    if noise_steps:
+        drawn = [noise_at(patches.seed, k, hr.shape[1:], noise_steps, draws, continuous) for k in samples]
+        batch += map(np.concatenate, zip(*drawn, strict=True))
+    batch += map(_to_network, lr_up)
+    if dropout_keys:
+        batch.append(np.concatenate([dropout_keys_at(patches.seed, k, draws) for k in samples]))
+    return tuple(batch)
+
+
+def _to_network(pictures):
+    """B pictures uint8 (H, W, 3) → float32 (B, 3, H, W) in [-1, 1]."""
+    batch = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    batch /= 127.5
+    batch -= 1
+    return batch
+
+
+def noise_at(seed, index, shape, steps, draws=1, continuous=False):
+    """Draw the times and the noise with which one training sample is diffused.
+
+    Returns:
+        t, int32 or, if continuous, float32 (draws,) in [0, steps), each uniform, together evenly spaced (arXiv
+        2107.00630, appendix I.1); noise, float32 (draws, *shape), standard normal.
+    """
+    random = generator(seed, DIFFUSION, index)
+    if continuous:
+        t = (random.random() * steps + np.arange(draws) * (steps / draws)) % steps
+        t = np.minimum(t.astype(np.float32), np.nextafter(np.float32(steps), np.float32(0)))  # T after rounding
+    else:
+        t = ((random.integers(steps) + np.arange(draws) * steps // draws) % steps).astype(np.int32)
+    return t, random.standard_normal((draws, *shape), dtype=np.float32)
+
+
+def dropout_keys_at(seed, index, draws=1):
+    """Return the keys, int32 (draws,), of the dropout masks of one training sample (global number ``index``)."""
+    return generator(seed, DROPOUT, index).integers(-(2**31), 2**31, draws, dtype=np.int32)
 
 
 class _Source:
@@ -156,42 +140,6 @@ class _Source:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False, dropout_keys=False):
-    """Return the batch of the samples first, …, first + batch_size - 1 as a tuple of NumPy arrays.
-
-    The arrays are the columns that :func:`training_batches` describes.
-    """
-    samples = range(first, first + batch_size)
-    hr, lr, *lr_up = _pictures(patches, samples)
-    batch = [hr, lr]
-    if noise_steps:
-        t = np.empty((batch_size, draws), np.float32 if continuous else np.int32)
-        noise = np.empty((batch_size, draws, *hr.shape[1:]), np.float32)
-        for i, number in enumerate(samples):
-            t[i], noise[i] = noise_at(patches.seed, number, hr.shape[1:], noise_steps, draws, continuous)
-        batch += [t.reshape(-1), noise.reshape(-1, *hr.shape[1:])]
-    batch += lr_up
-    if dropout_keys:
-        batch.append(np.concatenate([dropout_keys_at(patches.seed, number, draws) for number in samples]))
-    return tuple(batch)
-
-
-def _pictures(patches, samples):
-    """Return hr, lr and, where there is one, lr_up of samples in [-1, 1]; hr and lr are one array at scale 1."""
-    side = patches.patch_size
-    low = [] if patches.scale == 1 else [side // patches.scale]
-    columns = [np.empty((len(samples), 3, n, n), np.float32) for n in [side, *low, *[side] * patches.lr_up]]
-    for i, number in enumerate(samples):
-        hr, lr, *lr_up = patches.sample(number)
-        for column, picture in zip(columns, [hr, *[lr] * len(low), *lr_up], strict=True):
-            column[i] = picture.transpose(2, 0, 1)
-    for column in columns:  # [0, 255] to [-1, 1], in place
-        column /= 127.5
-        column -= 1
-    hr, *rest = columns
-    return (hr, *rest) if low else (hr, hr, *rest)
-
-
 class _Batches(ds.GeneratorDataset):
     """A GeneratorDataset with its own queue size, one pass per iterator, and clear errors."""
 
@@ -215,25 +163,17 @@ class _Batches(ds.GeneratorDataset):
             ds.config.set_prefetch_size(before)
 
     def create_dict_iterator(self, num_epochs=1, **options):
-        return _Iterator(super().create_dict_iterator(num_epochs, **options), self.batches)
+        return _raising(super().create_dict_iterator(num_epochs, **options), self.batches)
 
     def create_tuple_iterator(self, columns=None, num_epochs=1, **options):
-        return _Iterator(super().create_tuple_iterator(columns, num_epochs, **options), self.batches)
+        return _raising(super().create_tuple_iterator(columns, num_epochs, **options), self.batches)
 
 
-class _Iterator:
-    """mindspore's iterator, raising the error of a worker in place of the RuntimeError made of it."""
-
-    def __init__(self, inner, source):
-        self.inner, self.source = inner, source
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        try:
-            return next(self.inner)
-        except RuntimeError:
-            if self.source.error is not None:
-                raise self.source.error from None
-            raise
+def _raising(rows, source):
+    """Pass mindspore's rows on; raise the error of a worker in place of the RuntimeError made of it."""
+    try:
+        yield from rows
+    except RuntimeError:
+        if source.error is not None:
+            raise source.error from None
+        raise

@@ -6,99 +6,83 @@ import os
 import sys
 from pathlib import Path
 
+if __package__ in (None, ""):  # run as a script: Python has put this folder on the path, not the repository
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
 from src import command
-from src.dataset.manifest import SPLITS, check_apart, check_ours
+from src.dataset.manifest import SPLITS, check_ours
 from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
 from src.dataset.sources import DATASETS, find_sources
 from src.errors import UserError
 
-_OF_PATCHES = {"scale": 4, "patch_size": 480, "stride": 320}
+_DESCRIPTION = """Prepare the pictures of DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder for training: cut
+them into patches or, with --sizes, make a square of each whole picture. Patches: writes OUTPUT/{train,val}/X1 and
+X{scale} (image_0000.png, ...: patches in train, whole pictures in val); official bicubic LR pictures are used where
+they are below ROOT, else LR is made by MATLAB's bicubic. Squares: writes OUTPUT/{train,val}/hr_128, lr_16 and
+sr_16_128. OUTPUT/manifest.json tells what became of each picture. With --val-count, a data set's own validation
+pictures, on which results are published, go to OUTPUT/test, so that nothing is chosen on them during training. An
+interrupted run continues when it is started again."""
+_EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
+and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
+
+_OF_PATCHES = {"scale": 4, "patch_size": 480, "stride": 320}  # options and their defaults
 _OF_SQUARES = {"crop": "centre", "resample": "bicubic"}
 
 
-def add_options(parser):
-    """Add the options that say what becomes of a picture, and in which split."""
+def main(argv=None):
+    """Run the command; return the exit status."""
+    arguments = _parser().parse_args(argv)
+    options = _options(arguments)
+    root, output = arguments.root.absolute(), arguments.output.absolute()
+    scale = None if arguments.sizes else options["scale"]  # of official LR pictures
+    sources, messages = find_sources(root, arguments.dataset, scale, arguments.val_count, arguments.split)
+    _check_apart(output, sources)
+    check_ours(output)
+    for message in messages:
+        logging.getLogger(__name__).info(message)
+    manifest = preprocess(sources, make_plan(sources, root, options), output, arguments.workers, arguments.force)
+    return _summary(manifest, output)
+
+
+def _parser():
+    parser = command.parser(_DESCRIPTION, epilog=_EPILOG)
+    parser.add_argument("--root", type=Path, required=True, help="the folder that the data sets were unpacked in")
+    parser.add_argument(
+        "--dataset", nargs="+", choices=DATASETS, required=True, help="one or more, such as: div2k flickr2k"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     patches = parser.add_argument_group("patches", "what is made of pictures unless --sizes is given")
     patches.add_argument("--scale", type=int, help="HR pixels per LR pixel in each direction (default: 4)")
     patches.add_argument("--patch-size", type=int, help="side of the training patches in HR pixels (default: 480)")
-    patches.add_argument(
-        "--stride",
-        type=int,
-        help="distance of neighbouring patches in HR pixels; patch-size less stride is the largest square that lies "
-        "in some patch wherever it is in the picture (default: 320)",
+    text = (
+        "distance of neighbouring patches in HR pixels; patch-size less stride is the largest square that lies in some "
+        "patch wherever it is in the picture (default: 320)"
     )
+    patches.add_argument("--stride", type=int, help=text)
     squares = parser.add_argument_group("squares", "one of each whole picture, as for faces")
-    squares.add_argument(
-        "--sizes",
-        type=_sizes,
-        metavar="[LR,]HR",
-        help="16,128 makes pictures of 128 x 128 pixels (hr_128), their LR (lr_16), and that enlarged again by bicubic "
-        "(sr_16_128); 128 makes hr_128 alone. Smaller pictures are left out, and counted",
+    text = (
+        "16,128 makes pictures of 128 x 128 pixels (hr_128), their LR (lr_16), and that enlarged again by bicubic "
+        "(sr_16_128); 128 makes hr_128 alone. Smaller pictures are left out, and counted"
     )
-    squares.add_argument(
-        "--crop",
-        choices=CROPS,
-        help="centre: reduce until the shorter side fits, then cut out the middle; largest: cut the largest centred "
-        "square, then reduce it (default: centre)",
+    squares.add_argument("--sizes", type=_sizes, metavar="[LR,]HR", help=text)
+    text = (
+        "centre: reduce until the shorter side fits, then cut out the middle; largest: cut the largest centred "
+        "square, then reduce it (default: centre)"
     )
-    squares.add_argument(
-        "--resample", choices=tuple(RESAMPLERS), help="how HR is reduced; LR always is by bicubic (default: bicubic)"
-    )
+    squares.add_argument("--crop", choices=CROPS, help=text)
+    text = "how HR is reduced; LR always is by bicubic (default: bicubic)"
+    squares.add_argument("--resample", choices=tuple(RESAMPLERS), help=text)
     splits = parser.add_argument_group("splits")
-    splits.add_argument(
-        "--val-count",
-        type=int,
-        help="set so many training pictures, the last by name, of each data set aside for val; by default none, and "
-        "val is the data sets' own validation pictures, or, if none of them has any, a tenth, from 1 to 10",
+    text = (
+        "set so many training pictures, the last by name, of each data set aside for val; by default none, and "
+        "val is the data sets' own validation pictures, or, if none of them has any, a tenth, from 1 to 10"
     )
+    splits.add_argument("--val-count", type=int, help=text)
     splits.add_argument("--split", choices=SPLITS, help="put all pictures there, as those of a data set to test on")
-
-
-def options_of(arguments):
-    """Return the options as the manifest keeps them, checked.
-
-    Raises:
-        UserError: one is out of range, or two do not go together.
-    """
-    if len(set(arguments.dataset)) < len(arguments.dataset):
-        raise UserError(f"--dataset names one twice: {' '.join(arguments.dataset)}")
-    if arguments.split and arguments.val_count is not None:
-        raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
-    options = _of_squares(arguments) if arguments.sizes else _of_patches(arguments)
-    rest = {"split": arguments.split} if arguments.split else {}
-    return {"datasets": arguments.dataset, **options, "val_count": arguments.val_count, **rest}
-
-
-def _of_patches(arguments):
-    _refuse(arguments, _OF_SQUARES, "is for squares: add --sizes, or leave it out")
-    options = _filled(arguments, _OF_PATCHES)
-    scale, patch_size, stride = options.values()
-    if scale < 2:
-        raise UserError(f"--scale must be at least 2, not {scale}")
-    if patch_size < scale or patch_size % scale:
-        raise UserError(f"--patch-size must be a positive multiple of the scale {scale}, not {patch_size}")
-    if not 0 < stride <= patch_size or stride % scale:
-        raise UserError(
-            f"--stride must be a multiple of the scale {scale}, at most the patch size {patch_size}, not {stride}"
-        )
-    return options
-
-
-def _of_squares(arguments):
-    _refuse(arguments, _OF_PATCHES, "is for patches, --sizes says all of squares: leave one of them out")
-    scale = arguments.sizes[-1] // arguments.sizes[0]  # 1 of HR alone
-    return {"sizes": arguments.sizes, "scale": scale, **_filled(arguments, _OF_SQUARES)}
-
-
-def _refuse(arguments, names, reason):
-    for name in names:
-        if getattr(arguments, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} {reason}")
-
-
-def _filled(arguments, defaults):
-    given = {name: getattr(arguments, name) for name in defaults}
-    return {name: defaults[name] if value is None else value for name, value in given.items()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=cores, help="processes")
+    parser.add_argument("--force", action="store_true", help="replace an output made with other options")
+    return parser
 
 
 def _sizes(text):
@@ -115,51 +99,53 @@ def _sizes(text):
     return sizes
 
 
-if __package__ in (None, ""):  # run as a script: Python has put this folder on the path, not the repository
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-
-_DESCRIPTION = """Prepare the pictures of DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder for training: cut
-them into patches or, with --sizes, make a square of each whole picture. Patches: writes OUTPUT/{train,val}/X1 and
-X{scale} (image_0000.png, ...: patches in train, whole pictures in val); official bicubic LR pictures are used where
-they are below ROOT, else LR is made by MATLAB's bicubic. Squares: writes OUTPUT/{train,val}/hr_128, lr_16 and
-sr_16_128. OUTPUT/manifest.json tells what became of each picture. With --val-count, a data set's own validation
-pictures, on which results are published, go to OUTPUT/test, so that nothing is chosen on them during training. An
-interrupted run continues when it is started again."""
-_EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
-and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
-
-
-def main(argv=None):
-    """Run the command; return the exit status."""
-    arguments, options = _parse(argv)
-    root, output = arguments.root.absolute(), arguments.output.absolute()
-    scale = None if "sizes" in options else options["scale"]  # of official LR pictures
-    sources, messages = find_sources(root, arguments.dataset, scale, arguments.val_count, arguments.split)
-    files = {path for pairs in sources.values() for pair in pairs for path in (pair.hr, pair.lr) if path}
-    check_apart(output, {path.parent for path in files})
-    check_ours(output)
-    for message in messages:
-        logging.getLogger(__name__).info(message)
-    manifest = preprocess(sources, make_plan(sources, root, options), output, arguments.workers, arguments.force)
-    return _summary(manifest, output)
-
-
-def _parse(argv):
-    """Return the command line, and the options that the manifest keeps."""
-    parser = command.parser(_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--root", type=Path, required=True, help="the folder that the data sets were unpacked in")
-    parser.add_argument(
-        "--dataset", nargs="+", choices=DATASETS, required=True, help="one or more, such as: div2k flickr2k"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
-    add_options(parser)
-    parser.add_argument("--workers", type=int, default=_cores(), help="processes")
-    parser.add_argument("--force", action="store_true", help="replace an output made with other options")
-    arguments = parser.parse_args(argv)
+def _options(arguments):
+    """Return the options as the manifest keeps them, checked."""
     if arguments.workers < 1:
         raise UserError(f"--workers must be at least 1, not {arguments.workers}")
-    return arguments, options_of(arguments)
+    if len(set(arguments.dataset)) < len(arguments.dataset):
+        raise UserError(f"--dataset names one twice: {' '.join(arguments.dataset)}")
+    if arguments.split and arguments.val_count is not None:
+        raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
+    if arguments.sizes:
+        reason = "is for patches, --sizes says all of squares: leave one of them out"
+        own = _given(arguments, _OF_SQUARES, _OF_PATCHES, reason)
+        scale = arguments.sizes[-1] // arguments.sizes[0]  # 1 of HR alone
+        own = {"sizes": arguments.sizes, "scale": scale, **own}
+    else:
+        own = _given(arguments, _OF_PATCHES, _OF_SQUARES, "is for squares: add --sizes, or leave it out")
+        _check_patches(**own)
+    rest = {"split": arguments.split} if arguments.split else {}
+    return {"datasets": arguments.dataset, **own, "val_count": arguments.val_count, **rest}
+
+
+def _given(arguments, defaults, others, reason):
+    """Return the options of ``defaults`` as given, or else the default; refuse those of ``others``."""
+    for name in others:
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} {reason}")
+    given = {name: getattr(arguments, name) for name in defaults}
+    return {name: defaults[name] if value is None else value for name, value in given.items()}
+
+
+def _check_patches(scale, patch_size, stride):
+    if scale < 2:
+        raise UserError(f"--scale must be at least 2, not {scale}")
+    if patch_size < scale or patch_size % scale:
+        raise UserError(f"--patch-size must be a positive multiple of the scale {scale}, not {patch_size}")
+    if not 0 < stride <= patch_size or stride % scale:
+        raise UserError(
+            f"--stride must be a multiple of the scale {scale}, at most the patch size {patch_size}, not {stride}"
+        )
+
+
+def _check_apart(output, sources):
+    """Refuse an output inside a folder that pictures are read from."""
+    files = {path for pairs in sources.values() for pair in pairs for path in (pair.hr, pair.lr) if path}
+    output = output.resolve()
+    for folder in {path.parent for path in files}:
+        if output.is_relative_to(folder := folder.resolve()):
+            raise UserError(f"the output {output} lies in {folder}, whose pictures are read: name a folder outside it")
 
 
 def _summary(manifest, output):
@@ -177,10 +163,6 @@ def _summary(manifest, output):
     print(f"skipped: {skipped} broken source pictures")
     print(f"output: {output}")
     return 1 if skipped else 0
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

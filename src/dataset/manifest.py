@@ -1,4 +1,4 @@
-"""The record that preprocessing leaves beside its patches, and that training checks."""
+"""The folder that preprocessing writes: its manifest, which training checks, and its pictures."""
 
 import contextlib
 import json
@@ -10,52 +10,29 @@ from PIL import Image
 
 from src.errors import UserError
 from src.host.files import LOCK_NAME, write_text
-from src.host.files import locked as lock_held
-
-
-def same_plan(one, other):
-    """Return whether two manifests stand for the same output: all but what happened while it was written."""
-    return _planned(one) == _planned(other)
-
-
-def _planned(manifest):
-    splits = {
-        name: [{key: value for key, value in entry.items() if key not in _OUTCOME} for entry in split["sources"]]
-        for name, split in manifest["splits"].items()
-    }
-    return manifest.get("options"), manifest.get("digits"), splits
-
-
-_OUTCOME = ("error", "small")  # of an entry: what became of the picture
-
 
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"
 VERSION = 1
-_HR_PART = re.compile(r"X1|hr_\d+", re.IGNORECASE)
 SPLITS = ("train", "val", "test")  # an output without pictures to test on has no third
+
+_HR_PART = re.compile(r"X1|hr_\d+", re.IGNORECASE)
+_PART = re.compile(r"X[0-9]+|(hr|lr)_[0-9]+|sr_[0-9]+_[0-9]+")  # of a split, whatever the options were
+_IMAGE = re.compile(r"image_[0-9]{4,}\.png")
+_PARTIAL_IMAGE = re.compile(r"image_[0-9]{4,}\.png\.[0-9]+\.tmp")  # left by a killed run
+_PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
+_COMPRESS_LEVEL = 1  # of zlib: three times faster than Pillow's 6 and 2 % larger on photographs
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 def write_manifest(output, content):
-    """Write a manifest to the folder ``output``, whole or not at all.
-
-    Args:
-        output: the folder.
-        content: plain values; the format and its version are added.
-
-    Raises:
-        UserError: it cannot be written.
-    """
+    """Write a manifest (plain values, to which the format and its version are added), whole or not at all."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1, ensure_ascii=False)
     write_text(Path(output) / NAME, text + "\n", "manifest")
 
 
 def read_manifest(output):
-    """Return the manifest of the folder ``output``; None where there is none, or another program's file.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
+    """Return the manifest of the folder ``output``; None where there is none, or another program's file."""
     path = Path(output) / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -66,46 +43,19 @@ def read_manifest(output):
     return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
 
 
-def part_names(options):
-    """Return the names of a split's subfolders, HR's first.
+def checked_sizes(hr_folder, scale):
+    """Return {stem: (height, width)} of the HR pictures that a split holds by its manifest, None where none lists it.
 
     Args:
-        options: the manifest's. Patches of a ``scale`` lie in X1 and X4; squares of the ``sizes`` [16, 128] in hr_128,
-            lr_16 and sr_16_128 (which is lr_16 enlarged), of [128] in hr_128 alone.
-    """
-    if "sizes" not in options:
-        return "X1", f"X{options['scale']}"
-    *low, side = options["sizes"]
-    return (f"hr_{side}", *(name for low_side in low for name in (f"lr_{low_side}", f"sr_{low_side}_{side}")))
-
-
-def is_hr_part(name):
-    """Return whether a folder's name may be that of a split's HR pictures; see :func:`part_names`."""
-    return _HR_PART.fullmatch(name) is not None
-
-
-def image_name(number, digits):
-    """Return the file name of one output picture, such as ``image_0007.png``."""
-    return f"image_{number:0{digits}d}.png"
-
-
-def checked_sizes(split_folder, scale):
-    """Return the HR size of every picture that the manifest says a split holds.
-
-    Args:
-        split_folder: ``train``, ``val`` or ``test`` of a preprocessed output.
+        hr_folder: the split's folder of HR pictures, if it is a preprocessed output's.
         scale: the scale that is wanted; 1 looks at HR pictures alone, which are the same for every scale.
-
-    Returns:
-        {stem: (height, width)} of the HR pictures, or None where no manifest lists the split.
 
     Raises:
         UserError: the preprocessing is unfinished or was made for another scale.
     """
-    split_folder = Path(split_folder)
-    output = split_folder.parent
-    manifest = read_manifest(output)
-    if manifest is None or split_folder.name not in SPLITS:
+    split, output = hr_folder.parent.name, hr_folder.parent.parent
+    manifest = read_manifest(output) if _HR_PART.fullmatch(hr_folder.name) else None
+    if manifest is None or split not in SPLITS:
         return None
     if manifest["version"] != VERSION:
         raise UserError(
@@ -118,65 +68,18 @@ def checked_sizes(split_folder, scale):
     # the names of folders of squares tell by themselves
     if scale not in (1, made_for) and "sizes" not in manifest["options"]:
         raise UserError(f"{output} was made for scale {made_for}, not {scale}: run div2k_preprocess.py --scale {scale}")
-    if split_folder.name not in manifest["splits"]:
+    if split not in manifest["splits"]:
         return None
     return {
-        image_name(number, manifest["digits"])[: -len(".png")]: tuple(source["tile"])
-        for source in manifest["splits"][split_folder.name]["sources"]
+        stem: tuple(source["tile"])
+        for source in manifest["splits"][split]["sources"]
         if source["error"] is None and not source.get("small")
-        for number in range(source["first"], source["first"] + source["count"])
+        for stem in _stems(source, manifest["digits"])
     }
 
 
-PARTIAL = ".tmp"  # suffix of a file that is being written
-_COMPRESS_LEVEL = 1  # of zlib: three times faster than Pillow's 6 and 2 % larger on photographs
-_PNG_END = b"IEND\xaeB`\x82"
-_IMAGE = re.compile(r"image_[0-9]{4,}\.png")
-_PARTIAL_IMAGE = re.compile(rf"image_[0-9]{{4,}}\.png\.[0-9]+{re.escape(PARTIAL)}")  # left by a killed run
-_PART = re.compile(r"X[0-9]+|(hr|lr)_[0-9]+|sr_[0-9]+_[0-9]+")  # of a split, whatever the options were
-_PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
-
-
-@contextlib.contextmanager
-def locked(output):
-    """Hold the folder's lock (:mod:`src.host.files`).
-
-    Raises:
-        UserError: another process holds it, or the system refuses something while it is held, as on a full disk.
-    """
-    try:
-        with lock_held(output):
-            yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {output}: {error.strerror}; free some space or name another folder"
-        ) from error
-
-
-def check_apart(output, source_folders):
-    """Refuse an output inside a folder that pictures are read from.
-
-    Raises:
-        UserError: it is.
-    """
-    output = Path(output).resolve()
-    for folder in source_folders:
-        if output.is_relative_to(folder := folder.resolve()):
-            raise UserError(f"the output {output} lies in {folder}, whose pictures are read: name a folder outside it")
-
-
-def check_ours(output):
-    """Refuse a folder with content that was not written by preprocessing.
-
-    Raises:
-        UserError: it is one, or ``output`` is a file.
-    """
-    if output.exists() and not output.is_dir():
-        raise UserError(f"the output {output} is a file: name a folder")
-    if not output.is_dir() or read_manifest(output) is not None:
-        return
-    if any(entry.name != LOCK_NAME and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
-        raise UserError(f"{output} is not empty and was not written by this command: name a new folder")
+def _stems(entry, digits):
+    return [f"image_{number:0{digits}d}" for number in range(entry["first"], entry["first"] + entry["count"])]
 
 
 def begin(output, plan, force):
@@ -184,9 +87,6 @@ def begin(output, plan, force):
 
     What an earlier run of the same plan has written stays, unless ``force``. The manifest, marked incomplete, is the
     first thing a run writes, so whatever is in the folder can be told to be ours.
-
-    Raises:
-        UserError: the folder holds something else, or the output of another plan and ``force`` is False.
     """
     check_ours(output)
     known = read_manifest(output)
@@ -202,6 +102,28 @@ def begin(output, plan, force):
     for folder in _folders(output, plan):
         folder.mkdir(parents=True, exist_ok=True)
     _remove_partial(output, plan)
+
+
+def check_ours(output):
+    """Refuse a folder with content that was not written by preprocessing, and a file."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f"the output {output} is a file: name a folder")
+    if not output.is_dir() or read_manifest(output) is not None:
+        return
+    if any(entry.name != LOCK_NAME and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
+        raise UserError(f"{output} is not empty and was not written by this command: name a new folder")
+
+
+def same_plan(one, other):
+    """Return whether two manifests stand for the same output: all but what happened while it was written."""
+
+    def planned(manifest):
+        return manifest.get("options"), manifest.get("digits"), {
+            name: [{key: entry[key] for key in entry.keys() - {"error", "small"}} for entry in split["sources"]]
+            for name, split in manifest["splits"].items()
+        }  # fmt: skip
+
+    return planned(one) == planned(other)
 
 
 def finish(output, plan):
@@ -220,29 +142,20 @@ def _remove_partial(output, plan):
 
 
 def _folders(output, plan):
-    return [output / split / part for split in plan["splits"] for part in part_names(plan["options"])]
-
-
-def is_done(output, split, entry, plan):
-    """Return whether all pictures of one entry of the plan are there, whole."""
-    numbers = output_paths(output / split, entry, plan["options"], plan["digits"])
-    return all(is_whole(path) for paths in numbers for path in paths)
+    return [output / split / part for split in plan["splits"] for part in _part_names(plan["options"])]
 
 
 def _clear(output):
     """Remove the pictures of an earlier output, and nothing else."""
     for split in SPLITS:
-        for folder in filter(_is_part, (output / split).glob("*")):
-            _remove(folder, _PARTIAL_IMAGE)
-            _remove(folder, _IMAGE)
-            with contextlib.suppress(OSError):  # something else is in it
-                folder.rmdir()
+        for folder in (output / split).glob("*"):
+            if _PART.fullmatch(folder.name) and folder.is_dir():
+                _remove(folder, _PARTIAL_IMAGE)
+                _remove(folder, _IMAGE)
+                with contextlib.suppress(OSError):  # something else is in it
+                    folder.rmdir()
         with contextlib.suppress(OSError):  # the same, or there is none
             (output / split).rmdir()
-
-
-def _is_part(folder):
-    return _PART.fullmatch(folder.name) and folder.is_dir()
 
 
 def _remove(folder, pattern):
@@ -252,11 +165,22 @@ def _remove(folder, pattern):
             entry.unlink()
 
 
-def output_paths(split_folder, entry, options, digits):
+def output_paths(entry, split_folder, options, digits):
     """Return the paths of the output pictures of one entry of the manifest: for each number one in each part."""
-    folders = [Path(split_folder) / part for part in part_names(options)]
-    names = [image_name(number, digits) for number in range(entry["first"], entry["first"] + entry["count"])]
-    return [tuple(folder / name for folder in folders) for name in names]
+    folders = [split_folder / part for part in _part_names(options)]
+    return [tuple(folder / f"{stem}.png" for folder in folders) for stem in _stems(entry, digits)]
+
+
+def _part_names(options):
+    """Return the names of a split's subfolders, HR's first.
+
+    Patches of the ``scale`` 4 lie in X1 and X4; squares of the ``sizes`` [16, 128] in hr_128, lr_16 and sr_16_128
+    (which is lr_16 enlarged), of [128] in hr_128 alone.
+    """
+    if "sizes" not in options:
+        return "X1", f"X{options['scale']}"
+    *low, side = options["sizes"]
+    return (f"hr_{side}", *(name for low_side in low for name in (f"lr_{low_side}", f"sr_{low_side}_{side}")))
 
 
 def is_whole(path):
@@ -270,19 +194,12 @@ def is_whole(path):
 
 
 def write_png(path, array):
-    """Write a PNG under a temporary name and rename it.
+    """Write a uint8 (H, W, 3) picture under a temporary name and rename it.
 
-    Unlike ``atomic_file.replacing`` this does not fsync each of a hundred thousand files: the end of a run syncs
+    Unlike ``src.host.files.replacing`` this does not fsync each of a hundred thousand files: the end of a run syncs
     them together, and a run that continues another looks at each file's end.
-
-    Args:
-        path: Path of the file.
-        array: uint8 (H, W, 3).
-
-    Raises:
-        UserError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         Image.fromarray(array).save(temporary, format="PNG", compress_level=_COMPRESS_LEVEL)
         os.replace(temporary, path)

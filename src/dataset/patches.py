@@ -1,23 +1,34 @@
 """Random training patches, each a function of (seed, sample number) alone. NumPy only."""
 
 import logging
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import compress
 
 import numpy as np
 
-from src.dataset.batches import AUGMENTATION, generator, permutation_at
-from src.dataset.manifest import checked_sizes, is_hr_part
+from src.dataset.manifest import checked_sizes
 from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair
 from src.errors import UserError
 from src.imaging.io import read_rgb
 
+# The streams: pictures of an epoch; crop, flip and turn; t and noise; keys of dropout; noise of validations.
+ORDER, AUGMENTATION, DIFFUSION, DROPOUT, VALIDATION = range(5)
+
+
+def generator(seed, stream, index):
+    """Return the random generator of one index of one stream, both seed and index in [0, 2**64); it costs 10 µs."""
+    key = np.array([seed, stream], dtype=np.uint64)
+    counter = np.array([0, index, 0, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
 
 class PatchPairs:
-    """HR and LR patches by sample number.
+    """HR and LR patches by sample number; an instance may be shared by threads.
 
     Every epoch passes over all pictures once in a new order; each visit cuts one patch, mirrors and turns it.
     Picture, place, mirroring and turn of a sample are functions of (seed, index) alone, so any process can
-    draw any sample, and a run resumes by continuing to count. Instances may be shared by threads.
+    draw any sample, and a run resumes by continuing to count. Pictures smaller than a patch are left out, with a
+    warning that counts them.
 
     Args:
         root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
@@ -29,12 +40,7 @@ class PatchPairs:
         flip: mirror every other patch left to right.
         rotate: turn patches by 0, 90, 180 or 270 degrees.
         cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
-        lr_up: also give the LR↑ pictures that somebody has prepared.
-
-    Attributes:
-        lr_up: whether samples hold LR↑: it was asked for, and is there.
-
-    Pictures smaller than a patch are left out, with a warning that counts them.
+        lr_up: also give the LR↑ pictures that somebody has prepared; as an attribute: whether there are any.
 
     Raises:
         UserError: files are missing, do not fit each other or differ from their manifest; or no picture is as large
@@ -49,30 +55,58 @@ class PatchPairs:
         self.scale, self.patch_size, self.seed, self.flip, self.rotate = scale, patch_size, seed, flip, rotate
         folder = find_folders(root, scale, "train").hr
         # first the manifest: it says that a preprocessing is unfinished, which explains what is missing
-        listed = checked_sizes(folder.parent, scale) if is_hr_part(folder.name) else None
+        listed = checked_sizes(folder, scale)
         self.pairs = find_pairs(root, scale=scale, split="train")
         self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
-        self.pairs, self.lr_sizes = self._large_enough(self._sizes(folder, listed))
+        if listed is None:
+            self.lr_sizes = [check_headers(pair, scale)[1] for pair in self.pairs]
+        else:
+            self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
+        self._leave_small_out()
         self.cached = self._fits(cache_bytes)
-        self._pictures = {}
-        self._order = lru_cache(maxsize=2)(partial(permutation_at, seed, length=len(self.pairs)))
+        self._pictures, self._made = {}, {}  # whole pictures; LR alone of those that have none
+        self._order = lru_cache(maxsize=2)(lambda epoch: generator(seed, ORDER, epoch).permutation(len(self.pairs)))
+
+    def _leave_small_out(self):
+        """Drop the pictures that no patch fits into; say which these are."""
+        side = self.patch_size // self.scale
+        large = [min(size) >= side for size in self.lr_sizes]
+        if all(large):
+            return
+        first = large.index(False)
+        height, width = (n * self.scale for n in self.lr_sizes[first])
+        message = (
+            f"{large.count(False)} of {len(large)} pictures are smaller than patch_size {self.patch_size}, "
+            f"first {self.pairs[first].hr} ({width}×{height})"
+        )
+        if not any(large):
+            raise UserError(f"{message}: lower patch_size or name other pictures")
+        logging.getLogger(__name__).warning("%s: they are left out", message)
+        self.pairs, self.lr_sizes = ([*compress(items, large)] for items in (self.pairs, self.lr_sizes))
+
+    def _fits(self, cache_bytes):
+        """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
+        lr_bytes = [3 * height * width for height, width in self.lr_sizes]
+        if self.scale == 1:
+            return sum(lr_bytes) <= cache_bytes
+        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
+        if made > cache_bytes:
+            raise UserError(
+                f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
+                f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
+            )
+        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
 
     def __len__(self):
         """Return the number of pictures, the samples of one epoch."""
         return len(self.pairs)
 
     def sample(self, index):
-        """Cut one sample.
-
-        Args:
-            index: global sample number: 0, 1, 2, …
+        """Cut the sample of a global number: 0, 1, 2, …
 
         Returns:
-            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3), at scale 1 hr itself; where :attr:`lr_up` holds,
-            lr_up: uint8 (P, P, 3). All are new arrays.
-
-        Raises:
-            UserError: the picture cannot be decoded, or is not what its header said.
+            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3), at scale 1 hr itself; and, where :attr:`lr_up`
+            holds, lr_up: uint8 (P, P, 3). All are new arrays.
         """
         epoch, place = divmod(index, len(self.pairs))
         number = int(self._order(epoch)[place])
@@ -91,75 +125,36 @@ class PatchPairs:
     def _picture(self, number):
         """Return a picture's whole hr, lr and, where there is one, lr_up, uint8 (H, W, 3)."""
         # two threads may decode the same picture at once: both get the same, and one of them is kept
-        if self.cached and number in self._pictures:
+        if number in self._pictures:
             return self._pictures[number]
-        hr, lr = self._hr_and_lr(number)
-        size = [n * self.scale for n in self.lr_sizes[number]]
-        pictures = (hr, lr, load_lr_up(self.pairs[number], size)) if self.lr_up else (hr, lr)
+        pair, lr_size = self.pairs[number], self.lr_sizes[number]
+        if number in self._made:
+            hr, lr = read_rgb(pair.hr), self._made[number]
+        else:
+            hr, lr = load_pair(pair, self.scale)
+            if lr.shape[:2] != lr_size:
+                raise UserError(
+                    f"{pair.hr} is not of the size its header or manifest says: replace it, or run "
+                    "div2k_preprocess.py with --force"
+                )
+        pictures = (hr, lr, load_lr_up(pair, [n * self.scale for n in lr_size])) if self.lr_up else (hr, lr)
         if self.cached:
             self._pictures[number] = pictures
-        elif self.pairs[number].lr is None and self.scale > 1:
-            self._pictures[number] = lr
+        elif pair.lr is None and self.scale > 1:
+            self._made[number] = lr
         return pictures
 
-    def _hr_and_lr(self, number):
-        if number in self._pictures:
-            return read_rgb(self.pairs[number].hr), self._pictures[number]
-        hr, lr = load_pair(self.pairs[number], self.scale)
-        if lr.shape[:2] != self.lr_sizes[number]:
-            raise UserError(
-                f"{self.pairs[number].hr} is not of the size its header or manifest says: replace it, or run "
-                "div2k_preprocess.py with --force"
-            )
-        return hr, lr
 
-    def _sizes(self, folder, listed):
-        """Return the LR (height, width) of every picture, from the manifest or else from the files' headers."""
-        if listed is None:
-            return [check_headers(pair, self.scale) for pair in self.pairs]
-        return _sizes_in_order(listed, self.pairs, folder, self.scale)
-
-    def _large_enough(self, sizes):
-        """Return the pairs and LR sizes without the pictures that no patch fits into; say which these are."""
-        side = self.patch_size // self.scale
-        kept = [(pair, size) for pair, size in zip(self.pairs, sizes, strict=True) if min(size) >= side]
-        if len(kept) < len(sizes):
-            pair, (height, width) = next(
-                (pair, size) for pair, size in zip(self.pairs, sizes, strict=True) if min(size) < side
-            )
-            message = (
-                f"{len(sizes) - len(kept)} of {len(sizes)} pictures are smaller than patch_size {self.patch_size}, "
-                f"first {pair.hr} ({width * self.scale}×{height * self.scale})"
-            )
-            if not kept:
-                raise UserError(f"{message}: lower patch_size or name other pictures")
-            logging.getLogger(__name__).warning("%s: they are left out", message)
-        return [pair for pair, _ in kept], [size for _, size in kept]
-
-    def _fits(self, cache_bytes):
-        """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
-        lr_bytes = [3 * height * width for height, width in self.lr_sizes]
-        if self.scale == 1:
-            return sum(lr_bytes) <= cache_bytes
-        made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
-        if made > cache_bytes:
-            raise UserError(
-                f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
-                f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
-            )
-        return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
-
-
-def _sizes_in_order(sizes, pairs, folder, scale):
+def _lr_sizes(listed, pairs, folder, scale):
     """Return the LR sizes in the order of ``pairs``, which must be the pictures that the manifest lists."""
     for pair in pairs:
-        if pair.name not in sizes:
+        if pair.name not in listed:
             raise UserError(f"{pair.hr} is not in the manifest of {folder.parent.parent}: remove it")
-    if len(pairs) != len(sizes):
+    if len(pairs) != len(listed):
         raise UserError(
-            f"{folder} holds {len(pairs)} pictures, its manifest lists {len(sizes)}: run div2k_preprocess.py again"
+            f"{folder} holds {len(pairs)} pictures, its manifest lists {len(listed)}: run div2k_preprocess.py again"
         )
-    return [tuple(n // scale for n in sizes[pair.name]) for pair in pairs]
+    return [tuple(n // scale for n in listed[pair.name]) for pair in pairs]
 
 
 def _crop(picture, top, left, side, mirrored, turns):

@@ -1,5 +1,6 @@
 """Where the pictures of a data set lie: the official folders, however they were unpacked, or any folder."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +12,15 @@ from src.imaging.io import list_images
 
 @dataclass(frozen=True)
 class Layout:
-    """One form in which a data set is given out.
+    """One form in which a data set is given out; "A/B" is the folder B of a folder A."""
 
-    Attributes:
-        train: the folder of HR pictures to train on; "A/B" is the folder B of a folder A.
-        val: that of those to validate on; empty where there are none.
-        train_lr, val_lr: folders of official LR pictures with one subfolder per scale; empty where there are none.
-        subfolders: the pictures may lie in subfolders of ``train`` and ``val``.
-        beside: ``val`` is looked for where ``train`` is, and nowhere else: others have folders of that name, too.
-        val_from: pictures whose names are numbers from this one on are to validate on; None where no number tells.
-    """
-
-    train: str
-    val: str = ""
-    train_lr: str = ""
+    train: str  # the folder of HR pictures to train on
+    val: str = ""  # that of those to validate on; empty where there are none
+    train_lr: str = ""  # folder of official LR pictures with one subfolder per scale; empty where there is none
     val_lr: str = ""
-    subfolders: bool = False
-    beside: bool = False
-    val_from: int | None = None
+    subfolders: bool = False  # the pictures may lie in subfolders of train and val
+    beside: bool = False  # val is looked for where train is, and nowhere else: others have folders of that name, too
+    val_from: int | None = None  # pictures whose names are numbers from this one on are to validate on
 
 
 # The README of github.com/NVlabs/ffhq-dataset: 70,000 pictures in folders of 1000, the last 10,000 for validation.
@@ -36,9 +28,7 @@ _FFHQ = {"subfolders": True, "val_from": 60_000}
 
 # data set: its forms; the first that is there is taken
 OFFICIAL = {
-    "div2k": (
-        Layout("DIV2K_train_HR", "DIV2K_valid_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_LR_bicubic"),
-    ),
+    "div2k": (Layout("DIV2K_train_HR", "DIV2K_valid_HR", "DIV2K_train_LR_bicubic", "DIV2K_valid_LR_bicubic"),),
     "flickr2k": (Layout("Flickr2K_HR", train_lr="Flickr2K_LR_bicubic"),),
     "ffhq": (Layout("images1024x1024", **_FFHQ), Layout("thumbnails128x128", **_FFHQ)),
     "celebahq": (
@@ -56,7 +46,6 @@ OFFICIAL = {
 }  # fmt: skip
 DATASETS = (*OFFICIAL, "folder")
 
-
 _DEPTH = 4  # folders below the root that are searched: Flickr2K/Flickr2K_HR/Flickr2K_HR and one more
 _LARGEST_VAL_COUNT = 10
 
@@ -69,15 +58,15 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
 
     Args:
         root: folder that holds the data sets.
-        datasets: names out of ``src.dataset.sources.DATASETS``, in the order in which their pictures are to come.
+        datasets: out of :data:`DATASETS`, in the order in which their pictures are to come.
         scale: integer factor; LR pictures of other scales are not looked at. None looks for no LR pictures.
         val_count: training pictures set aside from each data set; 0 leaves a data set its own validation pictures,
             as None does. By default none where one of ``datasets`` has some, else a tenth, at least 1 and at most 10.
         split: put all pictures there, ``"train"``, ``"val"`` or ``"test"``, and set none aside.
 
     Returns:
-        {"train": [...], "val": [...]} of :class:`src.dataset.pairs.Pair`, and "test" where there are pictures for it;
-        or {split: [...]}; and the list of messages about what was set aside.
+        {"train": pairs, "val": pairs}, and "test" where there are pictures for it, or {split: pairs}; and the list of
+        messages about what was set aside.
 
     Raises:
         UserError: a data set is not there or incomplete, or ``val_count`` leaves nothing to train on.
@@ -96,7 +85,9 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
                 "validation pictures are kept for the test"
             )
         elif not splits["val"]:
-            count = val_count if val_count is not None else 0 if has_val else _default_count(len(splits["train"]))
+            count = val_count
+            if count is None:
+                count = 0 if has_val else max(1, min(_LARGEST_VAL_COUNT, len(splits["train"]) // 10))
             splits = _set_aside(dataset, splits["train"], count)
             taken = f"the last {count} by name are set aside" if count else "all are trained on"
             messages.append(f"{dataset}: no validation pictures found, {taken}")
@@ -105,76 +96,65 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
     return result, messages
 
 
+def _set_aside(dataset, pairs, count):
+    """Split the last ``count`` pairs off for validation."""
+    if not 0 <= count < len(pairs):
+        raise UserError(f"{dataset} has {len(pairs)} pictures, {count} cannot be set aside: lower --val-count")
+    return {"train": pairs[: len(pairs) - count], "val": pairs[len(pairs) - count :]}
+
+
 def _find(root, dataset, scale):
     """Return {"train": pairs, "val": pairs or []} of one data set."""
     if dataset == "folder":
-        high, low = _any_folder(root, scale)
-        return {"train": match(high, low, scale) if low else without_partners(high), "val": []}
+        high, low = child(root, "HR") or root, None
+        if scale is not None:
+            high, low, _ = find_folders(root, scale, "train")
+        return {"train": _pairs(high, low, scale), "val": []}
     for layout in OFFICIAL[dataset]:
-        if train := find_below(root, layout.train, layout.subfolders):
+        if train := _find_below(root, layout.train, layout.subfolders):
             return _splits(root, layout, train, scale)
     names = " or ".join(layout.train for layout in OFFICIAL[dataset])
     raise UserError(f"no folder {names} with pictures in {root}: unpack {dataset} there or name its folder")
 
 
-def _any_folder(root, scale):
-    """Return the (HR folder, LR folder or None) of a folder that is no data set's."""
-    if scale is not None:
-        folders = find_folders(root, scale, "train")
-        return folders.hr, folders.lr
-    return child(root, "HR") or root, None
-
-
 def _splits(root, layout, train, scale):
     """Return {"train": pairs, "val": pairs or []} of a data set whose folder to train on was found."""
-    splits = {"train": _pairs(root, train, layout.train_lr, scale), "val": []}
-    if layout.val and (val := _find_val(root, layout, train)):
-        splits["val"] = _pairs(root, val, layout.val_lr, scale)
+    splits = {"train": _pairs(train, _find_low(root, layout.train_lr, scale), scale, spare_low=True), "val": []}
+    if val := _find_val(root, layout, train):
+        splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, spare_low=True)
     if layout.val_from is not None:
-        early, late = _by_number(splits["train"], layout.val_from)
+        early, late = [], []
+        for pair in splits["train"]:
+            name = pair.hr.stem  # a number, or the picture is to train on
+            (late if name.isdecimal() and int(name) >= layout.val_from else early).append(pair)
         if early:
             splits = {"train": early, "val": late}
     return splits
 
 
+def _pairs(high, low, scale, spare_low=False):
+    return match(high, low, scale, spare_low) if low else without_partners(high)
+
+
 def _find_val(root, layout, train):
     """Return the folder of a data set's own pictures to validate on, or None."""
     if not layout.beside:
-        return find_below(root, layout.val, layout.subfolders)
+        return _find_below(root, layout.val, layout.subfolders) if layout.val else None
     inside = train != Path(root).absolute()  # else the folder beside it is not the root's
     val = child(train.parent, layout.val) if inside else None
     return val if val and _has_pictures(val, layout.subfolders) else None
 
 
-def _by_number(pairs, first_late):
-    """Split pairs into those before a number and those from it on; the names are numbers, or it is before."""
-    parts = [], []
-    for pair in pairs:
-        parts[pair.hr.stem.isdecimal() and int(pair.hr.stem) >= first_late].append(pair)
-    return parts
-
-
-def _pairs(root, high, low_name, scale):
-    low = _find_low(root, low_name, scale) if low_name and scale is not None else None
-    return match(high, low, scale, spare_low=True) if low else without_partners(high)
-
-
 def _find_low(root, name, scale):
     """Return the folder of official LR pictures of one scale, or None."""
-    for candidate in (name, f"{name}_X{scale}"):  # the second is what the zip's own name gives
-        if low := find_below(root, f"{candidate}/X{scale}"):
-            return low
-    return None
+    if not name or scale is None:
+        return None
+    candidates = (name, f"{name}_X{scale}")  # the second is what the zip's own name gives
+    return next(filter(None, (_find_below(root, f"{candidate}/X{scale}") for candidate in candidates)), None)
 
 
-def find_below(root, path, subfolders=False):
-    """Return the uppermost folder at or below ``root`` that has this name, in any case, and holds pictures.
-
-    Args:
-        root: where to look, up to four folders deep.
-        path: the folder's name, or "A/B" for the subfolder B of a folder A.
-        subfolders: the pictures may lie in the folder's subfolders.
-    """
+def _find_below(root, path, subfolders=False):
+    """Return the uppermost folder at or below ``root`` that has this name, in any case, and holds pictures, or None."""
     name, _, inner = path.partition("/")
     level = [Path(root).absolute()]
     for _ in range(_DEPTH + 1):
@@ -185,6 +165,13 @@ def find_below(root, path, subfolders=False):
                     return target
         level = [entry for folder in level for entry in _subfolders(folder)]
     return None
+
+
+def _has_pictures(folder, subfolders):
+    for each in [folder, *(_subfolders(folder) if subfolders else [])]:
+        with contextlib.suppress(UserError):  # none in this one
+            return bool(list_images(each))
+    return False
 
 
 def _subfolders(folder):
@@ -200,25 +187,3 @@ def _is_folder(entry):
         return entry.is_dir()
     except OSError:  # a link that leads in a circle, or to where nobody may look
         return False
-
-
-def _has_pictures(folder, subfolders):
-    return any(map(_holds_some, [folder, *(_subfolders(folder) if subfolders else [])]))
-
-
-def _holds_some(folder):
-    try:
-        return bool(list_images(folder))
-    except UserError:
-        return False
-
-
-def _default_count(length):
-    return max(1, min(_LARGEST_VAL_COUNT, length // 10))
-
-
-def _set_aside(dataset, pairs, count):
-    """Split the last ``count`` pairs off for validation."""
-    if not 0 <= count < len(pairs):
-        raise UserError(f"{dataset} has {len(pairs)} pictures, {count} cannot be set aside: lower --val-count")
-    return {"train": pairs[: len(pairs) - count], "val": pairs[len(pairs) - count :]}

@@ -11,6 +11,7 @@ import zipapp
 from pathlib import Path
 
 from src.command import add_device, add_sampling, add_tiling, given_sampling, parser, run
+from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
 from src.export.artefact import RUNTIMES, Artefact
 from src.export.load import upscaler_of
@@ -53,7 +54,7 @@ def arguments():
     nothing.add_argument("--count", type=int, metavar="N", help="how many pictures (default: 1), SEED.png and on, and "
                          "grid.png of the first 100")  # fmt: skip
     nothing.add_argument("--size", type=int, metavar="S", help="their side; by default as the model was trained")
-    add_sampling(p)
+    add_sampling(p, SAMPLERS)
     add_tiling(p)
     p.add_argument("--runtime", choices=sum(RUNTIMES.values(), ()), help="by default the first that is installed")
     p.add_argument("--threads", type=int, help="on the CPU; by default all cores that the process may use")

@@ -18,9 +18,7 @@ DEVICES = ("Ascend", "GPU", "CPU")
 
 
 def prepare():
-    """Set the environment variables that mindspore reads while it is imported or runs its first operator.
-
-    A variable that the user has set is never changed.
+    """Set what mindspore reads in the environment when it is imported or runs its first operator; the user's own stays.
 
     * ``ONEDNN_MAX_CPU_ISA=AVX2`` on x86: oneDNN 3.10 (in mindspore 2.9 and 2.10) otherwise falls back to a
       reference 3×3 convolution on AVX-512 machines, a hundred times slower (``benchmarks/onednn_isa.py``).
@@ -33,10 +31,7 @@ def prepare():
 
 
 def release_isa():
-    """Undo the limit that :func:`prepare` set: for a process that runs matrix products only, and before the first.
-
-    oneDNN reads the variable once. A limit that the user has set stays.
-    """
+    """Undo :func:`prepare`'s own limit, before the first operator, for a process that runs matrix products only."""
     if os.environ.pop(_OURS, None):
         os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
 
@@ -47,11 +42,10 @@ def launched():
 
 
 def select_device(name=None, graph=True):
-    """Make mindspore run on a device; return the device's name.
+    """Make mindspore run on a device, in graph mode or PyNative mode; return the device's name.
 
     Args:
         name: ``"Ascend"``, ``"GPU"`` or ``"CPU"``; None takes the first of these that works here.
-        graph: graph mode if True, else PyNative mode.
 
     Raises:
         UserError: the name is unknown, or this machine or this build of mindspore has no such device.
@@ -68,10 +62,8 @@ def select_device(name=None, graph=True):
             ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
             return candidate
     device, reason = next(iter(reasons.items()))
-    raise UserError(
-        f"device {device} is not available here ({reason}): use --device CPU, or install the driver and a "
-        f"mindspore build for {device}"
-    )
+    remedy = f"use --device CPU, or install the driver and a mindspore build for {device}"
+    raise UserError(f"device {device} is not available here ({reason}): {remedy}")
 
 
 def device_memory():
@@ -100,7 +92,6 @@ def _set(ms, device):
         return str(error).strip().splitlines()[0].strip()
     finally:
         logging.disable(logging.NOTSET)
-    return None
 
 
 def _driver_missing(device):
@@ -112,4 +103,3 @@ def _driver_missing(device):
             return "no NVIDIA driver: libcuda.so.1 cannot be loaded"
     if device == "Ascend" and not glob.glob("/dev/davinci[0-9]*"):
         return "no Ascend driver: there is no /dev/davinci0"
-    return None

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write under a temporary name, fsync, rename."""
+"""Files that are whole or not there (temporary name, fsync, rename), a folder's lock, and the cache folder."""
 
 import contextlib
 import errno
@@ -10,25 +10,25 @@ from pathlib import Path
 
 from src.errors import UserError
 
+LOCK_NAME = ".lock"
+CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
 _TEMPORARY = re.compile(r"\..*\.(\d+)\.tmp(\.\w+)?")  # what replacing() calls them
 
 
 @contextlib.contextmanager
 def replacing(path, what="file"):
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
+    """Yield a temporary path beside ``path``, whose folder is made; rename it to ``path`` when the block succeeds.
 
-    The temporary name keeps the suffix (libraries choose a format by it), holds the process id (two processes never
-    share one) and only the start of the stem (a name cannot be much longer). When the block fails, what was written
-    is removed and ``path`` is as it was before.
+    When the block fails, what was written is removed and ``path`` is as it was before.
 
     Args:
-        path: the file to create or to replace; its folder is made if needed.
         what: the noun for error messages, such as ``"checkpoint"``.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
+    # its suffix, since libraries choose a format by it, and the process, so that two never share one; names have an end
     temporary = path.with_name(f".{path.stem[:32]}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +56,7 @@ def flush(path):
 def remove_leftovers(folder):
     """Delete the temporary files that processes left in a folder when they were killed.
 
-    Those of a process that runs on this machine stay; on a folder that several machines share, hold its lock
-    (``src.host.files``).
+    Those of a process that runs on this machine stay; in a folder that several machines share, hold its lock.
     """
     for path in Path(folder).glob(".*.tmp*"):
         match = _TEMPORARY.fullmatch(path.name)
@@ -88,9 +87,6 @@ def _is_running(pid):
     return pid != os.getpid()
 
 
-LOCK_NAME = ".lock"
-
-
 @contextlib.contextmanager
 def locked(folder):
     """Make ``folder`` if needed and hold its lock while the block runs; the empty file ``.lock`` stays in it.
@@ -101,37 +97,26 @@ def locked(folder):
         UserError: another process holds the lock, or the folder cannot be written.
     """
     folder = Path(folder)
+    remedy = "free some space or name another folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; free some space or name another folder"
-        ) from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}; {remedy}") from error
     try:
-        _take(lock, folder)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another run is writing to {folder}: wait for its end or name another folder") from error
+        except OSError as error:
+            logging.warning("%s cannot be locked (%s): start no second run in it", folder, error.strerror)
         yield
     finally:
         os.close(lock)
 
 
-def _take(lock, folder):
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(f"another run is writing to {folder}: wait for its end or name another folder") from error
-    except OSError as error:
-        logging.warning("%s cannot be locked (%s): start no second run in it", folder, error.strerror)
-
-
-CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
-
-
 def cache_folder(kind):
-    """Return the folder of one kind of things: ``$MINDSPORE_SR_CACHE/kind``.
-
-    Without that variable it is ``mindspore-sr/kind`` in ``$XDG_CACHE_HOME`` or ``~/.cache``.
-    """
+    """Return ``$MINDSPORE_SR_CACHE/kind``, else ``mindspore-sr/kind`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser() / kind
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindspore-sr" / kind

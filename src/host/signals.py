@@ -10,26 +10,24 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Terminated(KeyboardInterrupt):
     """SIGTERM came, to be treated like Ctrl-C: from a job scheduler, from ``kill``, or from mindspore.
 
-    While a graph runs, mindspore catches Ctrl-C itself and answers it by sending SIGTERM to its own process, which
-    would end there without a word.
+    While a graph runs, mindspore answers Ctrl-C itself: it sends SIGTERM to its own process, which ends without a word.
     """
 
 
 def raise_on_sigterm():
     """Make SIGTERM raise :class:`Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
-    signal.signal(signal.SIGTERM, _terminated)
 
+    def terminate(number, frame):
+        raise Terminated
 
-def _terminated(number, frame):
-    raise Terminated
+    signal.signal(signal.SIGTERM, terminate)
 
 
 @contextlib.contextmanager
 def held_back():
     """Let a Ctrl-C or SIGTERM that comes during the block take effect at its end.
 
-    Signals that are ignored, or left to the system, are not touched; nor are any outside the main thread, which
-    alone receives them.
+    Signals that are ignored or left to the system are not touched, nor any outside the main thread, which gets them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

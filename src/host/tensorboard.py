@@ -1,47 +1,34 @@
-"""TensorBoard's event files: written record by record, and cut back to a step when a run is resumed.
+"""TensorBoard's event files: a new one behind each checkpoint, so that a resumed run deletes files and reads none.
 
-tensorboardX's ``SummaryWriter`` is not used: its thread dies when the disk is full, and the training then waits for
-it for ever. A viewer cannot be trusted with stale points either: TensorBoard 2.21 shows those that ``purge_step``
-should hide.
+tensorboardX's ``SummaryWriter`` is not used: on a full disk its thread dies, and the training waits for it for ever.
 """
 
 import contextlib
 import io
-import struct
+import re
 import time
-from pathlib import Path
 
-from src.host.files import replacing
-
-_PREFIX = "events.out.tfevents."
-_HEADER = struct.Struct("<QI")  # of a record: the length of its data, and a checksum of the length
-_CHECKSUM_SIZE = 4  # behind the data
+_NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.\d+")  # the first step that the file holds; nanoseconds
 
 
 class EventFiles:
-    """One run's scalars and pictures in a folder that TensorBoard shows.
+    """One run's scalars and pictures in a folder, a ``Path``, that TensorBoard shows.
 
-    After an error the next call begins a new file, since nothing behind a record that was cut off can be read.
-
-    Args:
-        folder: made if needed.
-        step: go on behind this step: what the folder holds beyond it is removed, and everything at step 0.
-
-    Raises:
-        OSError, UserError: the folder cannot be written.
+    Files of steps behind ``step`` are deleted, of all steps where that is 0. After an error the next call begins a new
+    file, since nothing behind a record that was cut off can be read.
     """
 
     name = "TensorBoard"
 
     def __init__(self, folder, step=0):
-        self.folder = Path(folder)
-        self.first_step = step
-        self._file = None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(f".{_PREFIX}*"):  # of a process that was killed while it replaced a file
-            leftover.unlink()
-        for path in sorted(self.folder.glob(f"{_PREFIX}*")):
-            cut(path, step)
+        self.folder, self._file, self._first = folder, None, 0
+        self._saved = step  # no file holds steps both up to a checkpoint and behind it
+        self._restart = step + 1 if step else None
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("events.out.tfevents.*"):
+            name = _NAME.fullmatch(path.name)
+            if step == 0 or (name and int(name[1]) > step):
+                path.unlink()
 
     def scalars(self, step, values):
         """Write numbers by name."""
@@ -58,81 +45,48 @@ class EventFiles:
             height, width, channels = picture.shape
             file = io.BytesIO()
             Image.fromarray(picture).save(file, format="PNG")
-            encoded = Summary.Image(
-                height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue()
-            )
-            self._write(step, [Summary.Value(tag=name, image=encoded)])
+            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue())
+            self._write(step, [Summary.Value(tag=name, image=image)])
 
-    def table(self, step, name, columns, rows):
-        """Write nothing: TensorBoard has no tables."""
-
-    def file(self, path, kind, metadata):
-        """Write nothing: TensorBoard keeps no files."""
+    def saved(self, step):
+        """There is a checkpoint of this step: what belongs to later ones goes to another file."""
+        self._saved = step
 
     def close(self, failed=False):
         """Close the file."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file:
+            file.close()
 
     def _write(self, step, values):
-        from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
         try:
+            if self._first <= self._saved < step:
+                self.close()
             if self._file is None:
-                self._file = self._new_file()
-            event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-            self._file.write(event.SerializeToString())
+                self._begin(step)
+            self._add(step=step, summary=Summary(value=values))
             self._file.flush()
         except BaseException:
             with contextlib.suppress(Exception):
                 self.close()
-            self._file = None
             raise
 
-    def _new_file(self):
-        """Open a file whose name sorts behind those of earlier steps, also where a clock was set back."""
+    def _begin(self, step):
+        """Begin a file whose name sorts behind those of earlier steps, also where a clock was set back."""
         from tensorboardX import RecordWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        self._first = step
+        self._file = RecordWriter(str(self.folder / f"events.out.tfevents.{step:010d}.{time.time_ns()}"))
+        self._add(file_version="brain.Event:2")
+        if self._restart:  # makes what TensorBoard has read of later steps void, also of a run's one file of before
+            for _ in range(2):  # the first of a run is not believed
+                self._add(step=self._restart, session_log=SessionLog(status=SessionLog.START))
+            self._restart = None
+
+    def _add(self, **content):
         from tensorboardX.proto.event_pb2 import Event
 
-        file = RecordWriter(str(self.folder / f"{_PREFIX}{self.first_step:010d}.{time.time_ns()}"))
-        file.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        return file
-
-
-def cut(path, last_step):
-    """Remove from an event file all events beyond a step, or the file if none is left; step 0 leaves none.
-
-    What stands behind a record that was cut off cannot be read anyhow, and goes as well.
-    """
-
-    def kept():
-        return (pair for pair in events(path) if not pair[0].HasField("summary") or pair[0].step <= last_step)
-
-    sizes = [(event.HasField("summary"), len(record)) for event, record in kept()] if last_step > 0 else []
-    if not any(holds for holds, _ in sizes):
-        path.unlink()
-    elif sum(size for _, size in sizes) < path.stat().st_size:
-        with replacing(path, "event file") as temporary, open(temporary, "wb") as file:
-            file.writelines(record for _, record in kept())
-
-
-def events(path):
-    """Yield the ``Event`` messages of an event file, each with its record (bytes); stop at one that is damaged."""
-    from google.protobuf.message import DecodeError
-    from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.record_writer import masked_crc32c
-
-    with open(path, "rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            length, checksum = _HEADER.unpack(header)
-            if masked_crc32c(header[:8]) != checksum:
-                return
-            data, end = file.read(length), file.read(_CHECKSUM_SIZE)
-            if len(data) < length or len(end) < _CHECKSUM_SIZE:
-                return
-            try:
-                yield Event.FromString(data), header + data + end
-            except DecodeError:
-                return
+        self._file.write(Event(wall_time=time.time(), **content).SerializeToString())

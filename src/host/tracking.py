@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from src.errors import UserError
+from src.errors import UserError, one_line
 from src.host.tensorboard import EventFiles
 from src.host.wandb_run import WandbRun, check_wandb
 
@@ -14,12 +14,10 @@ PROJECT = "mindspore-sr"
 def open_tracker(
     folder, *, tensorboard=True, wandb="off", project=PROJECT, name=None, config=None, step=0, job="train"
 ):
-    """Return a :class:`Tracker` that writes to ``folder/tensorboard`` and ``folder/wandb``.
+    """Return a :class:`Tracker` that writes to ``folder/tensorboard`` and ``folder/wandb``; the folder is made.
 
     Args:
-        folder: the run's folder; made if needed.
-        tensorboard: whether TensorBoard's files are written.
-        wandb: Weights & Biases: ``"off"``, ``"offline"`` (files for ``wandb sync``, no network) or ``"online"``.
+        wandb: ``"off"``, ``"offline"`` (files for ``wandb sync``, no network) or ``"online"``.
         project: W&B's project.
         name: the run's name in W&B; by default one that it makes up.
         config: the run's settings for W&B, a dict of what JSON holds.
@@ -31,19 +29,14 @@ def open_tracker(
     """
     if wandb not in MODES:
         raise UserError(f"W&B's mode must be one of {', '.join(MODES)}, not '{wandb}'")
-    folder, openers = Path(folder), {}
-    if tensorboard:
-        openers[EventFiles.name] = lambda: EventFiles(folder / "tensorboard", step)
+    folder, tracker = Path(folder), Tracker()
     if wandb != "off":
         check_wandb(folder, wandb)
-        openers[WandbRun.name] = lambda: WandbRun(folder, wandb, project, name, config, step, job)
-    logs = []
-    for log, opener in openers.items():
-        try:
-            logs.append(opener())
-        except Exception as error:
-            _warn(log, error)
-    return Tracker(logs)
+    if tensorboard:
+        tracker.open(EventFiles, folder / "tensorboard", step)
+    if wandb != "off":
+        tracker.open(WandbRun, folder, wandb, project, name, config, step, job)
+    return tracker
 
 
 def add_wandb(arguments, folder):
@@ -54,43 +47,46 @@ def add_wandb(arguments, folder):
 
 
 class Tracker:
-    """Passes on what a run has to tell; a failure is a warning, once for each of the logs, and the run goes on.
+    """Passes on what a run has to tell; a failure is a warning, once for each log, and the run goes on.
 
-    A context manager: :meth:`close` at the end.
-
-    Args:
-        logs: objects with the methods of :class:`EventFiles`; none for a tracker that does nothing.
+    A context manager: :meth:`close` at the end. Without a log it does nothing, and is false: nobody needs pictures.
     """
 
-    def __init__(self, logs=()):
-        self._logs = list(logs)
-        self._warned = set()
+    def __init__(self):
+        self._logs, self._warned = [], set()
 
     def __bool__(self):
-        """Whether anything is logged: for nobody pictures need not be made."""
         return bool(self._logs)
+
+    def open(self, log, *args):
+        """Add ``log(*args)``, an object with those of the methods below that it has a use for."""
+        self._try(log, lambda: self._logs.append(log(*args)))
 
     def scalars(self, step, values):
         """Log numbers by name, such as ``{"train/loss": 0.1}``; those that are None are left out."""
         values = {name: float(value) for name, value in values.items() if value is not None}
         if values:
-            self._each(lambda log: log.scalars(step, values))
+            self._each("scalars", step, values)
 
     def pictures(self, step, pictures):
-        """Log uint8 (H, W, 3) pictures by name, such as ``{"val/0001": strip(lr, sr, hr)}``."""
-        self._each(lambda log: log.pictures(step, pictures))
+        """Log uint8 (H, W, 3) pictures by name, such as ``{"val/0001": side_by_side(lr, sr, hr)}``."""
+        self._each("pictures", step, pictures)
 
     def table(self, step, name, columns, rows):
         """Log a table: names of the columns, and rows of texts, numbers and None. W&B only."""
-        self._each(lambda log: log.table(step, name, list(columns), [list(row) for row in rows]))
+        self._each("table", step, name, list(columns), [list(row) for row in rows])
 
     def file(self, path, kind="model", metadata=None):
         """Keep a copy of a file as an artifact; ``metadata`` is a dict of what JSON holds. W&B only."""
-        self._each(lambda log: log.file(Path(path), kind, metadata))
+        self._each("file", Path(path), kind, metadata)
+
+    def saved(self, step):
+        """Tell of a checkpoint that the run may be resumed from. TensorBoard only."""
+        self._each("saved", step)
 
     def close(self, failed=False):
         """End the logs; W&B shows the run as failed if it did. A second call does nothing."""
-        self._each(lambda log: log.close(failed))
+        self._each("close", failed)
         self._logs = []
 
     def __enter__(self):
@@ -99,16 +95,15 @@ class Tracker:
     def __exit__(self, kind, error, trace):
         self.close(failed=kind is not None)
 
-    def _each(self, action):
+    def _each(self, method, *args):
         for log in self._logs:
-            try:
-                action(log)
-            except Exception as error:  # a full disk, the network, W&B's process: whatever it is, the run goes on
-                if log.name not in self._warned:
-                    self._warned.add(log.name)
-                    _warn(log.name, error)
+            if action := getattr(log, method, None):
+                self._try(log, action, *args)
 
-
-def _warn(name, error):
-    reason = " ".join(str(error).split()) or type(error).__name__
-    logging.warning("%s fails, and the run goes on without: %s", name, reason)
+    def _try(self, log, action, *args):
+        try:
+            action(*args)
+        except Exception as error:  # a full disk, the network, W&B's process: whatever it is, the run goes on
+            if log.name not in self._warned:
+                self._warned.add(log.name)
+                logging.warning("%s fails, and the run goes on without: %s", log.name, one_line(error))

@@ -6,29 +6,25 @@ import os
 import secrets
 import sys
 
-from src.errors import UserError
+from src.errors import UserError, one_line
 from src.host.files import write_text
 
 FINISH_SECONDS = 20  # the longest wait for uploads at the end; `wandb sync` brings the rest
 INIT_SECONDS = 30
-_ID_FILE = "wandb_id.txt"
 
 
 class WandbRun:
-    """One run of Weights & Biases; it gets nothing but what is logged: no code, git state, host or packages.
+    """A run; arguments as of :func:`src.host.tracking.open_tracker`, after :func:`check_wandb`.
 
-    Args:
-        folder, project, name, config, step, job: see :func:`src.host.tracking.open_tracker`.
-        mode: ``"offline"`` or ``"online"``, after :func:`check_wandb`; without a network online becomes offline.
-
-    Raises:
-        Exception: whatever wandb raises, or the folder cannot be written.
+    Without a network online becomes offline. Whatever wandb raises comes through.
     """
 
     name = "W&B"
 
     def __init__(self, folder, mode, project, name, config, step, job):
-        self.folder = folder
+        import wandb
+
+        self.wandb, self.folder = wandb, folder
         (folder / "wandb").mkdir(parents=True, exist_ok=True)  # wandb itself would fall back to a temporary folder
         options = {"project": project, "name": name, "config": config, "job_type": job, "id": _run_id(folder, step)}
         try:
@@ -36,9 +32,19 @@ class WandbRun:
         except Exception as error:
             if mode == "offline":
                 raise
-            logging.warning("W&B cannot be reached, so this run is logged offline: %s", _one_line(error))
+            logging.warning("W&B cannot be reached, so this run is logged offline: %s", one_line(error))
             self.run = self._begin("offline", options)
         logging.info("W&B: %s", self.run.url if not self.run.offline else f"offline, in {folder / 'wandb'}")
+
+    def _begin(self, mode, options):
+        settings = _settings(self.wandb, mode)
+        try:
+            with _hooks_kept():
+                return self.wandb.init(mode=mode, dir=str(self.folder), resume="allow", settings=settings, **options)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self.wandb.teardown(1)
+            raise
 
     def scalars(self, step, values):
         """Log numbers by name."""
@@ -46,54 +52,33 @@ class WandbRun:
 
     def pictures(self, step, pictures):
         """Log uint8 (H, W, 3) pictures by name, without loss."""
-        import wandb
         from PIL import Image
 
-        images = {
-            name: wandb.Image(Image.fromarray(picture), file_type="png")  # of an array wandb may stretch the range
-            for name, picture in pictures.items()
-        }
-        self.run.log(images, step=step)
+        def image(picture):  # of an array wandb may stretch the range
+            return self.wandb.Image(Image.fromarray(picture), file_type="png")
+
+        self.run.log({name: image(picture) for name, picture in pictures.items()}, step=step)
 
     def table(self, step, name, columns, rows):
         """Log a table."""
-        import wandb
-
-        self.run.log({name: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)}, step=step)
+        self.run.log({name: self.wandb.Table(columns=columns, data=rows, allow_mixed_types=True)}, step=step)
 
     def file(self, path, kind, metadata):
         """Log a copy of a file as a version of the artifact KIND-RUN."""
-        import wandb
-
-        artifact = wandb.Artifact(f"{kind}-{self.run.id}", type=kind, metadata=metadata)
+        artifact = self.wandb.Artifact(f"{kind}-{self.run.id}", type=kind, metadata=metadata)
         artifact.add_file(str(path), skip_cache=True)
         self.run.log_artifact(artifact)
 
     def close(self, failed=False):
         """Wait for the uploads, at most :data:`FINISH_SECONDS`, and end W&B's process."""
-        import wandb
-
-        exit_code = int(failed)
         try:
-            self.run.finish(exit_code=exit_code)
+            self.run.finish(exit_code=int(failed))
         except TimeoutError as error:
-            raise TimeoutError(
-                f"not everything was uploaded; `wandb sync` in {self.folder} uploads the rest"
-            ) from error
+            text = f"not everything was uploaded; `wandb sync` in {self.folder} uploads the rest"
+            raise TimeoutError(text) from error
         finally:
             with contextlib.suppress(Exception):
-                wandb.teardown(exit_code)
-
-    def _begin(self, mode, options):
-        import wandb
-
-        try:
-            with _hooks_kept():
-                return wandb.init(mode=mode, dir=str(self.folder), resume="allow", settings=_settings(mode), **options)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                wandb.teardown(1)
-            raise
+                self.wandb.teardown(int(failed))
 
 
 def check_wandb(folder, mode):
@@ -115,17 +100,15 @@ def check_wandb(folder, mode):
         raise UserError(f"W&B ({mode}) needs the package wandb: pip install wandb") from error
     try:
         with _hooks_kept():
-            wandb.setup(settings=_settings(mode))
+            wandb.setup(settings=_settings(wandb, mode))
     except (TypeError, ValueError) as error:  # ValueError: pydantic's, of a setting that it does not know
-        raise UserError(
-            f"wandb {wandb.__version__} does not fit: pip install 'wandb>=0.31,<0.32' ({_one_line(error)})"
-        ) from error
+        remedy = "pip install 'wandb>=0.31,<0.32'"
+        raise UserError(f"wandb {wandb.__version__} does not fit: {remedy} ({one_line(error)})") from error
     try:
-        if mode == "offline" or wandb.login(prompt=False, verify=False):
-            return
+        if mode == "online" and not wandb.login(prompt=False, verify=False):
+            raise UserError("W&B has no account here: run `wandb login`, set WANDB_API_KEY, or choose offline")
     except wandb.errors.Error as error:
-        raise UserError(f"W&B refuses the account: {_one_line(error)}; run `wandb login`") from error
-    raise UserError("W&B has no account here: run `wandb login`, set WANDB_API_KEY, or choose offline")
+        raise UserError(f"W&B refuses the account: {one_line(error)}; run `wandb login`") from error
 
 
 @contextlib.contextmanager
@@ -138,10 +121,8 @@ def _hooks_kept():
         sys.exit, sys.excepthook = hooks
 
 
-def _settings(mode):
-    """Return settings that keep wandb silent and to itself."""
-    import wandb
-
+def _settings(wandb, mode):
+    """Settings that keep wandb silent and to itself."""
     return wandb.Settings(
         mode=mode, silent=True, console="off", symlink=False, init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS, finish_timeout_raises=True,
@@ -152,13 +133,9 @@ def _settings(mode):
 
 def _run_id(folder, step):
     """Return the id of the run to go on with behind ``step``, or a new one, which is kept in the folder."""
-    path = folder / _ID_FILE
+    path = folder / "wandb_id.txt"
     if step > 0 and path.exists():
         return path.read_text(encoding="utf-8").strip()
     name = secrets.token_hex(4)
     write_text(path, name + "\n", "id of the W&B run")
     return name
-
-
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__

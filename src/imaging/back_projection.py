@@ -20,14 +20,11 @@ from src.errors import UserError
 from src.imaging.resize import contributions, inside
 
 _STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, whose operands stay in the cache
-# The kernel is four LR samples wide: LR samples further apart than this are made of different HR samples.
-_REACH = 3
-# (D Dᵀ)⁻¹ falls by five with every three LR samples, since the condition is below 2.2: to nothing in float32.
+_REACH = 3  # the kernel is four LR samples wide: those further apart than this are made of different HR samples
+# (D Dᵀ)⁻¹ falls by five with every three LR samples, since the condition is below 2.2: to nothing in float32
 _INVERSE_REACH = 36
-
-_LEVEL = 1 / 127.5  # what one of the 256 levels is in [−1, 1]
-CLOSE_ENOUGH = 0.2 * _LEVEL  # root mean square; what rounding to levels adds afterwards is of this size
 _ROUNDS = 40
+CLOSE_ENOUGH = 0.2 * (1 / 127.5)  # root mean square, of 8-bit levels; rounding to them adds an error of this size
 PROGRESS = 0.99  # a round that leaves more than this of the error says that no picture in [−1, 1] comes closer
 
 
@@ -37,6 +34,8 @@ class BackProjection:
     Args:
         height, width: of the LR pictures, at least 1.
         scale: HR size / LR size, a whole number.
+
+    Its methods raise UserError for pictures of another shape or dtype.
     """
 
     def __init__(self, height, width, scale):
@@ -47,14 +46,7 @@ class BackProjection:
     def reduce(self, x):
         """Reduce pictures as ``imresize(x, 1 / scale)`` reduces floats, to within float32's accuracy.
 
-        Args:
-            x: float32 (B, C, scale·height, scale·width), any range.
-
-        Returns:
-            float32 (B, C, height, width): D x.
-
-        Raises:
-            UserError: another shape or dtype.
+        x: float32 (B, C, scale·height, scale·width), any range; D x, the result: float32 (B, C, height, width).
         """
         self._check(x, self._scale, "the pictures to reduce")
         result = np.empty((*x.shape[:2], self._rows.length, self._columns.length), np.float32)
@@ -66,15 +58,8 @@ class BackProjection:
     def project(self, x, goal):
         """Move pictures to the nearest ones, by Euclidean distance, that :meth:`reduce` maps to ``goal``.
 
-        Args:
-            x: float32 (B, C, scale·height, scale·width), any range; changed in place.
-            goal: float32 (B, C, height, width), any range.
-
-        Returns:
-            ``x``.
-
-        Raises:
-            UserError: another shape or dtype.
+        x: float32 (B, C, scale·height, scale·width), any range; changed in place, and returned.
+        goal: float32 (B, C, height, width), any range.
         """
         reduced = self.reduce(x)
         self._check(goal, 1, "what the pictures are to reduce to", x.shape[:2])
@@ -90,15 +75,8 @@ class BackProjection:
         pictures maps to ``lr``, up to rounding. Where LR pictures have finer black-and-white detail than any reduced
         picture has (pixel art, strong sharpening), there is none; the result then comes about as close as one can.
 
-        Args:
-            picture: float32 (B, C, scale·height, scale·width), about [−1, 1]; changed in place.
-            lr: float32 (B, C, height, width) in [−1, 1].
-
-        Returns:
-            ``picture``.
-
-        Raises:
-            UserError: another shape or dtype.
+        picture: float32 (B, C, scale·height, scale·width), about [−1, 1]; changed in place, and returned.
+        lr: float32 (B, C, height, width) in [−1, 1].
         """
         self._check(picture, self._scale, "the pictures to fit")
         self._check(lr, 1, "the LR pictures", picture.shape[:2])
@@ -160,54 +138,8 @@ class BackProjection:
             raise UserError(f"{what} must be float32 ({expected}), not {array.dtype} {array.shape}")
 
 
-class _Block(NamedTuple):
-    """A few neighbouring rows of one dimension's matrix, without the zeros to their left and right.
-
-    Attributes:
-        rows: slice of LR samples.
-        span: slice of the HR samples that they are made of.
-        weights: float32 (rows, span).
-        near: slice of all the LR samples that are made of any sample in ``span``.
-        all_weights: float32 (near, span).
-        around: slice of all the LR samples that (D Dᵀ)⁻¹ takes for these rows.
-        inverse: float32 (rows, around), those rows of it.
-    """
-
-    rows: slice
-    span: slice
-    weights: np.ndarray
-    near: slice
-    all_weights: np.ndarray
-    around: slice
-    inverse: np.ndarray
-
-
-def reduction_matrix(length, scale):
-    """The reduction of one dimension, D: float64 (length, length · scale), for ``scale`` HR samples of each LR one."""
-    return _dense(*_taps(length, scale))[0]
-
-
-def _taps(length, scale):
-    """The weights and the indices of the HR samples, both (length, K), that make each LR sample."""
-    weights, indices = contributions(length, Fraction(1, scale))
-    return weights, inside(indices, length * scale, "symmetric")
-
-
-def _dense(weights, indices):
-    """The matrix of these rows without the zeros to their left and right, and where its columns begin."""
-    first = indices.min()
-    matrix = np.zeros((len(indices), indices.max() + 1 - first))
-    np.add.at(matrix, (np.arange(len(indices))[:, None], indices - first), weights)  # adds up mirrored edges
-    return matrix, first
-
-
 class _Axis:
-    """The reduction of one dimension, D, as a list of blocks, which hold (D Dᵀ)⁻¹ as well.
-
-    Args:
-        length: LR samples.
-        scale: HR samples for each of them.
-    """
+    """The reduction of one dimension, D, as a list of blocks, which hold (D Dᵀ)⁻¹ as well."""
 
     def __init__(self, length, scale):
         self.length, self._hr_length = length, length * scale
@@ -250,3 +182,34 @@ class _Axis:
         for block in self.blocks:
             np.matmul(block.inverse, right[block.around], out=result[block.rows])
         return result
+
+
+class _Block(NamedTuple):
+    """A few neighbouring rows of one dimension's matrix, without the zeros to their left and right."""
+
+    rows: slice  # of LR samples
+    span: slice  # of the HR samples that they are made of
+    weights: np.ndarray  # float32 (rows, span)
+    near: slice  # of all the LR samples that are made of any sample in span
+    all_weights: np.ndarray  # float32 (near, span)
+    around: slice  # of all the LR samples that (D Dᵀ)⁻¹ takes for these rows
+    inverse: np.ndarray  # float32 (rows, around), those rows of it
+
+
+def reduction_matrix(length, scale):
+    """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each: float64."""
+    return _dense(*_taps(length, scale))[0]
+
+
+def _taps(length, scale):
+    """Return the weights and the indices of the HR samples, both (length, K), that make each LR sample."""
+    weights, indices = contributions(length, Fraction(1, scale))
+    return weights, inside(indices, length * scale, "symmetric")
+
+
+def _dense(weights, indices):
+    """Return the matrix of these rows without the zeros to their left and right, and where its columns begin."""
+    first = indices.min()
+    matrix = np.zeros((len(indices), indices.max() + 1 - first))
+    np.add.at(matrix, (np.arange(len(indices))[:, None], indices - first), weights)  # adds up mirrored edges
+    return matrix, first

@@ -28,43 +28,33 @@ _WRITERS = {
 }
 WRITE_SUFFIXES = tuple(sorted(_WRITERS))
 
-_TIFF_BITS_PER_SAMPLE, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+# Tags of TIFF, and the EXIF tag of which 5 to 8 are the orientations that swap height and width
+_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
+_WHITE_IS_ZERO = 0  # a photometric interpretation
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as read from a file, upright and in 8 bits.
+    """A picture as read from a file, upright and in 8 bits."""
 
-    Attributes:
-        rgb: uint8 (H, W, 3), RGB; a gray picture has three equal channels.
-        alpha: uint8 (H, W), 255 where opaque; None where the file has no transparency.
-        gray: whether the file's pixels are of a gray kind; a palette of grays or an RGB file of grays is not.
-    """
-
-    rgb: np.ndarray
-    alpha: np.ndarray | None
-    gray: bool
+    rgb: np.ndarray  # uint8 (H, W, 3); a gray picture has three equal channels
+    alpha: np.ndarray | None  # uint8 (H, W), 255 where opaque; None where the file has no transparency
+    gray: bool  # whether the file's pixels are of a gray kind; a palette of grays or an RGB file of grays is not
 
 
 def read_image(path):
-    """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix.
+    """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix, into writable arrays.
 
     The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK
     is converted by Pillow's formula, colour profiles are not applied. 16-bit gray is divided by 257 and
     rounded; of 16-bit colour Pillow keeps the high byte.
-
-    Args:
-        path: the file, str or Path.
-
-    Returns:
-        Picture; its arrays are contiguous and writable.
 
     Raises:
         UserError: there is no such file, it is not a picture, it is truncated or damaged, it has more than
             :data:`MAX_PIXELS` pixels, or its pixels are 32-bit or float numbers, whose range is not known.
     """
     path = Path(path)
-    raise_pixel_limit()
+    _raise_pixel_limit()
     try:
         with Image.open(path, formats=READ_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -75,94 +65,6 @@ def read_image(path):
     # Pillow's decoders answer damaged files with nearly every exception there is, and all mean the same here.
     except Exception as error:
         raise UserError(_explain(error, path)) from error
-
-
-def read_rgb(path):
-    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB and drop any alpha channel."""
-    return read_image(path).rgb
-
-
-def write_image(path, array):
-    """Write a picture in the format of the path's suffix (one of :data:`WRITE_SUFFIXES`), whole or not at all.
-
-    PNG, BMP, WebP and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray:
-    a gray picture comes back as RGB with equal channels.
-
-    Args:
-        path: the file to create or replace, str or Path; its folder is made if needed.
-        array: uint8; (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha.
-
-    Raises:
-        UserError: the suffix is unknown, the array is not of the kind above, the format cannot hold it,
-            or the file cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise UserError(
-            f"cannot write {path}: the suffix must be one of {', '.join(WRITE_SUFFIXES)}, not '{path.suffix}'"
-        )
-    file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
-    _check_pixels(array, path)
-    if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
-        raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
-    if longest and max(array.shape[:2]) > longest:
-        height, width = array.shape[:2]
-        raise UserError(
-            f"cannot write {path}: {file_format} holds at most {longest} pixels a side, not {width}x{height}; "
-            "write .png or .tif instead"
-        )
-    with replacing(path, "picture") as temporary:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
-
-
-def holds_alpha(path):
-    """Return whether the format that a file name stands for can hold an alpha channel."""
-    writer = _WRITERS.get(Path(path).suffix.lower())
-    return writer is not None and writer[2]
-
-
-def longest_side(path):
-    """Return how many pixels a side the format that a file name stands for can hold; None for any number."""
-    writer = _WRITERS.get(Path(path).suffix.lower())
-    return writer[3] if writer else None
-
-
-def list_images(folder):
-    """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
-
-    Subfolders are not searched; hidden files (a leading dot) are left out.
-
-    Args:
-        folder: str or Path.
-
-    Returns:
-        list of Path, not empty.
-
-    Raises:
-        UserError: there is no such folder, it cannot be read, or it holds no pictures.
-    """
-    folder = Path(folder)
-    try:
-        entries = list(folder.iterdir())
-    except OSError as error:
-        reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
-        raise UserError(f"expected a folder of pictures at {folder}: {reason}; check the path") from error
-    found = [p for p in entries if p.suffix.lower() in READ_SUFFIXES and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise UserError(f"no pictures in {folder}: put {', '.join(READ_SUFFIXES)} files directly into it")
-    return sorted(found, key=_natural_key)
-
-
-def _natural_key(path):
-    # Splitting at a group of digits alternates text and digits, so that like is always compared with like.
-    parts = re.split(r"(\d+)", path.stem.casefold())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
-
-
-def raise_pixel_limit():
-    """Raise Pillow's process-wide limit against decompression bombs to ours; never lower one the program has set."""
-    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def _picture(image, path):
@@ -189,22 +91,11 @@ def _eight_bits(image, path):
             f"cannot read {path}: its pixels are {kind} numbers of unknown range; save it with 8 or 16 bits"
         )
     tags = getattr(image, "tag_v2", {})
-    largest = (1 << tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]) - 1
+    largest = (1 << tags.get(_BITS_PER_SAMPLE, (16,))[0]) - 1
     values = np.asarray(image).astype(np.int64)
-    if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         values = largest - values
     return Image.fromarray(((values * 255 + largest // 2) // largest).astype(np.uint8))
-
-
-def _check_pixels(array, path):
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
-    channels = array.shape[2:] if array.ndim in (2, 3) else None
-    if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
-        raise UserError(
-            f"cannot write {path}: expected (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty, got {array.shape}"
-        )
 
 
 def _explain(error, path):
@@ -226,19 +117,17 @@ def _explain(error, path):
     return f"cannot read {path}: the picture is damaged or truncated ({reason}); copy or download it again"
 
 
-_WIDTH, _HEIGHT = 256, 257  # tags of TIFF
-_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are the orientations that swap height and width
+def read_rgb(path):
+    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB and drop any alpha channel."""
+    return read_image(path).rgb
 
 
 def picture_size(path):
     """Read a picture's (height, width) from its header, as it stands after its EXIF orientation.
 
     A whole header does not mean whole pixels: decoding can still fail.
-
-    Raises:
-        UserError: the file is missing, cannot be read or is no picture.
     """
-    raise_pixel_limit()
+    _raise_pixel_limit()
     try:
         with Image.open(path, formats=READ_FORMATS) as picture:
             # Pillow turns the size of a TIFF as soon as it is opened, that of other formats with their pixels
@@ -252,3 +141,88 @@ def picture_size(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read {path} as a picture ({error}): replace or remove the file") from error
     return (width, height) if turned else (height, width)
+
+
+def _raise_pixel_limit():
+    """Raise Pillow's process-wide limit against decompression bombs to ours; never lower one the program has set."""
+    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def write_image(path, array):
+    """Write a picture in the format of the path's suffix (one of :data:`WRITE_SUFFIXES`), whole or not at all.
+
+    PNG, BMP, WebP and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray:
+    a gray picture comes back as RGB with equal channels.
+
+    Args:
+        path: the file to create or replace; its folder is made if needed.
+        array: uint8; (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha.
+
+    Raises:
+        UserError: the suffix is unknown, the array is not of the kind above, the format cannot hold it,
+            or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise UserError(
+            f"cannot write {path}: the suffix must be one of {', '.join(WRITE_SUFFIXES)}, not '{path.suffix}'"
+        )
+    file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
+    _check_pixels(array, path)
+    if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
+        raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
+    if longest and max(array.shape[:2]) > longest:
+        height, width = array.shape[:2]
+        raise UserError(
+            f"cannot write {path}: {file_format} holds at most {longest} pixels a side, not {width}x{height}; "
+            "write .png or .tif instead"
+        )
+    with replacing(path, "picture") as temporary:
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
+
+
+def _check_pixels(array, path):
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
+    channels = array.shape[2:] if array.ndim in (2, 3) else None
+    if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
+        raise UserError(
+            f"cannot write {path}: expected (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty, got {array.shape}"
+        )
+
+
+def holds_alpha(path):
+    """Return whether the format that a file name stands for can hold an alpha channel."""
+    writer = _WRITERS.get(Path(path).suffix.lower())
+    return writer is not None and writer[2]
+
+
+def longest_side(path):
+    """Return how many pixels a side the format that a file name stands for can hold; None for any number."""
+    writer = _WRITERS.get(Path(path).suffix.lower())
+    return writer[3] if writer else None
+
+
+def list_images(folder):
+    """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
+
+    Subfolders are not searched; hidden files (a leading dot) are left out. That there are none is a UserError.
+    """
+    folder = Path(folder)
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
+        raise UserError(f"expected a folder of pictures at {folder}: {reason}; check the path") from error
+    found = [p for p in entries if p.suffix.lower() in READ_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    if not found:
+        raise UserError(f"no pictures in {folder}: put {', '.join(READ_SUFFIXES)} files directly into it")
+    return sorted(found, key=_natural_key)
+
+
+def _natural_key(path):
+    # Splitting at a group of digits alternates text and digits, so that like is always compared with like.
+    parts = re.split(r"(\d+)", path.stem.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name

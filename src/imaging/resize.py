@@ -59,18 +59,9 @@ def area_resize(image, size):
     """Resize a picture by area: each pixel of the result is the mean of the area that it covers.
 
     A pixel that is covered in part counts by that part. This is the "area resampling" that SR3 makes its ImageNet
-    pictures with (arXiv 2104.07636, section 4). Enlarging gives blocks of equal pixels, blended where they meet.
-
-    Args:
-        image: (H, W) or (H, W, C), uint8, float32 or float64; floats in any range.
-        size: (height, width) of the result.
-
-    Returns:
-        A new array of that height and width, with the channels and the dtype of ``image``. Of a uint8 picture it is the
-        exact mean, rounded once, halves up; of a float picture it is computed in float64.
-
-    Raises:
-        UserError: an argument is not of the kind above.
+    pictures with (arXiv 2104.07636, section 4). Enlarging gives blocks of equal pixels, blended where they meet. Of a
+    uint8 picture it is the exact mean, rounded once, halves up; of a float picture it is computed in float64.
+    ``image``, ``size`` and the result are as those of :func:`imresize`.
     """
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
@@ -83,71 +74,6 @@ def area_resize(image, size):
         covered *= scales[axis].denominator
     means = (sums / covered).reshape(sizes + image.shape[2:])
     return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
-
-
-def cubic(x):
-    """Keys' cubic convolution kernel with a = -1/2 at the distances ``x`` (array of any shape); 0 beyond 2."""
-    x = np.abs(x)
-    x2 = x * x
-    x3 = x2 * x
-    inner = 1.5 * x3 - 2.5 * x2 + 1
-    outer = -0.5 * x3 + 2.5 * x2 - 4 * x + 2
-    return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
-
-
-def contributions(output_length, scale):
-    """Return which input samples make each output sample of one dimension, and with which weights.
-
-    Output sample i is centred on the input position (i + 1/2) / scale - 1/2. For a scale p/q the
-    weights repeat every p output samples, and the indices advance by q.
-
-    Args:
-        output_length: the number of output samples, N.
-        scale: Fraction, output samples per input sample.
-
-    Returns:
-        weights: float64 (N, K), each row sums to 1; K = ceil(4 / min(scale, 1)).
-        indices: int64 (N, K), 0-based and consecutive in each row; those outside the picture are still to
-            be brought inside by the edge mode (:func:`inside`).
-    """
-    p, q = scale.numerator, scale.denominator
-    shrink = float(min(scale, Fraction(1)))
-    taps = -(-_KERNEL_WIDTH * max(p, q) // p)
-    # Positions are kept as integers over 2p, so that equal phases get equal weights however far along they are.
-    centre = (2 * np.arange(output_length, dtype=np.int64) + 1) * q - p
-    first = (centre - _KERNEL_WIDTH * max(p, q)) // (2 * p) + 1
-    indices = first[:, np.newaxis] + np.arange(taps)
-    distance = (centre[:, np.newaxis] - 2 * p * indices) / (2 * p)
-    weights = shrink * cubic(shrink * distance)
-    return weights / weights.sum(axis=1, keepdims=True), indices
-
-
-def area_overlaps(output_length, scale):
-    """Return how much of each input sample each output sample of one dimension covers.
-
-    For a scale p/q output sample i covers the inputs' axis from i·q/p to (i + 1)·q/p.
-
-    Args:
-        output_length: the number of output samples, N.
-        scale: Fraction, output samples per input sample.
-
-    Returns:
-        overlaps: float64 (N, K), whole numbers: p-ths of an input sample; each row sums to q.
-        indices: int64 (N, K), 0-based and consecutive in each row; one that is not in the picture has the overlap 0.
-    """
-    p, q = scale.numerator, scale.denominator
-    start = np.arange(output_length, dtype=np.int64)[:, np.newaxis] * q
-    indices = start // p + np.arange(-(-q // p) + 1)
-    overlaps = np.minimum(start + q, (indices + 1) * p) - np.maximum(start, indices * p)
-    return np.maximum(overlaps, 0).astype(np.float64), indices
-
-
-def inside(indices, length, edges):
-    """Bring sample indices into 0..length-1 by an edge mode of :data:`EDGES`; any int array, any distance outside."""
-    if edges == "replicate":
-        return np.clip(indices, 0, length - 1)
-    indices = np.mod(indices, 2 * length)
-    return np.where(indices < length, indices, 2 * length - 1 - indices)
 
 
 def _check_image(image):
@@ -178,6 +104,55 @@ def _scales_and_sizes(shape, scale, size):
     return (ratio, ratio), tuple(-(-length * ratio.numerator // ratio.denominator) for length in shape)
 
 
+def contributions(output_length, scale):
+    """Return which input samples make each output sample of one dimension, and with which weights.
+
+    Output sample i is centred on the input position (i + 1/2) / scale - 1/2. For a scale p/q the
+    weights repeat every p output samples, and the indices advance by q.
+
+    Args:
+        output_length: the number of output samples, N.
+        scale: Fraction, output samples per input sample.
+
+    Returns:
+        weights: float64 (N, K), each row sums to 1; K = ceil(4 / min(scale, 1)).
+        indices: int64 (N, K), 0-based and consecutive in each row; :func:`inside` is to bring them into the picture.
+    """
+    p, q = scale.numerator, scale.denominator
+    shrink = float(min(scale, Fraction(1)))
+    taps = -(-_KERNEL_WIDTH * max(p, q) // p)
+    # Positions are kept as integers over 2p, so that equal phases get equal weights however far along they are.
+    centre = (2 * np.arange(output_length, dtype=np.int64) + 1) * q - p
+    first = (centre - _KERNEL_WIDTH * max(p, q)) // (2 * p) + 1
+    indices = first[:, np.newaxis] + np.arange(taps)
+    distance = (centre[:, np.newaxis] - 2 * p * indices) / (2 * p)
+    weights = shrink * cubic(shrink * distance)
+    return weights / weights.sum(axis=1, keepdims=True), indices
+
+
+def cubic(x):
+    """Keys' cubic convolution kernel with a = -1/2 at the distances ``x`` (array of any shape); 0 beyond 2."""
+    x = np.abs(x)
+    x2 = x * x
+    x3 = x2 * x
+    inner = 1.5 * x3 - 2.5 * x2 + 1
+    outer = -0.5 * x3 + 2.5 * x2 - 4 * x + 2
+    return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
+
+
+def area_overlaps(output_length, scale):
+    """Return how much of each input sample each output sample of one dimension covers, as :func:`contributions`.
+
+    For a scale p/q output sample i covers the inputs' axis from i·q/p to (i + 1)·q/p. The overlaps are whole numbers,
+    p-ths of an input sample, and each row sums to q; an index that is not in the picture has the overlap 0.
+    """
+    p, q = scale.numerator, scale.denominator
+    start = np.arange(output_length, dtype=np.int64)[:, np.newaxis] * q
+    indices = start // p + np.arange(-(-q // p) + 1)
+    overlaps = np.minimum(start + q, (indices + 1) * p) - np.maximum(start, indices * p)
+    return np.maximum(overlaps, 0).astype(np.float64), indices
+
+
 def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
     """Resize (H, W, C) along one axis by the weights, to uint8 (rounded, clipped) or to float64."""
     shape = list(image.shape)
@@ -199,6 +174,14 @@ def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
                 sums += _ALMOST_HALF
             target[block, left : left + columns] = sums.astype(result.dtype, copy=False)
     return result
+
+
+def inside(indices, length, edges):
+    """Bring sample indices into 0..length-1 by an edge mode of :data:`EDGES`; any int array, any distance outside."""
+    if edges == "replicate":
+        return np.clip(indices, 0, length - 1)
+    indices = np.mod(indices, 2 * length)
+    return np.where(indices < length, indices, 2 * length - 1 - indices)
 
 
 def _weighted_sums(samples, weights, indices):

@@ -87,17 +87,9 @@ class Cascade(Upscaler):
         return self.stages[0].encode(lr, lr_up, shape)
 
     def draw(self, condition, sampling, seed=0, progress=None, process=None, **others):
-        """See :class:`Upscaler`.
+        """See :class:`Upscaler`; stage n, from 0, takes the seed, below 2^64, plus n·2^64.
 
-        Args:
-            condition, sampling: from :meth:`encode` and :meth:`resolve`.
-            seed: below 2^64; stage n, from 0, takes it plus n·2^64.
-            progress: called after each pass of a network over a window.
-            process: keeps steps of the last stage, see ``DiffusionUpscaler.draw``.
-            others: go to every stage's ``draw``.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
+        ``process`` keeps steps of the last stage; the others go to every stage's ``draw``.
         """
         picture, last = None, len(self.stages) - 1
         for number, (stage, own) in enumerate(zip(self.stages, sampling, strict=True)):

@@ -9,7 +9,7 @@ from PIL import Image
 from src.errors import UserError
 from src.imaging.io import holds_alpha, longest_side, picture_size, read_image, write_image
 from src.imaging.resize import imresize
-from src.imaging.strip import at_most, mosaic
+from src.imaging.strip import at_most, make_grid
 from src.inference.upscaler import strips, to_network, to_uint8
 
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
@@ -208,8 +208,7 @@ def _check_format(job, picture, longest):
     suffix = job.result.suffix
     if picture.alpha is not None and not holds_alpha(job.result):
         raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
-    limit = longest_side(job.result)
-    if limit and longest > limit:
+    if (limit := longest_side(job.result)) and longest > limit:
         raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
 
 
@@ -226,9 +225,7 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
     """Sample an unconditional model in batches that fit: more would be cut into tiles, each a picture of its own.
 
     Args:
-        upscaler: one whose ``conditional`` is False.
-        count: how many pictures.
-        size: (height, width) in pixels.
+        upscaler, count, size: an ``Upscaler``, how many pictures, and their (height, width).
         sampling: from ``upscaler.resolve``.
         seed: picture n takes the seed + n, whatever the batches.
         done: called with the size of the batch after each of its steps.
@@ -245,16 +242,19 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
         )
 
 
+def unconditional_grid(upscaler, count, size, sampling, seed=0):
+    """Return the pictures of :func:`unconditional_samples` as one, a grid."""
+    return make_grid(list(unconditional_samples(upscaler, count, size, sampling, seed)))
+
+
 def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
     """Sample an unconditional model and write the pictures, each as it would be alone.
 
     Args:
-        upscaler: one whose ``conditional`` is False.
         jobs, grid: from :func:`src.inference.jobs.plan_unconditional`.
-        sampling: from ``upscaler.resolve``.
         size: (height, width) in pixels of what the model makes; a cascade's results are larger.
-        batch, process, watch: as of :func:`upscale_files`.
         seed: of the first picture's noise; picture n takes seed + n.
+        upscaler, sampling, batch, process, watch: as of :func:`upscale_files`.
     """
     watch, hooks = watch or Watch(), {"process": process} if process else {}
     together, small = upscaler.batch(batch, *size), []
@@ -270,5 +270,5 @@ def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, proce
             if len(small) < GRID_PICTURES:
                 small.append(at_most(picture, GRID_LONGEST))
             watch.done(job, None, picture, job.outputs(process=process.kinds if process else ()))
-    write_image(grid, mosaic(small))
+    write_image(grid, make_grid(small))
     watch.summed_up(grid)

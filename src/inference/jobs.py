@@ -55,18 +55,13 @@ class Job:
 
 
 def plan_jobs(source, output, compare=False, samples=1, process=()):
-    """Pair every input picture with its output file.
+    """Return a :class:`Job` for each input picture.
 
     Args:
         source: a picture, or a folder of pictures.
         output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
             and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
-        compare: whether the comparisons will be written as well.
-        samples: how many samples of each picture will be written.
-        process: the kinds of process that will be, see :meth:`Job.process`.
-
-    Returns:
-        list of :class:`Job`.
+        compare, samples, process: what will be written, see :meth:`Job.outputs`.
 
     Raises:
         UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
@@ -93,15 +88,9 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
 
 
 def plan_unconditional(output, count, seed=0):
-    """Name the files of an unconditional model's pictures, and of the grid that shows them together.
+    """Return a :class:`Job` for each of an unconditional model's pictures, and the path of the grid that shows them.
 
-    Args:
-        output: their folder.
-        count: how many.
-        seed: of the first; a picture is named after its seed, ``N.png``.
-
-    Returns:
-        list of :class:`Job` without a source, and the path of the grid.
+    A picture is named after its seed, ``N.png``; ``seed`` is the first one's.
 
     Raises:
         UserError: the output is or names a file.
@@ -127,11 +116,7 @@ def _checked(jobs, *options):
 
 
 def make_folders(jobs):
-    """Make the folders of the results, so that one that cannot be written is found before the work.
-
-    Raises:
-        UserError: it cannot be made, or not be written to.
-    """
+    """Make the folders of the results, so that one that cannot be written is found before the work."""
     for folder in {job.result.parent for job in jobs}:
         try:
             folder.mkdir(parents=True, exist_ok=True)

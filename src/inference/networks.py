@@ -57,12 +57,9 @@ class DiffusionNetworks:
         return condition, as_numpy(own) if lr_up is None else lr_up
 
     def cut(self, condition, lr_size, corner, size):
-        """The condition of a rectangle of the LR picture, as NumPy, which :meth:`denoise` takes as well.
+        """The condition of a rectangle of the LR picture of ``lr_size``, as NumPy, which :meth:`denoise` takes as well.
 
-        Args:
-            condition: from :meth:`encode`.
-            lr_size: (height, width) of the LR picture that was encoded.
-            corner, size: (top, left) and (height, width) of the rectangle, LR pixels.
+        ``corner`` is the rectangle's (top, left), ``size`` its (height, width), in LR pixels.
         """
         array = as_numpy(condition)
         times = array.shape[2] // lr_size[0]

@@ -32,19 +32,12 @@ _CONTROL_GROUPS = (
 
 @dataclass(frozen=True)
 class TileOptions:
-    """What a user asks for.
+    """What a user asks for."""
 
-    Attributes:
-        max_memory: GB (2^30 bytes) that may be used in all; None takes most of what is free.
-        tile: the largest side of a tile in HR pixels, its halo included; 0 never cuts; None takes what fits.
-        halo: HR pixels on each side of a tile, "exact" for the receptive field; None takes :data:`HALO`.
-        beside: HR pictures in float32 that the caller holds beside, such as a mean over samples.
-    """
-
-    max_memory: float | None = None
-    tile: int | None = None
-    halo: int | str | None = None
-    beside: int = 0
+    max_memory: float | None = None  # GB (2^30 bytes) that may be used in all; None takes most of what is free
+    tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
+    halo: int | str | None = None  # HR pixels on each side of a tile, "exact" for the receptive field; None: HALO
+    beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
 
     def __post_init__(self):
         if self.max_memory is not None and not 0 < self.max_memory < math.inf:
@@ -58,49 +51,29 @@ class TileOptions:
 
 
 class Reach(NamedTuple):
-    """How far the networks see.
+    """How far the networks see."""
 
-    Attributes:
-        network: radius of what runs on tiles, HR pixels.
-        encoder: radius of the condition, LR pixels; 0 where nothing is encoded beforehand.
-        local: False where a layer sees the whole picture (attention, normalisation): no halo is exact then.
-    """
-
-    network: int
-    encoder: int = 0
-    local: bool = True
+    network: int  # radius of what runs on tiles, HR pixels
+    encoder: int = 0  # radius of the condition, LR pixels; 0 where nothing is encoded beforehand
+    local: bool = True  # False where a layer sees the whole picture (attention, normalisation): no halo is exact then
 
 
 class Cost(NamedTuple):
-    """What the networks need, in bytes.
+    """What the networks need, in bytes."""
 
-    Attributes:
-        denoise: of a pass, per HR pixel of its window.
-        encode: of encoding, per LR pixel of a window with its margin.
-        features: of the condition that is kept, per HR pixel.
-        pictures: HR pictures in float32 that live at once.
-        pairs: of a pass, per pair of HR pixels of one picture's window, which attention compares.
-    """
-
-    denoise: float
-    encode: float = 0
-    features: float = 0
-    pictures: int = 2
-    pairs: float = 0
+    denoise: float  # of a pass, per HR pixel of its window
+    encode: float = 0  # of encoding, per LR pixel of a window with its margin
+    features: float = 0  # of the condition that is kept, per HR pixel
+    pictures: int = 2  # HR pictures in float32 that live at once
+    pairs: float = 0  # of a pass, per pair of HR pixels of one picture's window, which attention compares
 
 
 class Memory(NamedTuple):
-    """Bytes that may be used beyond what is used already.
+    """Bytes that may be used beyond what is used already."""
 
-    Attributes:
-        networks: of the memory where the networks run.
-        machine: of the machine's memory, where the networks have one of their own; None where they share it.
-        used: what is used already where the networks run; reported with what a picture will need.
-    """
-
-    networks: float = math.inf
-    machine: float | None = None
-    used: int = 0
+    networks: float = math.inf  # of the memory where the networks run
+    machine: float | None = None  # of the machine's memory, where the networks have their own; None: they share it
+    used: int = 0  # what is used already where the networks run
 
 
 class Tiling:
@@ -108,15 +81,12 @@ class Tiling:
 
     Args:
         scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
-        reach: a :class:`Reach`.
-        cost: a :class:`Cost`.
-        options: a :class:`TileOptions`.
+        reach, cost, options: a :class:`Reach`, a :class:`Cost`, and a :class:`TileOptions` or None.
         budget: ``budget() → Memory``, asked whenever pictures are cut, such as :func:`free_memory`. Networks keep much
             of what a picture took for the next one: where they alone use memory, ask once and remember.
 
     Attributes:
-        halo: HR pixels.
-        margin: LR pixels that the encoder sees around a window.
+        halo, margin: HR pixels around a window, and LR pixels that the encoder sees around it.
         exact: whether tiles give what the whole picture gives.
 
     Raises:
@@ -136,35 +106,31 @@ class Tiling:
 
     def grid(self, batch, height, width):
         """The :class:`src.inference.tiling.Grid` of a batch of LR pictures; :class:`TileOptions` decide its windows."""
-        whole, memory = self._cut(height, width, 0), self._budget()
+        whole, free = self._cut(height, width, 0), self._budget()
         if self._options.tile is not None:
             grid = self._cut(height, width, self._options.tile)
-        elif self._need(whole, batch, memory) <= memory.networks:
+        elif self.memory(whole, batch, free) <= free.networks:
             return whole
         else:
-            grid = self._largest(height, width, batch, memory)
+            grid = self._largest(height, width, batch, free)
         if not grid.whole and not self._reach.local:
             self._warn_once("this network looks at the whole picture (attention or normalisation), its tiles cannot")
         return grid
 
     def batch(self, wanted, height, width):
         """How many LR pictures of a size to take together: as many as wanted if they fit uncut, else fewer."""
-        whole, memory, fitting = self._cut(height, width, 0), self._budget(), 1
-        while fitting < wanted and self._fits(whole, fitting + 1, memory):
+        whole, free, fitting = self._cut(height, width, 0), self._budget(), 1
+        while fitting < wanted and self._fits(whole, fitting + 1, free):
             fitting += 1
         return fitting
 
-    def memory(self, grid, batch):
-        """Bytes that a batch needs beyond what the program holds already, its features not kept."""
-        return self._need(grid, batch, self._budget())
-
     def describe(self, grid, batch):
         """Say in words what a grid's windows are and how much memory they will have taken in the end."""
-        memory = self._budget()
-        total = memory.used + self._need(grid, batch, memory)
-        if memory.machine is None:
+        free = self._budget()
+        total = free.used + self.memory(grid, batch, free)
+        if free.machine is None:
             kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
-            total += min(kept, self._features_budget(grid, batch, memory))
+            total += min(kept, self._features_budget(grid, batch, free))
         height, width = grid.window_size
         return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
 
@@ -178,22 +144,23 @@ class Tiling:
         """Bytes of features that may be kept between the steps, in the machine's memory."""
         return self._features_budget(grid, batch, self._budget())
 
-    def _features_budget(self, grid, batch, memory):
-        if memory.machine is None:
-            return max(memory.networks - self._need(grid, batch, memory), 0)
-        return max(memory.machine - self._pictures(grid, batch), 0)
+    def _features_budget(self, grid, batch, free):
+        if free.machine is None:
+            return max(free.networks - self.memory(grid, batch, free), 0)
+        return max(free.machine - self._pictures(grid, batch), 0)
 
-    def _need(self, grid, batch, memory):
+    def memory(self, grid, batch, free=None):
+        """Bytes that a batch needs where the networks run, beyond what is used already, its features not kept."""
+        on_machine = (free or self._budget()).machine is None
         pixels = math.prod(grid.window_size) * batch
         rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
         denoise = pixels * (self._cost.denoise + self._cost.pairs * math.prod(grid.window_size))
         window = max(denoise, rows * columns * batch * self._cost.encode) + _WORKSPACE
-        kept = pixels * self._cost.features
-        return window + kept + (self._pictures(grid, batch) if memory.machine is None else 0)
+        return window + pixels * self._cost.features + (self._pictures(grid, batch) if on_machine else 0)
 
-    def _fits(self, grid, batch, memory):
-        on_machine = memory.machine is None or self._pictures(grid, batch) <= memory.machine
-        return on_machine and self._need(grid, batch, memory) <= memory.networks
+    def _fits(self, grid, batch, free):
+        pictures_fit = free.machine is None or self._pictures(grid, batch) <= free.machine
+        return pictures_fit and self.memory(grid, batch, free) <= free.networks
 
     def _pictures(self, grid, batch):
         return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
@@ -201,21 +168,21 @@ class Tiling:
     def _cut(self, height, width, tile):
         return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
 
-    def _largest(self, height, width, batch, memory):
+    def _largest(self, height, width, batch, free):
         """The grid with the largest windows that fit, or else the smallest ones."""
         side = max(_SMALLEST, 4 * self.halo)
         grid = self._cut(height, width, side)
         while True:
             side += max(self._size_multiple, side // 8)
             larger = self._cut(height, width, side)
-            if self._need(larger, batch, memory) > memory.networks:
+            if self.memory(larger, batch, free) > free.networks:
                 break
             grid = larger
-        need = self._need(grid, batch, memory)
-        if need > memory.networks:
+        need = self.memory(grid, batch, free)
+        if need > free.networks:
             self._warn_once(
-                f"this picture needs {(need + memory.used) / GIB:.1f} GB or so, more than the "
-                f"{(max(memory.networks, 0) + memory.used) / GIB:.1f} GB that may be used: going on with the smallest "
+                f"this picture needs {(need + free.used) / GIB:.1f} GB or so, more than the "
+                f"{(max(free.networks, 0) + free.used) / GIB:.1f} GB that may be used: going on with the smallest "
                 "tiles"
             )
         return grid
@@ -284,11 +251,9 @@ def free_memory(max_memory=None, device=None):
 
 
 def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
-    """Bytes that this process may still take.
+    """Bytes that this process may still take, of ``limit`` in all or most of what machine or container has free.
 
-    Args:
-        limit: bytes that it may hold in all; None takes most of what the machine, or its container, has free.
-        control_groups: where Linux keeps the limits of a container; read where it is there.
+    ``control_groups`` is where Linux keeps the limits of a container; read where it is there.
     """
     if limit is not None:
         return limit - host_use()
@@ -303,6 +268,7 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
 
 
 def _statistic(path, name):
+    """Return the number in the line of that name; 0 where there is none."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
         return next((int(line[1]) for line in lines if line[:1] == [name]), 0)

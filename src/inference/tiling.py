@@ -45,8 +45,7 @@ class Grid:
     would be without it.
 
     Args:
-        height, width: of the LR picture.
-        scale: HR size / LR size.
+        height, width, scale: of the LR picture, and HR size / LR size.
         size_multiple: HR sizes that the network takes are multiples of this, and at least twice as large. Windows
             start at multiples of it, too, so that strided convolutions meet the pixels that they would meet anyway.
         tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture. Sides get as
@@ -71,7 +70,9 @@ class Grid:
             self.padded = tuple(max(n, side) for n, side in zip(self.padded, sides, strict=True))
             widths = [check_tile(side, halo, unit) for side in sides]
         else:
-            widths = [_shrunk(n, _window(n, tile, halo, unit), halo, unit) for n in self.padded]
+            widths = [
+                _shrunk(n, min(check_tile(tile, halo, unit), n) if 0 < tile < n else n, halo, unit) for n in self.padded
+            ]
         rows, columns = (_spans(n, side, halo, unit, exact) for n, side in zip(self.padded, widths, strict=True))
         self.windows = [Window(row, column) for row in rows for column in columns]
         self.halo = halo
@@ -88,13 +89,10 @@ class Grid:
         return len(self.windows) == 1
 
     def read(self, array, window, margin=0):
-        """Cut a window out of a picture.
+        """Cut one of :attr:`windows` out of a picture (B, C, …) of the HR size, or of the LR size.
 
-        Args:
-            array: (B, C, …) of the HR size, or of the LR size.
-            window: one of :attr:`windows`.
-            margin: take so many pixels of ``array`` more on every side. At the edges of the padded picture, where
-                there are none, the rectangle is moved inwards, so that its size is the same for all windows.
+        With a ``margin`` of so many pixels of ``array`` on every side. At the edges of the padded picture, where there
+        are none, the rectangle is moved inwards, so that its size is the same for all windows.
 
         Returns:
             the pixels (B, C, rows, columns), contiguous; and (top, left), where the window begins in them.
@@ -107,20 +105,13 @@ class Grid:
         return np.ascontiguousarray(_take(_take(array, 2, rows), 3, columns)), (top, left)
 
     def add(self, result, values, window):
-        """Add a window's share of the result.
-
-        Args:
-            result: (B, C, H, W) float32 of the HR size, changed; zeros before the first window.
-            values: (B, C, rows, columns) float32, what the network made of the window.
-            window: one of :attr:`windows`.
-        """
+        """Add to ``result``, (B, C, H, W) float32 of the HR size, what the network made of one of :attr:`windows`."""
         rows, columns = window
         bottom, right = min(rows.last, self.size[0]), min(columns.last, self.size[1])
         if bottom <= rows.first or right <= columns.first:
             return
-        part = values[
-            :, :, rows.first - rows.start : bottom - rows.start, columns.first - columns.start : right - columns.start
-        ]
+        part = values[:, :, rows.first - rows.start : bottom - rows.start]
+        part = part[:, :, :, columns.first - columns.start : right - columns.start]
         weight = rows.weight[: bottom - rows.first, None] * columns.weight[: right - columns.first]
         result[:, :, rows.first : bottom, columns.first : right] += part * weight
 
@@ -139,11 +130,7 @@ def _padded(length, scale, size_multiple, unit):
 
 
 def check_tile(tile, halo, unit):
-    """Refuse a tile that leaves nothing between its halos; returns the side of its windows, a multiple of ``unit``.
-
-    Raises:
-        UserError: it does; the message names the smallest that would do.
-    """
+    """Return the side of a tile's windows, a multiple of ``unit``; refuse one that leaves nothing between its halos."""
     side = max(tile // unit, 2) * unit
     if side - 2 * halo < unit:
         raise UserError(
@@ -151,11 +138,6 @@ def check_tile(tile, halo, unit):
             f"{2 * halo + unit + -(2 * halo) % unit}, or a smaller halo"
         )
     return side
-
-
-def _window(length, tile, halo, unit):
-    """The side of the windows along a padded length."""
-    return min(check_tile(tile, halo, unit), length) if 0 < tile < length else length
 
 
 def _shrunk(length, side, halo, unit):

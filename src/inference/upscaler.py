@@ -130,15 +130,12 @@ class Upscaler(ABC):
         """
 
     def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
-        """Resolve, encode and draw.
+        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1].
 
         Args:
             lr, lr_up, shape: as of :meth:`encode`.
             seed, progress: as of :meth:`draw`.
             options: of sampling, see :meth:`resolve`; and what else :meth:`draw` takes.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
 
         Raises:
             UserError: an option is unknown or out of range.

@@ -34,6 +34,8 @@ class BicubicUpscale(nn.Cell):
     ``src.imaging.resize.imresize`` to 1e−5 for values around 1.
     """
 
+    exact = True
+
     def __init__(self, scale):
         super().__init__()
         self.scale = scale

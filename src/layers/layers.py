@@ -85,6 +85,8 @@ class SinusoidalEmbedding(nn.Cell):
             10000^(−i / (channels/2 − 1)), or 10000^(−i / (channels/2)).
     """
 
+    exact = True  # rounded to 16 bits, √ᾱ of SR3's first dozen steps would be one and the same number
+
     def __init__(self, channels, to_the_end=True):
         super().__init__()
         if channels < 4 or channels % 2:

@@ -26,28 +26,27 @@ def usable_level(level, dtype):
     return level
 
 
-def mixed_precision(networks, level, dtype, in_float32=(), exact_inputs=()):
-    """Make networks compute in 16 bits; their parameters stay float32.
+def compute_in_16_bits(model, level, dtype):
+    """Make a model compute in 16 bits, but for what these would spoil; its parameters stay float32.
+
+    A Cell whose class says ``exact = True`` stays in float32 at every level, with all inside it; one whose class says
+    ``exact_inputs = True`` takes its inputs as they are, and those inside it round theirs.
 
     Args:
-        networks: Cells, changed in place.
+        model: a Cell, changed in place.
         level: "O2": all but normalisations; "O3": all (``mindspore.amp.auto_mixed_precision``, whose list of
             normalisations lacks GroupNorm); "O0": nothing.
         dtype: "float16" or "bfloat16".
-        in_float32: a tuple of classes of cells that stay in float32 at every level, with all inside them.
-        exact_inputs: a tuple of classes of cells that take their inputs as they are; those inside them round theirs.
     """
     if level == "O0":
         return
-    in_float32 = (*in_float32, nn.GroupNorm) if level == "O2" else in_float32
-    for network in networks:
-        # what it returns beside is a wrapper that makes float32 of the output, which the loss does by itself
-        ms.amp.auto_mixed_precision(network, level, DTYPES[dtype])
-        for _, cell in network.cells_and_names():
-            if isinstance(cell, in_float32):
-                cell.to_float(ms.float32)
-            if isinstance(cell, exact_inputs):
-                cell.add_flags(fp16=False, bf16=False, fp32=True)  # as to_float, which changes the cells inside too
+    # what it returns beside is a wrapper that makes float32 of the output, which the loss does by itself
+    ms.amp.auto_mixed_precision(model, level, DTYPES[dtype])
+    for _, cell in model.cells_and_names():
+        if getattr(cell, "exact", False) or (level == "O2" and isinstance(cell, nn.GroupNorm)):
+            cell.to_float(ms.float32)
+        if getattr(cell, "exact_inputs", False):
+            cell.add_flags(fp16=False, bf16=False, fp32=True)  # as to_float, which changes the cells inside too
 
 
 class ScaledLoss(nn.Cell):
@@ -67,7 +66,7 @@ def loss_scaler(level, dtype, scale, window):
     """Return what scales the loss of a run, or None where gradients are safe without: in float32 and bfloat16.
 
     Args:
-        level, dtype: see :func:`mixed_precision`.
+        level, dtype: see :func:`compute_in_16_bits`.
         scale: the first scale.
         window: the scale doubles after so many steps without overflow and halves after one with; 0: it stays.
     """
@@ -81,22 +80,3 @@ def loss_scaler(level, dtype, scale, window):
 def _is_ascend_910a():
     name = ms.hal.get_device_name() if hasattr(ms, "hal") else ""
     return name.startswith("Ascend910") and not name.startswith(("Ascend910B", "Ascend910_93"))
-
-
-def compute_in_16_bits(model, level, dtype):
-    """Make a model compute in 16 bits, but for what these would spoil; its parameters stay float32.
-
-    LR↑ is to be exact, and so is √ᾱ: rounded, that of SR3's first dozen steps would be one and the same number.
-
-    Args:
-        model: the network of any configuration, changed.
-        level, dtype: see :func:`src.layers.precision.mixed_precision`.
-    """
-    from src.families.sr3.network import SR3, SR3Regression, SR3UNet
-    from src.layers.bicubic import BicubicUpscale
-    from src.layers.layers import SinusoidalEmbedding
-
-    mixed_precision(
-        [model], level, dtype, in_float32=(SinusoidalEmbedding, BicubicUpscale),
-        exact_inputs=(SR3, SR3Regression, SR3UNet),
-    )  # fmt: skip

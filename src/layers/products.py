@@ -1,9 +1,9 @@
-"""Convolutions for inference as gathers and matrix products over (pixels, channels), for one picture at a time.
+"""Convolutions on the CPU as gathers and matrix products over (pixels, channels).
 
-They copy the weights of the convolutions that they stand for. MindSpore's CPU convolutions cannot use
-AVX-512, its matrix products can (``docs/inference_speed.md``), and a gather of pixel rows is padding, shift, stride and
-layout in one. Which pixels are gathered is in tables (``src.layers.products``) that are inputs of the graphs, so
-that heights and widths are free.
+MindSpore's CPU convolutions cannot use AVX-512, its matrix products can (``docs/inference_speed.md``), and a gather of
+pixel rows is padding, shift, stride and layout in one. For inference, weights are copied, pictures come one at a time,
+and the tables of gathered pixels are inputs of the graphs, so that sizes are free; for training, the networks share the
+model's own parameters, and the tables are parts of the graphs.
 """
 
 import math
@@ -13,7 +13,6 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.errors import UserError
-from src.families.rrdb.network import PixelShuffleUpsampler
 from src.layers.bicubic import phase_kernels
 from src.layers.layers import Mish
 
@@ -24,12 +23,7 @@ def parameter(array, name):
 
 
 class Product(nn.Cell):
-    """Rows times a matrix plus bias: (P, in) → (P, out), where a row may be several gathered pixels.
-
-    Args:
-        weight: (in, out) float32.
-        bias: (out,) float32, or None.
-    """
+    """Rows times a matrix (in, out) plus bias: (P, in) → (P, out), where a row may be several gathered pixels."""
 
     def __init__(self, weight, bias=None):
         super().__init__()
@@ -162,16 +156,12 @@ def symmetric(index, length):
 
 
 def neighbours(height, width, offsets, edges=None, stride=1):
-    """Table of each pixel's neighbours.
+    """Table of the neighbours of every stride-th pixel of every stride-th row: int32 (pixels · offsets,).
 
     Args:
         height, width: of the picture that is read.
         offsets: list of (dy, dx).
         edges: maps indices beyond an edge and a length to indices inside; None makes them height·width, a row of zeros.
-        stride: only every stride-th pixel of every stride-th row has neighbours.
-
-    Returns:
-        int32 (pixels · offsets,).
     """
     dy, dx = np.array(offsets).T
     rows = np.arange(0, height, stride)[:, None, None] + dy
@@ -188,14 +178,14 @@ NINE = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 
 
 def shift_tables(height, width):
-    """Tables of ``channel_last.ShiftedConv``: three rows, the pixel to the left, the pixel to the right."""
+    """Tables of :class:`ShiftedConv`: three rows, the pixel to the left, the pixel to the right."""
     return [
         neighbours(height, width, offsets, reflected) for offsets in ([(-1, 0), (0, 0), (1, 0)], [(0, -1)], [(0, 1)])
     ]
 
 
 def transposed_tables(height, width, factor):
-    """Tables of ``channel_last.TransposedConv``: four quarters' 2×2 pixels, and the order of the phases."""
+    """Tables of :class:`TransposedConv`: four quarters' 2×2 pixels, and the order of the phases."""
     quarters = [
         neighbours(height, width, [(y, x) for y in (lower - 1, lower) for x in (right - 1, right)])
         for lower in (0, 1)
@@ -208,7 +198,7 @@ def transposed_tables(height, width, factor):
 
 
 def denoise_tables(height, width, levels):
-    """The tables of ``channel_last.ChannelLastUNet``, whose first level has height × width pixels."""
+    """The tables of :class:`ChannelLastUNet`, whose first level has height × width pixels."""
     sizes = [(height >> level, width >> level) for level in range(levels)]
     return [
         neighbours(height, width, NINE, reflected),
@@ -219,12 +209,9 @@ def denoise_tables(height, width, levels):
 
 
 def encode_tables(height, width, factor, base=False):
-    """The tables of ``channel_last_encode.ChannelLastEncode`` for an LR picture.
+    """The tables of :class:`ChannelLastEncode` for an LR picture.
 
-    Args:
-        height, width: of the LR picture.
-        factor: condition size / LR size.
-        base: whether the base picture is part of the condition.
+    ``factor`` is condition size / LR size; ``base``: the base picture is part of the condition.
     """
     square = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
     return [
@@ -236,12 +223,7 @@ def encode_tables(height, width, factor, base=False):
 
 
 def batched(table, pixels, count):
-    """A table for ``count`` pictures whose rows follow one another; the row of zeros comes behind the last.
-
-    Args:
-        table: of one picture of ``pixels`` pixels.
-        pixels, count: as above.
-    """
+    """A table for ``count`` pictures of ``pixels`` pixels, one after the other; the row of zeros is behind the last."""
     offsets = np.arange(count)[:, None] * pixels
     return np.where(table == pixels, count * pixels, table + offsets).reshape(-1).astype(np.int32)
 
@@ -281,11 +263,9 @@ def supports_unet(unet):
 
 
 class ResnetBlock(nn.Cell):
-    """``conditional_unet.ResnetBlock``: (P, in), the activated embedding (1, embedding), tables → (P, out).
+    """A block of ``ConditionalUNet``: (P, in), the activated embedding (1, embedding), tables → (P, out).
 
-    Args:
-        block: the one whose weights are copied.
-        few: it has few input channels, and its first convolution takes a table of its own.
+    ``few``: it has few input channels, and its first convolution takes a table of its own.
     """
 
     def __init__(self, block, few=False):
@@ -305,11 +285,7 @@ class ResnetBlock(nn.Cell):
 
 
 class ChannelLastUNet(nn.Cell):
-    """``ConditionalUNet`` for one picture.
-
-    Args:
-        unet: the network; its weights are copied. See :func:`supports_unet`.
-    """
+    """``ConditionalUNet`` for one picture; see :func:`supports_unet`."""
 
     def __init__(self, unet):
         super().__init__()
@@ -365,7 +341,7 @@ class ChannelLastUNet(nn.Cell):
 
 
 class DenseBlock(nn.Cell):
-    """``rrdb.ResidualDenseBlock``: (P, features) → (P, features)."""
+    """``ResidualDenseBlock`` of RRDBNet: (P, features) → (P, features)."""
 
     def __init__(self, block):
         super().__init__()
@@ -384,15 +360,15 @@ class DenseBlock(nn.Cell):
 
 
 def supports_encoder(encoder):
-    """Whether an RRDBNet's own picture can be had here: with a PixelShuffleUpsampler."""
-    return isinstance(encoder.upsampler, PixelShuffleUpsampler)
+    """Whether an RRDBNet's own picture can be had here: where it is made at LR resolution and unfolded."""
+    return hasattr(encoder.upsampler, "hidden_conv")
 
 
 class _Trunk(nn.Cell):
     """What ``RRDBNet`` and ``SRDiff.encode`` share, for one picture.
 
     Args:
-        encoder: an ``RRDBNet``; its weights are copied.
+        encoder: an ``RRDBNet``.
         scale: HR size / LR size.
         to_unit: LR in [0, 2] times this is what the bicubic takes.
         own_picture: the base picture is the encoder's, not LR↑; see :func:`supports_encoder`.
@@ -444,11 +420,7 @@ class _Trunk(nn.Cell):
 
 
 class ChannelLastRRDB(_Trunk):
-    """``RRDBNet`` for one picture: (1, 3, H, W).
-
-    Args:
-        encoder, scale: as in :class:`_Trunk`; see :func:`supports_encoder`.
-    """
+    """``RRDBNet`` for one picture: (1, 3, H, W); see :func:`supports_encoder`."""
 
     def __init__(self, encoder, scale):
         super().__init__(encoder, scale, 0.5, own_picture=True)
@@ -459,12 +431,7 @@ class ChannelLastRRDB(_Trunk):
 
 
 class ChannelLastEncode(_Trunk):
-    """``SRDiff.encode`` for one picture: the condition (P, width) and the base picture (1, 3, H, W).
-
-    Args:
-        model: an ``SRDiff``; its weights are copied. Of the encoder as the base picture see :func:`supports_encoder`.
-        scale: HR size / LR size.
-    """
+    """``SRDiff.encode`` for one picture: the condition (P, width) and the base picture (1, 3, H, W)."""
 
     def __init__(self, model, scale):
         super().__init__(model.encoder, scale, model.to_unit, model.of_encoder)
@@ -492,12 +459,7 @@ class ChannelLastEncode(_Trunk):
 
 
 class ChannelLastRegression:
-    """RRDB: one graph for one picture; a batch is its pictures one after the other.
-
-    Args:
-        net: maps lr (1, 3, h, w) and tables to (1, 3, H, W).
-        tables: gives the tables, NumPy, for (height, width) of lr.
-    """
+    """RRDB: one graph for one picture, and the tables for (height, width) of lr; a batch is one after the other."""
 
     products = True  # no convolutions: what the memory is estimated by
 
@@ -545,13 +507,7 @@ class ChannelLastNetworks:
         return [condition for condition, _ in found], np.concatenate(own) if lr_up is None else lr_up
 
     def cut(self, conditions, lr_size, corner, size):
-        """The condition of a rectangle of the LR picture, as NumPy, which :meth:`denoise` takes as well.
-
-        Args:
-            conditions: from :meth:`encode`.
-            lr_size: (height, width) of the LR picture that was encoded.
-            corner, size: (top, left) and (height, width) of the rectangle, LR pixels.
-        """
+        """The condition of a rectangle of LR, (top, left) and (height, width), as NumPy, for :meth:`denoise`."""
         times = math.isqrt(len(conditions[0]) // math.prod(lr_size))
         rows, columns = (slice(n * times, (n + m) * times) for n, m in zip(corner, size, strict=True))
         pictures = [one.asnumpy().reshape(*(n * times for n in lr_size), -1) for one in conditions]
@@ -597,13 +553,9 @@ def constant(table):
 
 
 class GatheredProduct(nn.Cell):
-    """Each output's K pixels times the weights of a convolution: (P, in) and (out, in, kh, kw) → (Q, out).
+    """Each output's nine pixels times the weights of a convolution: (P, in) and (out, in, 3, 3) → (Q, out).
 
-    Args:
-        table: (Q · K,) of one picture, see ``src.layers.products.neighbours``.
-        pixels: P of one picture; a table that names row P reads zeros there.
-        count: pictures.
-        in_channels, out_channels: of the convolution.
+    ``table`` (Q · 9,) is that of one of ``count`` pictures of P ``pixels``; where it names row P, zeros are read.
     """
 
     def __init__(self, table, pixels, count, in_channels, out_channels):
@@ -668,12 +620,6 @@ class SpreadProduct(nn.Cell):
     """A transposed convolution with kernel 2·s, stride s, padding s/2: (P, in) and (in, out, 2s, 2s) → (s²·P, out).
 
     One product gives what each pixel adds to the outputs around it; an output is the sum of four of these.
-
-    Args:
-        height, width: of one picture that is read.
-        count: pictures.
-        factor: s.
-        in_channels, out_channels: of the convolution.
     """
 
     def __init__(self, height, width, count, factor, in_channels, out_channels):
@@ -776,7 +722,7 @@ class Level:
 
 
 class TrainedResnetBlock(nn.Cell):
-    """``conditional_unet.ResnetBlock``: (B·P, in) and the activated embedding (B, embedding) → (B·P, out)."""
+    """A block of ``ConditionalUNet``: (B·P, in) and the activated embedding (B, embedding) → (B·P, out)."""
 
     def __init__(self, block, level):
         super().__init__(auto_prefix=False)
@@ -791,12 +737,7 @@ class TrainedResnetBlock(nn.Cell):
 
 
 class TrainedUNet(nn.Cell):
-    """``ConditionalUNet`` with its own parameters.
-
-    Args:
-        unet: the network; see :func:`supports_training`.
-        size: (B, H, W) of x_t.
-    """
+    """``ConditionalUNet`` with its own parameters, for x_t of ``size`` (B, H, W)."""
 
     def __init__(self, unet, size):
         super().__init__(auto_prefix=False)
@@ -841,13 +782,7 @@ class TrainedUNet(nn.Cell):
 
 
 class TrainedCondition(nn.Cell):
-    """``ConditionalUNet.project``: features (B·h·w, channels) and the base picture (B, 3, H, W) → (B, P, width).
-
-    Args:
-        unet: the network.
-        size: (B, h, w) of LR.
-        scale: HR size / LR size.
-    """
+    """``ConditionalUNet.project``: features (B·h·w, channels) and the base picture (B, 3, H, W) → (B, P, width)."""
 
     def __init__(self, unet, size, scale):
         super().__init__(auto_prefix=False)
@@ -908,7 +843,7 @@ def folded_rows(x, r):
 
 
 class TrainedDenseBlock(nn.Cell):
-    """``rrdb.ResidualDenseBlock``: (P, features) → (P, features)."""
+    """``ResidualDenseBlock`` of RRDBNet: (P, features) → (P, features)."""
 
     def __init__(self, block, conv):
         super().__init__(auto_prefix=False)
@@ -925,13 +860,7 @@ class TrainedDenseBlock(nn.Cell):
 
 
 class TrainedRRDB(nn.Cell):
-    """RRDBNet with its own parameters: (B, 3, h, w) float32 in [−1, 1] → (B, 3, H, W).
-
-    Args:
-        encoder: an ``RRDBNet``; see ``src.layers.products.supports``.
-        size: (B, h, w).
-        scale: HR size / LR size.
-    """
+    """RRDBNet with its own parameters: (B, 3, h, w) float32 in [−1, 1], of ``size`` (B, h, w) → (B, 3, H, W)."""
 
     def __init__(self, encoder, size, scale):
         super().__init__(auto_prefix=False)

@@ -7,7 +7,8 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.metrics.fid import SetScores
+from src.imaging.strip import side_by_side
+from src.metrics.picture_sets import SetScores
 from src.metrics.scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
@@ -35,32 +36,48 @@ class Scores:
 METRICS = tuple(metric.name for metric in fields(Scores))
 
 
+@dataclass(frozen=True)
+class Denoising:
+    """The score of an unconditional model on one picture, or its mean: the loss of training."""
+
+    loss: float | None = None
+
+
 @dataclass
 class Report:
     """What an evaluation found.
 
     Attributes:
-        protocol: the protocol's name.
+        protocol: the protocol's name; None where pictures have no scores of their own.
         scale: the factor of upscaling.
         lpips_net: the network that LPIPS was computed with, or None.
         names: the pictures' names, in order.
-        scores: for each method, ``"bicubic"`` first, one :class:`Scores` per picture.
-        sets: for each method FID and IS of all its pictures (:class:`src.metrics.fid.SetScores`); empty
+        scores: for each method, ``"bicubic"`` first, one ``kind`` per picture.
+        sets: for each method FID and IS of all its pictures (:class:`src.metrics.picture_sets.SetScores`); empty
             where they were not measured.
         hr_set: the IS of the HR pictures, with no FID; None where it was not measured.
+        kind: what a picture's scores are, :class:`Scores` or :class:`Denoising`.
     """
 
-    protocol: str
-    scale: int
-    lpips_net: str | None
+    protocol: str | None = None
+    scale: int = 1
+    lpips_net: str | None = None
     names: list[str] = field(default_factory=list)
-    scores: dict[str, list[Scores]] = field(default_factory=dict)
+    scores: dict[str, list] = field(default_factory=dict)
     sets: dict[str, SetScores] = field(default_factory=dict)
     hr_set: SetScores | None = None
+    kind: type = Scores
+
+    @property
+    def metrics(self):
+        """The names of a picture's scores."""
+        return [metric.name for metric in fields(self.kind)]
 
     def mean(self, method):
-        """Return the mean of each score over the pictures that have it, as :class:`Scores`."""
-        return Scores(**{metric: self._mean(method, metric) for metric in METRICS})
+        """Return the mean of each score over the pictures that have it."""
+        columns = {metric: [getattr(scores, metric) for scores in self.scores[method]] for metric in self.metrics}
+        columns = {metric: [value for value in values if value is not None] for metric, values in columns.items()}
+        return self.kind(**{metric: float(np.mean(values)) if values else None for metric, values in columns.items()})
 
     def without(self, metric):
         """Return the names of the pictures for which some method lacks a score."""
@@ -70,23 +87,17 @@ class Report:
     def rows(self):
         """Return all scores as float64 (pictures, methods · metrics), NaN where there is no score."""
         rows = zip(*self.scores.values(), strict=True)
-        cells = [[getattr(scores, metric) for scores in row for metric in METRICS] for row in rows]
-        width = len(self.scores) * len(METRICS)
-        return np.array([[np.nan if cell is None else cell for cell in row] for row in cells]).reshape(-1, width)
+        cells = [[getattr(scores, metric) for scores in row for metric in self.metrics] for row in rows]
+        return np.array(cells, np.float64).reshape(-1, len(self.scores) * len(self.metrics))  # None becomes NaN
 
     def with_rows(self, names, rows):
         """Return a report of the same methods with other pictures: the opposite of :meth:`rows`."""
-        cells = np.asarray(rows, np.float64).reshape(len(names), len(self.scores), len(METRICS))
+        cells = np.asarray(rows, np.float64).reshape(len(names), len(self.scores), len(self.metrics))
         scores = {
-            method: [Scores(*(None if np.isnan(cell) else float(cell) for cell in row)) for row in cells[:, column]]
+            method: [self.kind(*(None if np.isnan(cell) else float(cell) for cell in row)) for row in cells[:, column]]
             for column, method in enumerate(self.scores)
         }
-        return Report(self.protocol, self.scale, self.lpips_net, list(names), scores)
-
-    def _mean(self, method, metric):
-        values = [getattr(scores, metric) for scores in self.scores[method]]
-        values = [value for value in values if value is not None]
-        return float(np.mean(values)) if values else None
+        return Report(self.protocol, self.scale, self.lpips_net, list(names), scores, kind=self.kind)
 
 
 def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, progress=None, keep=None):
@@ -103,7 +114,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
         scale: the factor of upscaling, a whole number.
         lpips: ``distance(sr, hr) -> float or None`` with an attribute ``net`` (:mod:`src.metrics.lpips`);
             None leaves LPIPS out.
-        sets: a :class:`src.metrics.fid.SetComparison` for FID and IS; None leaves them out.
+        sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS; None leaves them out.
         progress: called with the picture's name after each picture.
         keep: called with (picture's name, method, sr) for each result; bicubic's included.
 
@@ -141,11 +152,13 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
 
 
 def picture_seed(seed, index):
-    """Return the seed of the noise for the picture with a number, both from 0: the numbering of an upscaler's batch.
-
-    A picture's result thus depends on its number and the run's seed alone, not on batches.
-    """
+    """Return the seed of a picture's noise, which depends on its number and the run's seed alone, not on batches."""
     return seed + index
+
+
+def comparison(lr, *pictures):
+    """Return LR, results and HR side by side, uint8 RGB."""
+    return side_by_side(lr, *pictures)
 
 
 def _with_baseline(upscalers, scale):

@@ -1,6 +1,7 @@
-"""Fréchet Inception Distance: how far two sets of pictures are apart, as Gaussians of Inception's features.
+"""Fréchet Inception Distance of two sets of pictures, and Inception Score of one, from what Inception makes of them.
 
-Heusel et al., "GANs Trained by a Two Time-Scale Update Rule…", arXiv 1706.08500, equation 6.
+FID is how far the sets are apart, as Gaussians of features: Heusel et al., "GANs Trained by a Two Time-Scale Update
+Rule…", arXiv 1706.08500, equation 6. IS is from the logits: Salimans et al., arXiv 1606.03498, section 4.
 """
 
 import zipfile
@@ -12,8 +13,9 @@ import numpy as np
 
 from src.errors import UserError
 from src.host.files import replacing
-from src.metrics.inception import PREPARATIONS
 
+SPLITS = 10  # of a set, for its Inception Score
+_DEAL_SEED = 2020  # of the order in which torch-fidelity deals the pictures out
 _DAMAGE = (
     (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, MemoryError)
     + (zipfile.BadZipFile, zlib.error, RuntimeError)  # the last: a zip that Python does not read, or encrypted
@@ -38,13 +40,10 @@ class Moments:
 
     Batches are merged as Chan, Golub and LeVeque do ("Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", 1982, equation 2.1), so that a large mean costs no digits.
-
-    Attributes:
-        count: how many vectors there were.
     """
 
     def __init__(self):
-        self.count = 0
+        self._count = 0
         self._mean = 0.0  # from the first batch on (D,), and
         self._scatter = 0.0  # (D, D): the sum of (x − mean)·(x − mean)ᵀ
 
@@ -52,34 +51,27 @@ class Moments:
         """Take a batch: (B, D), B at least 1, D always the same."""
         vectors = np.asarray(vectors, np.float64)
         batch = len(vectors)
-        total = self.count + batch
+        total = self._count + batch
         mean = vectors.mean(0)
         # The batch's own scatter, and that of the two means, as one product of (B + 1, D) by itself.
-        step = (mean - self._mean) * np.sqrt(self.count * batch / total)
+        step = (mean - self._mean) * np.sqrt(self._count * batch / total)
         rows = np.vstack((vectors - mean, step))
         self._scatter += rows.T @ rows
         self._mean += (mean - self._mean) * (batch / total)
-        self.count = total
+        self._count = total
 
     def gaussian(self):
-        """Return the :class:`Gaussian` of all vectors so far.
-
-        Raises:
-            UserError: there are fewer than two.
-        """
-        if self.count < 2:
-            raise UserError(f"FID needs at least 2 pictures of each kind, got {self.count}")
-        return Gaussian(self._mean.copy(), self._scatter / (self.count - 1))
+        """Return the :class:`Gaussian` of all vectors so far; UserError where there are fewer than two."""
+        if self._count < 2:
+            raise UserError(f"FID needs at least 2 pictures of each kind, got {self._count}")
+        return Gaussian(self._mean.copy(), self._scatter / (self._count - 1))
 
 
 def frechet_distance(one, other):
-    """Return the squared Fréchet distance of two Gaussians, from 0: |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
+    """Return the squared Fréchet distance of two :class:`Gaussian`, from 0: |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
 
     The last trace is the sum of the roots of the eigenvalues of Σ₁Σ₂, which are those of the symmetric
     Σ₁^½ Σ₂ Σ₁^½: real and not negative, where a root of the product itself may come out complex or infinite.
-
-    Args:
-        one, other: :class:`Gaussian`.
 
     Raises:
         UserError: their sizes differ.
@@ -138,27 +130,18 @@ def read_statistics(path):
     return Gaussian(mean, (covariance + covariance.T) / 2)
 
 
-SPLITS = 10
-_SEED = 2020  # of the order in which torch-fidelity deals the pictures out
-
-
 class InceptionScore:
     """exp(E KL(p(y|x) ‖ p(y))) of ten parts of a set, in constant memory; numbers as torch-fidelity's.
 
-    The pictures are dealt out in its fixed random order. Within a part,
+    The ``count`` pictures are dealt out in its fixed random order. Within a part,
     E KL(p(y|x) ‖ p(y)) = E Σ p(y|x)·log p(y|x) − Σ p(y)·log p(y), so that two sums suffice.
-
-    Args:
-        count: how many pictures there will be.
-        splits: the number of parts.
     """
 
     def __init__(self, count, splits=SPLITS):
         bounds = [part * count // splits for part in range(splits + 1)]
-        sizes = np.diff(bounds)
+        self._sizes = np.diff(bounds)
         self._part_of = np.empty(count, int)
-        self._part_of[np.random.RandomState(_SEED).permutation(count)] = np.repeat(np.arange(splits), sizes)
-        self._sizes = sizes
+        self._part_of[np.random.RandomState(_DEAL_SEED).permutation(count)] = np.repeat(np.arange(splits), self._sizes)
         self._seen = 0
         self._probability, self._information = [0.0] * splits, [0.0] * splits
 
@@ -183,118 +166,3 @@ class InceptionScore:
             certain = marginal[marginal > 0]
             scores.append(np.exp(information / size - certain @ np.log(certain)))
         return float(np.mean(scores)), float(np.std(scores))
-
-
-_TOGETHER = 8  # pictures that the network looks at in one pass
-
-
-@dataclass(frozen=True)
-class SetScores:
-    """The scores of a set; None where there is no such score.
-
-    Attributes:
-        fid: Fréchet Inception Distance to the reference, from 0, less is better.
-        is_mean: Inception Score from 1, the mean over ten parts; None with fewer than ten pictures.
-        is_std: its standard deviation over the parts.
-    """
-
-    fid: float | None = None
-    is_mean: float | None = None
-    is_std: float | None = None
-
-
-class PictureSet:
-    """One set.
-
-    Args:
-        inception: :class:`src.metrics.inception.Inception`, or another function of prepared pictures.
-        form: a name in :data:`src.metrics.inception.PREPARATIONS`.
-        count: how many pictures there will be; None where no Inception Score is wanted.
-    """
-
-    def __init__(self, inception, form, count=None):
-        self._inception = inception
-        self._prepare = PREPARATIONS[form]
-        self._moments = Moments()
-        self._score = None if count is None else InceptionScore(count)
-        self._waiting = []
-
-    def add(self, picture):
-        """Take one uint8 (H, W, 3) RGB picture."""
-        self._waiting.append(self._prepare(picture))
-        if len(self._waiting) == _TOGETHER:
-            self._look()
-
-    def gaussian(self):
-        """Return the :class:`src.metrics.fid.Gaussian` of the features of all pictures so far.
-
-        Raises:
-            UserError: there are fewer than two.
-        """
-        self._look()
-        return self._moments.gaussian()
-
-    def inception_score(self):
-        """Return the mean and the standard deviation, when all pictures have come; see ``InceptionScore``."""
-        self._look()
-        return self._score.result()
-
-    def _look(self):
-        if self._waiting:
-            features, logits = self._inception(np.stack(self._waiting))
-            self._moments.add(features)
-            if self._score:
-                self._score.add(logits)
-            self._waiting = []
-
-
-class SetComparison:
-    """The sets that several methods made, against one reference.
-
-    Args:
-        inception, form: as in :class:`PictureSet`.
-        count: how many pictures each method makes.
-        reference: a :class:`src.metrics.fid.Gaussian`; None takes the pictures of :meth:`add_reference`.
-
-    Attributes:
-        form: as given.
-    """
-
-    def __init__(self, inception, form, count, reference=None):
-        self.form = form
-        self._new_set = lambda: PictureSet(inception, form, count)
-        self._given = reference
-        self._reference = self._new_set() if reference is None else None
-        self._sets = {}
-
-    def add_reference(self, picture):
-        """Take a picture of the reference, uint8 (H, W, 3) RGB; without effect where a Gaussian was given."""
-        if self._reference:
-            self._reference.add(picture)
-
-    def add(self, method, picture):
-        """Take a picture that a method made, uint8 (H, W, 3) RGB."""
-        if method not in self._sets:
-            self._sets[method] = self._new_set()
-        self._sets[method].add(picture)
-
-    def reference(self):
-        """Return the reference's :class:`src.metrics.fid.Gaussian`."""
-        if self._given is None:
-            self._given = self._reference.gaussian()
-        return self._given
-
-    def scores(self):
-        """Return {method: :class:`SetScores`}.
-
-        Raises:
-            UserError: a set has fewer than two pictures, or the reference has other features.
-        """
-        return {
-            method: SetScores(frechet_distance(self.reference(), made.gaussian()), *made.inception_score())
-            for method, made in self._sets.items()
-        }
-
-    def reference_score(self):
-        """Return the reference's own Inception Score as :class:`SetScores`; None where a Gaussian was given."""
-        return SetScores(None, *self._reference.inception_score()) if self._reference else None

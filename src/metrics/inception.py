@@ -5,221 +5,27 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.metrics.picture_sets import FEATURES, SIDE
+from src.metrics.weight_files import build_from_files
 
-SIDE = 299  # pixels of the pictures that it looks at
-FEATURES = 2048
 CLASSES = 1008
-
-
-class ConvReLU(nn.Cell):
-    """A convolution with a bias, and ReLU.
-
-    Args:
-        in_channels, out_channels: of the convolution.
-        kernel, padding: (rows, columns), or one number for both.
-        stride: of the convolution.
-    """
-
-    def __init__(self, in_channels, out_channels, kernel, stride=1, padding=0):
-        super().__init__()
-        rows, columns = (padding, padding) if isinstance(padding, int) else padding
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, pad_mode="pad", padding=(rows, rows, columns, columns),
-            has_bias=True, weight_init="zeros", bias_init="zeros",
-        )  # fmt: skip
-
-    def construct(self, x):
-        return ops.relu(self.conv(x))
-
-
-class _AveragePool(nn.Cell):
-    """3×3 averages with stride 1, at the edges over the pixels inside; of pictures of one size.
-
-    Args:
-        side: rows and columns of the picture.
-    """
-
-    def __init__(self, side):
-        super().__init__()
-        self.pool = nn.AvgPool2d(3, 1)
-        inside = np.full(side, 3.0)
-        inside[[0, -1]] = 2.0
-        self.share = ms.Tensor((9.0 / np.outer(inside, inside)).astype(np.float32))
-
-    def construct(self, x):
-        return self.pool(ops.pad(x, (1, 1, 1, 1))) * self.share
-
-
-class _MaxPool(nn.Cell):
-    """3×3 maxima with stride 1 of values that are not negative, so that zeros around them never win."""
-
-    def __init__(self):
-        super().__init__()
-        self.pool = nn.MaxPool2d(3, 1)
-
-    def construct(self, x):
-        return self.pool(ops.pad(x, (1, 1, 1, 1)))
-
-
-class _A(nn.Cell):
-    """Figure 5 of the paper: 35×35, with a 5×5 convolution."""
-
-    def __init__(self, in_channels, pooled):
-        super().__init__()
-        self.branch1x1 = ConvReLU(in_channels, 64, 1)
-        self.branch5x5_1 = ConvReLU(in_channels, 48, 1)
-        self.branch5x5_2 = ConvReLU(48, 64, 5, padding=2)
-        self.branch3x3dbl_1 = ConvReLU(in_channels, 64, 1)
-        self.branch3x3dbl_2 = ConvReLU(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = ConvReLU(96, 96, 3, padding=1)
-        self.pool = _AveragePool(35)
-        self.branch_pool = ConvReLU(in_channels, pooled, 1)
-
-    def construct(self, x):
-        five = self.branch5x5_2(self.branch5x5_1(x))
-        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return ops.concat((self.branch1x1(x), five, three, self.branch_pool(self.pool(x))), axis=1)
-
-
-class _B(nn.Cell):
-    """Figure 10: from 35×35 to 17×17."""
-
-    def __init__(self, in_channels):
-        super().__init__()
-        self.branch3x3 = ConvReLU(in_channels, 384, 3, stride=2)
-        self.branch3x3dbl_1 = ConvReLU(in_channels, 64, 1)
-        self.branch3x3dbl_2 = ConvReLU(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = ConvReLU(96, 96, 3, stride=2)
-        self.pool = nn.MaxPool2d(3, 2)
-
-    def construct(self, x):
-        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return ops.concat((self.branch3x3(x), double, self.pool(x)), axis=1)
-
-
-class _C(nn.Cell):
-    """Figure 6: 17×17, with 1×7 and 7×1 convolutions."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.branch1x1 = ConvReLU(768, 192, 1)
-        self.branch7x7_1 = ConvReLU(768, width, 1)
-        self.branch7x7_2 = _row(width, width, 7)
-        self.branch7x7_3 = _column(width, 192, 7)
-        self.branch7x7dbl_1 = ConvReLU(768, width, 1)
-        self.branch7x7dbl_2 = _column(width, width, 7)
-        self.branch7x7dbl_3 = _row(width, width, 7)
-        self.branch7x7dbl_4 = _column(width, width, 7)
-        self.branch7x7dbl_5 = _row(width, 192, 7)
-        self.pool = _AveragePool(17)
-        self.branch_pool = ConvReLU(768, 192, 1)
-
-    def construct(self, x):
-        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
-        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
-        return ops.concat((self.branch1x1(x), seven, double, self.branch_pool(self.pool(x))), axis=1)
-
-
-class _D(nn.Cell):
-    """From 17×17 to 8×8."""
-
-    def __init__(self):
-        super().__init__()
-        self.branch3x3_1 = ConvReLU(768, 192, 1)
-        self.branch3x3_2 = ConvReLU(192, 320, 3, stride=2)
-        self.branch7x7x3_1 = ConvReLU(768, 192, 1)
-        self.branch7x7x3_2 = _row(192, 192, 7)
-        self.branch7x7x3_3 = _column(192, 192, 7)
-        self.branch7x7x3_4 = ConvReLU(192, 192, 3, stride=2)
-        self.pool = nn.MaxPool2d(3, 2)
-
-    def construct(self, x):
-        three = self.branch3x3_2(self.branch3x3_1(x))
-        seven = self.branch7x7x3_2(self.branch7x7x3_1(x))
-        seven = self.branch7x7x3_4(self.branch7x7x3_3(seven))
-        return ops.concat((three, seven, self.pool(x)), axis=1)
-
-
-class _E(nn.Cell):
-    """Figure 7: 8×8, where branches part into 1×3 and 3×1."""
-
-    def __init__(self, in_channels, pool):
-        super().__init__()
-        self.branch1x1 = ConvReLU(in_channels, 320, 1)
-        self.branch3x3_1 = ConvReLU(in_channels, 384, 1)
-        self.branch3x3_2a = _row(384, 384, 3)
-        self.branch3x3_2b = _column(384, 384, 3)
-        self.branch3x3dbl_1 = ConvReLU(in_channels, 448, 1)
-        self.branch3x3dbl_2 = ConvReLU(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = _row(384, 384, 3)
-        self.branch3x3dbl_3b = _column(384, 384, 3)
-        self.pool = pool
-        self.branch_pool = ConvReLU(in_channels, 192, 1)
-
-    def construct(self, x):
-        single = self.branch3x3_1(x)
-        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        single = self.branch3x3_2a(single), self.branch3x3_2b(single)
-        double = self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)
-        return ops.concat((self.branch1x1(x), *single, *double, self.branch_pool(self.pool(x))), axis=1)
-
-
-class InceptionV3(nn.Cell):
-    """The whole network; its parameters are zeros until weights are loaded."""
-
-    def __init__(self):
-        super().__init__()
-        self.pool = nn.MaxPool2d(3, 2)
-        self.Conv2d_1a_3x3 = ConvReLU(3, 32, 3, stride=2)
-        self.Conv2d_2a_3x3 = ConvReLU(32, 32, 3)
-        self.Conv2d_2b_3x3 = ConvReLU(32, 64, 3, padding=1)
-        self.Conv2d_3b_1x1 = ConvReLU(64, 80, 1)
-        self.Conv2d_4a_3x3 = ConvReLU(80, 192, 3)
-        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _A(192, 32), _A(256, 64), _A(288, 64)
-        self.Mixed_6a = _B(288)
-        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = _C(128), _C(160), _C(160), _C(192)
-        self.Mixed_7a = _D()
-        self.Mixed_7b, self.Mixed_7c = _E(1280, _AveragePool(8)), _E(2048, _MaxPool())
-        self.fc = nn.Dense(FEATURES, CLASSES, weight_init="zeros", has_bias=False)
-
-    def construct(self, x):
-        """Look at pictures.
-
-        Args:
-            x: float32 (B, 3, 299, 299) RGB in [−1, 1].
-
-        Returns:
-            features: float32 (B, 2048), what FID compares; logits: float32 (B, 1008), what Inception Score looks at:
-                without the layer's bias, as its authors' program computed them.
-        """
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.pool(x)))
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.pool(x))))
-        x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))
-        x = self.Mixed_7a(self.Mixed_6e(self.Mixed_6d(x)))
-        features = self.Mixed_7c(self.Mixed_7b(x)).mean((2, 3))
-        return features, self.fc(features)
-
-
-def _row(in_channels, out_channels, length):
-    """A convolution along the rows, 1×length, that keeps the size."""
-    return ConvReLU(in_channels, out_channels, (1, length), padding=(0, length // 2))
-
-
-def _column(in_channels, out_channels, length):
-    """A convolution along the columns, length×1, that keeps the size."""
-    return ConvReLU(in_channels, out_channels, (length, 1), padding=(length // 2, 0))
-
-
 _EPSILON = 1e-3  # of the network's batch normalisation
 
 
+def load_inception(path):
+    """Return :class:`Inception` with the weights of a file, from :func:`src.metrics.weight_files.find_weights`.
+
+    Raises:
+        UserError: the file is damaged, or holds another network.
+    """
+    return build_from_files("inception", [path], inception_from_arrays)
+
+
 class Inception:
-    """Prepared pictures in, features and logits out; compiles once.
+    """Prepared pictures in, features and logits out, all NumPy; compiles once.
 
     Args:
-        cell: an :class:`src.metrics.inception.InceptionV3` with its weights loaded.
+        cell: an :class:`InceptionV3` with its weights loaded.
     """
 
     def __init__(self, cell):
@@ -230,25 +36,23 @@ class Inception:
         """Look at pictures.
 
         Args:
-            pictures: float32 (B, 3, 299, 299), as :mod:`src.metrics.inception` makes them.
+            pictures: float32 (B, 3, 299, 299), as :mod:`src.metrics.picture_sets` prepares them.
 
         Returns:
-            features: float32 (B, 2048); logits: float32 (B, 1008), without the bias of the last layer. Both NumPy.
+            features: float32 (B, 2048), what FID compares; logits: float32 (B, 1008), what Inception Score looks at:
+                without the layer's bias, as its authors' program computed them.
         """
         return tuple(output.asnumpy() for output in self._cell(ms.Tensor(pictures)))
 
 
 def inception_from_arrays(arrays):
-    """Return the network with the given weights.
+    """Return :class:`Inception` with the given weights.
 
     Batch normalisation is folded into the convolution before it, in float64: γ·(w∗x − μ)/√(σ² + ε) + β.
 
     Args:
         arrays: dict of name to float array with the names of pytorch-fid's file (``Mixed_5b.branch1x1.conv.weight``,
             ``Mixed_5b.branch1x1.bn.running_var``, …, ``fc.weight``). Other names are ignored.
-
-    Returns:
-        Inception.
 
     Raises:
         UserError: a tensor is missing, has another shape or holds something that is no number.
@@ -287,53 +91,164 @@ def _checked(arrays, name, shape):
     return array
 
 
-_SIDE = 299
+class InceptionV3(nn.Cell):
+    """The whole network (Szegedy et al., arXiv 1512.00567); its parameters are zeros until weights are loaded."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2)
+        self.Conv2d_1a_3x3 = ConvReLU(3, 32, 3, stride=2, valid=True)
+        self.Conv2d_2a_3x3 = ConvReLU(32, 32, 3, valid=True)
+        self.Conv2d_2b_3x3 = ConvReLU(32, 64, 3)
+        self.Conv2d_3b_1x1 = ConvReLU(64, 80)
+        self.Conv2d_4a_3x3 = ConvReLU(80, 192, 3, valid=True)
+        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _A(192, 32), _A(256, 64), _A(288, 64)
+        self.Mixed_6a = _B(288)
+        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = _C(128), _C(160), _C(160), _C(192)
+        self.Mixed_7a = _D()
+        self.Mixed_7b, self.Mixed_7c = _E(1280, _AveragePool(8)), _E(2048, _MaxPool())
+        self.fc = nn.Dense(FEATURES, CLASSES, weight_init="zeros", has_bias=False)
+
+    def construct(self, x):
+        """Return features and logits, see :class:`Inception`, of x: float32 (B, 3, 299, 299) RGB in [−1, 1]."""
+        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
+        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.pool(x)))
+        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.pool(x))))
+        x = self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))
+        x = self.Mixed_7a(self.Mixed_6e(self.Mixed_6d(x)))
+        features = self.Mixed_7c(self.Mixed_7b(x)).mean((2, 3))
+        return features, self.fc(features)
 
 
-def as_pytorch_fid(picture):
-    """Return a picture as pytorch-fid prepares it: pixels' centres are aligned, 0…255 becomes −1…1.
+class _A(nn.Cell):
+    """Figure 5 of the paper: 35×35, with a 5×5 convolution."""
 
-    Args:
-        picture: uint8 (H, W, 3) RGB of any size.
+    def __init__(self, in_channels, pooled):
+        super().__init__()
+        self.branch1x1 = ConvReLU(in_channels, 64)
+        self.branch5x5_1, self.branch5x5_2 = ConvReLU(in_channels, 48), ConvReLU(48, 64, 5)
+        self.branch3x3dbl_1 = ConvReLU(in_channels, 64)
+        self.branch3x3dbl_2, self.branch3x3dbl_3 = ConvReLU(64, 96, 3), ConvReLU(96, 96, 3)
+        self.pool, self.branch_pool = _AveragePool(35), ConvReLU(in_channels, pooled)
 
-    Returns:
-        float32 (3, 299, 299).
+    def construct(self, x):
+        five = self.branch5x5_2(self.branch5x5_1(x))
+        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return ops.concat((self.branch1x1(x), five, three, self.branch_pool(self.pool(x))), axis=1)
+
+
+class _B(nn.Cell):
+    """Figure 10: from 35×35 to 17×17."""
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.branch3x3 = ConvReLU(in_channels, 384, 3, stride=2, valid=True)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvReLU(in_channels, 64), ConvReLU(64, 96, 3)
+        self.branch3x3dbl_3 = ConvReLU(96, 96, 3, stride=2, valid=True)
+        self.pool = nn.MaxPool2d(3, 2)
+
+    def construct(self, x):
+        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
+        return ops.concat((self.branch3x3(x), double, self.pool(x)), axis=1)
+
+
+class _C(nn.Cell):
+    """Figure 6: 17×17, with 1×7 and 7×1 convolutions."""
+
+    def __init__(self, width):
+        super().__init__()
+        row, column = (1, 7), (7, 1)
+        self.branch1x1 = ConvReLU(768, 192)
+        self.branch7x7_1, self.branch7x7_2 = ConvReLU(768, width), ConvReLU(width, width, row)
+        self.branch7x7_3 = ConvReLU(width, 192, column)
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = ConvReLU(768, width), ConvReLU(width, width, column)
+        self.branch7x7dbl_3, self.branch7x7dbl_4 = ConvReLU(width, width, row), ConvReLU(width, width, column)
+        self.branch7x7dbl_5 = ConvReLU(width, 192, row)
+        self.pool, self.branch_pool = _AveragePool(17), ConvReLU(768, 192)
+
+    def construct(self, x):
+        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
+        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
+        double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
+        return ops.concat((self.branch1x1(x), seven, double, self.branch_pool(self.pool(x))), axis=1)
+
+
+class _D(nn.Cell):
+    """From 17×17 to 8×8."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch3x3_1, self.branch3x3_2 = ConvReLU(768, 192), ConvReLU(192, 320, 3, stride=2, valid=True)
+        self.branch7x7x3_1, self.branch7x7x3_2 = ConvReLU(768, 192), ConvReLU(192, 192, (1, 7))
+        self.branch7x7x3_3 = ConvReLU(192, 192, (7, 1))
+        self.branch7x7x3_4 = ConvReLU(192, 192, 3, stride=2, valid=True)
+        self.pool = nn.MaxPool2d(3, 2)
+
+    def construct(self, x):
+        three = self.branch3x3_2(self.branch3x3_1(x))
+        seven = self.branch7x7x3_2(self.branch7x7x3_1(x))
+        seven = self.branch7x7x3_4(self.branch7x7x3_3(seven))
+        return ops.concat((three, seven, self.pool(x)), axis=1)
+
+
+class _E(nn.Cell):
+    """Figure 7: 8×8, where branches part into 1×3 and 3×1."""
+
+    def __init__(self, in_channels, pool):
+        super().__init__()
+        self.branch1x1, self.branch3x3_1 = ConvReLU(in_channels, 320), ConvReLU(in_channels, 384)
+        self.branch3x3_2a, self.branch3x3_2b = ConvReLU(384, 384, (1, 3)), ConvReLU(384, 384, (3, 1))
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvReLU(in_channels, 448), ConvReLU(448, 384, 3)
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = ConvReLU(384, 384, (1, 3)), ConvReLU(384, 384, (3, 1))
+        self.pool, self.branch_pool = pool, ConvReLU(in_channels, 192)
+
+    def construct(self, x):
+        single = self.branch3x3_1(x)
+        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
+        single = self.branch3x3_2a(single), self.branch3x3_2b(single)
+        double = self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)
+        return ops.concat((self.branch1x1(x), *single, *double, self.branch_pool(self.pool(x))), axis=1)
+
+
+class _AveragePool(nn.Cell):
+    """3×3 averages with stride 1, at the edges over the pixels inside; of pictures of ``side`` rows and columns."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.pool = nn.AvgPool2d(3, 1)
+        inside = np.full(side, 3.0)
+        inside[[0, -1]] = 2.0
+        self.share = ms.Tensor((9.0 / np.outer(inside, inside)).astype(np.float32))
+
+    def construct(self, x):
+        return self.pool(ops.pad(x, (1, 1, 1, 1))) * self.share
+
+
+class _MaxPool(nn.Cell):
+    """3×3 maxima with stride 1 of values that are not negative, so that zeros around them never win."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 1)
+
+    def construct(self, x):
+        return self.pool(ops.pad(x, (1, 1, 1, 1)))
+
+
+class ConvReLU(nn.Cell):
+    """A convolution with a bias, and ReLU; zeros around the picture keep its size, but not where it is ``valid``.
+
+    ``kernel`` is (rows, columns), or one number for both.
     """
-    rows, columns = (np.maximum((np.arange(_SIDE) + 0.5) * n / _SIDE - 0.5, 0) for n in picture.shape[:2])
-    return _interpolated(picture, rows, columns) / np.float32(127.5) - 1
 
+    def __init__(self, in_channels, out_channels, kernel=1, stride=1, valid=False):
+        super().__init__()
+        rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = 0 if valid else (rows // 2, rows // 2, columns // 2, columns // 2)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, pad_mode="pad", padding=padding, has_bias=True,
+            weight_init="zeros", bias_init="zeros",
+        )  # fmt: skip
 
-def as_torch_fidelity(picture):
-    """Return a picture as torch-fidelity does, and TensorFlow 1 for the first FIDs: (v − 128)/128.
-
-    The centres of the first pixels are aligned, the last pixels lie further in: pixel i at i·n/299.
-
-    Args:
-        picture: uint8 (H, W, 3) RGB of any size.
-
-    Returns:
-        float32 (3, 299, 299).
-    """
-    rows, columns = (np.arange(_SIDE) * n / _SIDE for n in picture.shape[:2])
-    return (_interpolated(picture, rows, columns) - 128) / np.float32(128)
-
-
-PREPARATIONS = {"pytorch-fid": as_pytorch_fid, "torch-fidelity": as_torch_fidelity}
-
-
-def _interpolated(picture, rows, columns):
-    """Return the picture at rows × columns, which are positions counted in pixels, as float32 (3, rows, columns)."""
-    (top, bottom, down), (left, right, across) = (
-        _neighbours(positions, n) for positions, n in zip((rows, columns), picture.shape, strict=False)
-    )
-    above, below = picture[top].astype(np.float32), picture[bottom].astype(np.float32)
-    lines = above + (below - above) * down[:, None, None]
-    before, behind = lines[:, left], lines[:, right]
-    result = before + (behind - before) * across[:, None]
-    return np.ascontiguousarray(result.transpose(2, 0, 1))
-
-
-def _neighbours(positions, count):
-    """Return for each position the pixel before it, the one after it, and the float32 share of the latter."""
-    before = np.floor(positions).astype(int)
-    return before, np.minimum(before + 1, count - 1), (positions - before).astype(np.float32)
+    def construct(self, x):
+        return ops.relu(self.conv(x))

@@ -1,41 +1,123 @@
 """LPIPS v0.1, the learned perceptual distance (Zhang et al., arXiv 1801.03924), for alex, vgg and squeeze."""
 
 import re
+from functools import partial
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.metrics.weight_files import build_from_files
+
+# What LPIPS subtracts from and divides pictures in [-1, 1] by: ImageNet's mean and deviation on that range.
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+_EPSILON = 1e-10
+
+# torchvision's "features.3.weight", the same within `features` alone, and the lpips package's whole model.
+_BACKBONE_KEY = re.compile(r"(?:features\.|net\.slice\d+\.)?(\d+\.[a-z].*)")
+_LINEAR_KEY = re.compile(r"(?:lpips\.)?lin(\d+)\.model\.1\.weight")
 
 
-class _Fire(nn.Cell):
-    """SqueezeNet's module (arXiv 1602.07360): 1×1 squeeze, then 1×1 and 3×3 side by side."""
+def load_lpips(net, paths):
+    """Return the :class:`LPIPSDistance` of a network with the weights of some files.
 
-    def __init__(self, in_channels, squeezed, expanded):
-        super().__init__()
-        self.squeeze = _convolution(in_channels, squeezed, 1)
-        self.expand1x1 = _convolution(squeezed, expanded, 1)
-        self.expand3x3 = _convolution(squeezed, expanded, 3, padding=1)
+    Args:
+        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        paths: from :func:`src.metrics.weight_files.find_weights`.
 
-    def construct(self, x):
-        x = ops.relu(self.squeeze(x))
-        return ops.concat((ops.relu(self.expand1x1(x)), ops.relu(self.expand3x3(x))), axis=1)
+    Raises:
+        UserError: a file is damaged, or belongs to another network.
+    """
+    return build_from_files(net, paths, partial(lpips_from_arrays, net))
 
 
-class _CeilMaxPool(nn.Cell):
-    """3×3 max pooling with stride 2 of values that are not negative, the last window reaching over the edge.
+class LPIPSDistance:
+    """The distance of two uint8 pictures of any size, by an :class:`LPIPS` with its weights loaded; compiles once.
 
-    This is torch's ``ceil_mode=True``: for kernel 3 and stride 2 one more row and column always gives
-    its output size, and zeros there never win against what follows a ReLU.
+    Attributes:
+        net: the network's name, which belongs beside every number.
+        min_side: the shortest side of a picture that the network can see.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.pool = nn.MaxPool2d(3, 2)
+    def __init__(self, cell):
+        self.net = cell.net
+        self.min_side = cell.min_side
+        self._cell = cell.set_train(False)
+        any_size = ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32)
+        self._cell.set_inputs(any_size, any_size)
 
-    def construct(self, x):
-        return self.pool(ops.pad(x, (0, 1, 0, 1)))
+    def __call__(self, image, reference):
+        """Return the distance of two uint8 (H, W, 3) RGB pictures, from 0; None with a side below ``min_side``."""
+        if image.shape != reference.shape:
+            raise UserError(f"LPIPS compares pictures of one shape, got {image.shape} and {reference.shape}")
+        if min(image.shape[:2]) < self.min_side:
+            return None
+        return float(self._cell(_to_tensor(image), _to_tensor(reference)).asnumpy()[0])
+
+
+def _to_tensor(image):
+    """Return uint8 (H, W, 3) as float32 (1, 3, H, W) in [-1, 1]."""
+    return ms.Tensor(np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis], np.float32) / 127.5 - 1)
+
+
+def lpips_from_arrays(net, arrays):
+    """Return the :class:`LPIPSDistance` of a network with the given weights.
+
+    Args:
+        net: as in :func:`load_lpips`.
+        arrays: dict of name to float array, from torchvision's model and the linear layers of LPIPS v0.1
+            together, or from the lpips package's whole model. Other names (classifiers) are ignored.
+
+    Raises:
+        UserError: a tensor is missing or has another shape.
+    """
+    cell = LPIPS(net)
+    given = {_own_name(str(name)): array for name, array in arrays.items()}
+    for name, parameter in cell.parameters_and_names():
+        array = given.get(name)
+        if array is None or np.shape(array) != parameter.shape:
+            found = "nothing" if array is None else f"shape {np.shape(array)}"
+            raise UserError(f"expected {name} of shape {parameter.shape} for LPIPS {net}, found {found}")
+        parameter.set_data(ms.Tensor(np.ascontiguousarray(array, np.float32)))
+    return LPIPSDistance(cell)
+
+
+def _own_name(name):
+    """Return the name of our parameter for a name in a PyTorch file; None for what is not needed."""
+    if linear := _LINEAR_KEY.fullmatch(name):
+        return f"linear.{linear[1]}.weight"
+    if backbone := _BACKBONE_KEY.fullmatch(name):
+        return f"features.layers.{backbone[1]}"
+    return None
+
+
+class LPIPS(nn.Cell):
+    """The distance of two batches of pictures: weighted squared differences of unit-length features, averaged."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.features = BACKBONES[net]()
+        self.min_side = self.features.min_side
+        self.linear = nn.CellList(
+            [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
+        )
+        self.shift = ms.Tensor(np.array(_SHIFT, np.float32).reshape(1, 3, 1, 1))
+        self.scale = ms.Tensor(np.array(_SCALE, np.float32).reshape(1, 3, 1, 1))
+
+    def construct(self, x, y):
+        """Return the distances, float32 (B,), of x and y: float32 (B, 3, H, W) RGB in [-1, 1]."""
+        batch = x.shape[0]
+        both = (ops.concat((x, y), axis=0) - self.shift) / self.scale
+        distance = 0.0
+        for level, feature in enumerate(self.features(both)):
+            length = (feature * feature).sum(1, keepdims=True).sqrt()
+            unit = feature / (length + _EPSILON)
+            difference = unit[:batch] - unit[batch:]
+            distance = distance + self.linear[level](difference * difference).mean((1, 2, 3))
+        return distance
 
 
 class FeatureNet(nn.Cell):
@@ -100,118 +182,36 @@ def squeezenet():
 BACKBONES = {"alex": alexnet, "vgg": vgg16, "squeeze": squeezenet}
 
 
+class _Fire(nn.Cell):
+    """SqueezeNet's module (arXiv 1602.07360): 1×1 squeeze, then 1×1 and 3×3 side by side."""
+
+    def __init__(self, in_channels, squeezed, expanded):
+        super().__init__()
+        self.squeeze = _convolution(in_channels, squeezed, 1)
+        self.expand1x1 = _convolution(squeezed, expanded, 1)
+        self.expand3x3 = _convolution(squeezed, expanded, 3, padding=1)
+
+    def construct(self, x):
+        x = ops.relu(self.squeeze(x))
+        return ops.concat((ops.relu(self.expand1x1(x)), ops.relu(self.expand3x3(x))), axis=1)
+
+
+class _CeilMaxPool(nn.Cell):
+    """3×3 max pooling with stride 2 of values that are not negative, the last window reaching over the edge.
+
+    This is torch's ``ceil_mode=True``: for kernel 3 and stride 2 one more row and column always gives
+    its output size, and zeros there never win against what follows a ReLU.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2)
+
+    def construct(self, x):
+        return self.pool(ops.pad(x, (0, 1, 0, 1)))
+
+
 def _convolution(in_channels, out_channels, kernel, stride=1, padding=0):
     return nn.Conv2d(
         in_channels, out_channels, kernel, stride, pad_mode="pad", padding=padding, has_bias=True, dtype=ms.float32
     )
-
-
-# What LPIPS subtracts from and divides pictures in [-1, 1] by: ImageNet's mean and deviation on that range.
-_SHIFT = (-0.030, -0.088, -0.188)
-_SCALE = (0.458, 0.448, 0.450)
-_EPSILON = 1e-10
-
-# torchvision's "features.3.weight", the same within `features` alone, and the lpips package's whole model.
-_BACKBONE_KEY = re.compile(r"(?:features\.|net\.slice\d+\.)?(\d+\.[a-z].*)")
-_LINEAR_KEY = re.compile(r"(?:lpips\.)?lin(\d+)\.model\.1\.weight")
-
-
-class LPIPS(nn.Cell):
-    """The distance of two batches of pictures: weighted squared differences of unit-length features, averaged.
-
-    Args:
-        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
-    """
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-        self.features = BACKBONES[net]()
-        self.min_side = self.features.min_side
-        self.linear = nn.CellList(
-            [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
-        )
-        self.shift = ms.Tensor(np.array(_SHIFT, np.float32).reshape(1, 3, 1, 1))
-        self.scale = ms.Tensor(np.array(_SCALE, np.float32).reshape(1, 3, 1, 1))
-
-    def construct(self, x, y):
-        """Return the distances, float32 (B,), of x and y: float32 (B, 3, H, W) RGB in [-1, 1]."""
-        batch = x.shape[0]
-        both = (ops.concat((x, y), axis=0) - self.shift) / self.scale
-        distance = 0.0
-        for level, feature in enumerate(self.features(both)):
-            length = (feature * feature).sum(1, keepdims=True).sqrt()
-            unit = feature / (length + _EPSILON)
-            difference = unit[:batch] - unit[batch:]
-            distance = distance + self.linear[level](difference * difference).mean((1, 2, 3))
-        return distance
-
-
-class LPIPSDistance:
-    """The distance of two uint8 pictures of any size; compiles once.
-
-    Attributes:
-        net: the network's name, which belongs beside every number.
-        min_side: the shortest side of a picture that the network can see.
-    """
-
-    def __init__(self, cell):
-        """Wrap an :class:`LPIPS` with its weights loaded."""
-        self.net = cell.net
-        self.min_side = cell.min_side
-        self._cell = cell.set_train(False)
-        any_size = ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32)
-        self._cell.set_inputs(any_size, any_size)
-
-    def __call__(self, image, reference):
-        """Return the distance of two uint8 (H, W, 3) RGB pictures, a float from 0.
-
-        None where a side is shorter than ``min_side``.
-
-        Raises:
-            UserError: the shapes differ.
-        """
-        if image.shape != reference.shape:
-            raise UserError(f"LPIPS compares pictures of one shape, got {image.shape} and {reference.shape}")
-        if min(image.shape[:2]) < self.min_side:
-            return None
-        return float(self._cell(_to_tensor(image), _to_tensor(reference)).asnumpy()[0])
-
-
-def lpips_from_arrays(net, arrays):
-    """Return the LPIPS distance with the given weights.
-
-    Args:
-        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
-        arrays: dict of name to float array, from torchvision's model and the linear layers of LPIPS v0.1
-            together, or from the lpips package's whole model. Other names (classifiers) are ignored.
-
-    Returns:
-        LPIPSDistance.
-
-    Raises:
-        UserError: a tensor is missing or has another shape.
-    """
-    cell = LPIPS(net)
-    given = {_own_name(str(name)): array for name, array in arrays.items()}
-    for name, parameter in cell.parameters_and_names():
-        array = given.get(name)
-        if array is None or np.shape(array) != parameter.shape:
-            found = "nothing" if array is None else f"shape {np.shape(array)}"
-            raise UserError(f"expected {name} of shape {parameter.shape} for LPIPS {net}, found {found}")
-        parameter.set_data(ms.Tensor(np.ascontiguousarray(array, np.float32)))
-    return LPIPSDistance(cell)
-
-
-def _own_name(name):
-    """Return the name of our parameter for a name in a PyTorch file; None for what is not needed."""
-    if linear := _LINEAR_KEY.fullmatch(name):
-        return f"linear.{linear[1]}.weight"
-    if backbone := _BACKBONE_KEY.fullmatch(name):
-        return f"features.layers.{backbone[1]}"
-    return None
-
-
-def _to_tensor(image):
-    """Return uint8 (H, W, 3) as float32 (1, 3, H, W) in [-1, 1]."""
-    return ms.Tensor(np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis], np.float32) / 127.5 - 1)

@@ -13,57 +13,42 @@ from pathlib import Path
 from src.errors import UserError
 from src.host.files import write_text
 from src.metrics.evaluate import METRICS
-from src.metrics.fid import SPLITS, SetScores
+from src.metrics.fid import SPLITS
+from src.metrics.picture_sets import SetScores
 from src.metrics.scores import PROTOCOLS
 
 ABSENT = "–"
 
 _DECIMALS = {"psnr": 2, "ssim": 4, "lpips": 4, "lr_psnr": 2, "consistency": 2}
 _TITLES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lr_psnr": "LR-PSNR", "consistency": "LR-MSE/1e-5"}
-SET_TITLES = ("FID", "IS")
 _PACKAGES = ("numpy", "scikit-image", "scipy", "mindspore")
 
 
 def as_table(report, about):
-    """Return the means as aligned text: a line that says how they were measured, then a row per method.
+    """Return the means as aligned text: a line that says how they were measured, then a row per method, then notes.
 
     Args:
         report: :class:`src.metrics.evaluate.Report`.
-        about: dict with ``"seed"`` and ``"methods"``: method name to dict, whose options of sampling are shown; and,
-            where the report has sets, ``"fid"``, see :func:`fid_notes`.
+        about: dict with ``"seed"``; ``"methods"``: method name to dict, whose options of sampling are shown; where
+            the report has sets, ``"fid"``: a dict with ``"as"``, who prepares pictures so, and ``"reference"``; and
+            ``"pictures"``, how many each method made, where these have no scores of their own.
 
     Returns:
         str without a newline at the end. What was not measured is shown as "–".
     """
-    shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
     titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
-    rows = [["", *(titles[metric] for metric in shown), *(SET_TITLES if report.sets else ()), "sampler"]]
-    for method in report.scores:
-        mean = asdict(report.mean(method))
-        sets = sets_shown(report.sets[method]) if report.sets else ()
-        sampling = sampling_shown(about["methods"].get(method, {}))
+    shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
+    shown = shown if report.scores else []
+    rows = [["", *(titles[metric] for metric in shown), *(("FID", "IS") if report.sets else ()), "sampler"]]
+    for method in report.scores or report.sets:
+        mean = asdict(report.mean(method)) if shown else {}
+        sets = _sets_shown(report.sets[method]) if report.sets else ()
+        sampling = _sampling_shown(about["methods"].get(method, {}))
         rows.append([method, *(_shown(mean[metric], _DECIMALS[metric]) for metric in shown), *sets, sampling])
-    head = (
-        f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), x{report.scale}, "
-        f"pictures {len(report.names)}, seed {about['seed']}"
-    )
-    return "\n".join([head, *aligned(rows), *_notes(report), *fid_notes(report.sets, about, report.hr_set)])
-
-
-def aligned(rows):
-    """Return rows of text as lines with aligned columns, the first and the last to the left, others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *middle, last in rows:
-        cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells, last]).rstrip())
-    return lines
-
-
-def sets_shown(scores):
-    """Return the FID and the IS of a :class:`src.metrics.fid.SetScores` as two texts."""
-    deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
-    return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
+    head = f"pictures {len(report.names) if report.scores else about['pictures']}, seed {about['seed']}"
+    if report.scores:
+        head = f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), x{report.scale}, {head}"
+    return "\n".join([head, *_aligned(rows), *_too_small(report), *_fid_notes(report, about)])
 
 
 def as_json(report, about):
@@ -76,21 +61,20 @@ def as_json(report, about):
         report: :class:`src.metrics.evaluate.Report`.
         about: dict of what else belongs in the file: the data, the seed, each method's checkpoint and sampling.
     """
-    content = {
-        "protocol": report.protocol,
-        "scale": report.scale,
-        "lpips_net": report.lpips_net,
-        **about,
-        "mean": {method: _plain(report.mean(method)) for method in report.scores},
-        "sets": {method: asdict(scores) for method, scores in report.sets.items()},
-        "hr_set": asdict(report.hr_set) if report.hr_set else None,
-        "pictures": [
+    content = dict(about)
+    sets = {method: asdict(scores) for method, scores in report.sets.items()}
+    if report.scores:
+        content = {"protocol": report.protocol, "scale": report.scale, "lpips_net": report.lpips_net} | content
+        content["mean"] = {method: _plain(report.mean(method)) for method in report.scores}
+        content["sets"], content["hr_set"] = sets, asdict(report.hr_set) if report.hr_set else None
+        content["pictures"] = [
             {"name": name, **{method: _plain(rows[index]) for method, rows in report.scores.items()}}
             for index, name in enumerate(report.names)
-        ],
-        "notes": _notes(report),
-        "versions": versions(),
-    }
+        ]
+        content["notes"] = _too_small(report)
+    else:
+        content |= {"sets": sets, "notes": _fid_notes(report, about)}
+    content["versions"] = _versions()
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -98,17 +82,18 @@ def as_csv(report):
     """Return one line per picture and method as CSV text: picture, method and the scores, empty where not measured.
 
     Where FID and IS were measured, there are columns for them, and a line per method with the means and with no
-    picture's name.
+    picture's name; without scores of pictures, these lines alone.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     of_sets = [metric.name for metric in fields(SetScores)] if report.sets else []
-    writer.writerow(["picture", "method", *METRICS, *of_sets])
+    writer.writerow(["picture", "method", *METRICS, *of_sets] if report.scores else ["method", *of_sets])
     for index, name in enumerate(report.names):
         for method, rows in report.scores.items():
             writer.writerow([name, method, *_plain(rows[index]).values(), *("" for _ in of_sets)])
     for method, scores in report.sets.items():
-        writer.writerow(["", method, *_plain(report.mean(method)).values(), *asdict(scores).values()])
+        means = ["", method, *_plain(report.mean(method)).values()] if report.scores else [method]
+        writer.writerow([*means, *asdict(scores).values()])
     return text.getvalue()
 
 
@@ -132,38 +117,32 @@ def prepare_folder(folder, option="--output"):
 
 
 def write_report(report, about, folder):
-    """Write ``metrics.json`` and ``metrics.csv`` into a folder, each whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
+    """Write ``metrics.json`` and ``metrics.csv`` into a folder, each whole or not at all."""
     write_text(Path(folder) / "metrics.json", as_json(report, about), what="metrics")
     write_text(Path(folder) / "metrics.csv", as_csv(report), what="metrics")
 
 
-def fid_notes(sets, about, hr_set=None):
-    """Return sentences that say how FID and IS were measured; none where they were not.
+def _aligned(rows):
+    """Return rows of text as lines with aligned columns, the first and the last to the left, others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for first, *middle, last in rows:
+        cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells, last]).rstrip())
+    return lines
 
-    Args:
-        sets: {method: :class:`src.metrics.fid.SetScores`}.
-        about: dict with ``"fid"``: a dict with ``"as"``, who prepares pictures so, and ``"reference"``.
-        hr_set: the ``SetScores`` of the HR pictures; None where they were not measured.
-    """
-    if not sets:
-        return []
-    notes = [f"FID and IS of pictures prepared as {about['fid']['as']} does; FID to {about['fid']['reference']}"]
-    if hr_set and hr_set.is_mean is not None:
-        notes[0] += f", whose IS is {sets_shown(hr_set)[1]}"
-    if any(scores.is_mean is None for scores in sets.values()):
-        notes.append(f"no IS for fewer than {SPLITS} pictures")
-    return notes
+
+def _sets_shown(scores):
+    """Return the FID and the IS of a ``SetScores`` as two texts."""
+    deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
+    return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
 
 
 def _shown(value, decimals):
     return ABSENT if value is None else f"{value:.{decimals}f}"
 
 
-def sampling_shown(method):
+def _sampling_shown(method):
     """Return a method's options of sampling as text."""
     shown = []
     if method.get("sampler") is not None:
@@ -177,14 +156,26 @@ def sampling_shown(method):
     return ", ".join(shown) or ABSENT
 
 
-def _notes(report):
+def _too_small(report):
     """Return a sentence for each score that some pictures are too small for."""
     notes = []
-    for metric in METRICS:
+    for metric in METRICS if report.scores else ():
         names = report.without(metric)
         if names and (metric != "lpips" or report.lpips_net):
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             notes.append(f"no {metric.upper()} for pictures too small for it: {', '.join(names[:3])}{more}")
+    return notes
+
+
+def _fid_notes(report, about):
+    """Return sentences that say how FID and IS were measured; none where they were not."""
+    if not report.sets:
+        return []
+    notes = [f"FID and IS of pictures prepared as {about['fid']['as']} does; FID to {about['fid']['reference']}"]
+    if report.hr_set and report.hr_set.is_mean is not None:
+        notes[0] += f", whose IS is {_sets_shown(report.hr_set)[1]}"
+    if any(scores.is_mean is None for scores in report.sets.values()):
+        notes.append(f"no IS for fewer than {SPLITS} pictures")
     return notes
 
 
@@ -193,59 +184,12 @@ def _plain(scores):
     return {name: "inf" if value == math.inf else value for name, value in asdict(scores).items()}
 
 
-def versions():
+def _versions():
     """Return {package: version} of what the numbers depend on."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:  # mindspore's builds for other devices have other names
             continue
-    return found
-
-
-def sets_as_table(sets, about):
-    """Return aligned text: a line that says what was measured, then a row per method.
-
-    Args:
-        sets: {method: :class:`src.metrics.fid.SetScores`}.
-        about: dict with ``"seed"``, ``"methods"`` and ``"fid"``, see :func:`src.metrics.report.as_table`, and
-            ``"pictures"``, how many each method made.
-
-    Returns:
-        str without a newline at the end.
-    """
-    rows = [["", *SET_TITLES, "sampler"]]
-    rows += [[name, *sets_shown(scores), sampling_shown(about["methods"][name])] for name, scores in sets.items()]
-    head = f"pictures {about['pictures']}, seed {about['seed']}"
-    return "\n".join([head, *aligned(rows), *fid_notes(sets, about)])
-
-
-def sets_as_json(sets, about):
-    """Return all scores and how they were measured as JSON text; ``null`` is an IS of too few pictures."""
-    content = {
-        **about,
-        "sets": {name: asdict(scores) for name, scores in sets.items()},
-        "notes": fid_notes(sets, about),
-        "versions": versions(),
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def sets_as_csv(sets):
-    """Return one line per method as CSV text: method and the scores, empty where there are none."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["method", *(metric.name for metric in fields(SetScores))])
-    writer.writerows([name, *asdict(scores).values()] for name, scores in sets.items())
-    return text.getvalue()
-
-
-def write_sets_report(sets, about, folder):
-    """Write ``metrics.json`` and ``metrics.csv`` into a folder, each whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    write_text(Path(folder) / "metrics.json", sets_as_json(sets, about), what="metrics")
-    write_text(Path(folder) / "metrics.csv", sets_as_csv(sets), what="metrics")
+    return versions

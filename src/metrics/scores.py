@@ -4,6 +4,7 @@ The same pictures score differently by protocol (classic luma numbers are about 
 number means something only with its protocol's name beside it. Pictures are uint8 (H, W, 3) RGB.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,21 +22,12 @@ _UNIFORM_WINDOW = 7
 
 
 def psnr(image, reference):
-    """Return the peak signal-to-noise ratio in dB, over all pixels and channels.
+    """Return the peak signal-to-noise ratio in dB, over all pixels and channels, of arrays with values in 0..255.
 
-    Args:
-        image, reference: arrays of one shape, values in 0..255, uint8 or float.
-
-    Returns:
-        float: infinity where the arrays are equal; None where they are empty.
-
-    Raises:
-        UserError: the shapes differ.
+    Infinity where the arrays are equal; None where they are empty.
     """
     _check_shapes(image, reference)
-    if image.size == 0:
-        return None
-    return _decibels(_squared_error(image, reference))
+    return _decibels(_squared_error(image, reference)) if image.size else None
 
 
 def ssim_gaussian(image, reference):
@@ -45,14 +37,10 @@ def ssim_gaussian(image, reference):
     Similarity", IEEE TIP 13(4), 2004, equations 13 to 17: window 11×11, σ = 1.5, K1 = 0.01, K2 = 0.03.
 
     Args:
-        image, reference: (H, W) or (H, W, C) of one shape, values in 0..255; channels are scored apart
-            and averaged.
+        image, reference: (H, W) or (H, W, C) of one shape, values in 0..255; channels are scored apart and averaged.
 
     Returns:
         float up to 1; None where a side is shorter than the window.
-
-    Raises:
-        UserError: the shapes differ.
     """
     _check_shapes(image, reference)
     if min(image.shape[:2]) < _GAUSSIAN_WINDOW:
@@ -71,14 +59,7 @@ def ssim_gaussian(image, reference):
 def ssim_uniform(image, reference):
     """Return scikit-image's structural similarity with its defaults: uniform 7×7 window, sample covariance.
 
-    Args:
-        image, reference: (H, W, C) of one shape, values in 0..255; channels are scored apart and averaged.
-
-    Returns:
-        float up to 1; None where a side is shorter than the window.
-
-    Raises:
-        UserError: the shapes differ.
+    Arguments and result as :func:`ssim_gaussian`, but (H, W, C) only.
     """
     from skimage.metrics import structural_similarity  # half a second: not for every import of this module
 
@@ -124,14 +105,10 @@ class Protocol:
     description: str
     luma: bool
     crop: bool
-    ssim: object
+    ssim: Callable
 
     def __call__(self, image, reference, scale):
-        """Return (PSNR in dB, SSIM) of two uint8 (H, W, 3) pictures; None for what a picture is too small for.
-
-        Raises:
-            UserError: the shapes differ.
-        """
+        """Return (PSNR in dB, SSIM) of two uint8 (H, W, 3) pictures; None for what a picture is too small for."""
         _check_shapes(image, reference)
         if self.luma:
             image, reference = (rgb_to_y(picture, rounded=True) for picture in (image, reference))
@@ -149,11 +126,7 @@ PROTOCOLS = {
 
 
 def protocol_named(name):
-    """Return the protocol of a name.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Return the protocol of a name; UserError where there is none."""
     if name not in PROTOCOLS:
         raise UserError(f"the protocol must be one of {', '.join(PROTOCOLS)}, not {name!r}")
     return PROTOCOLS[name]

@@ -11,8 +11,12 @@ from tqdm import tqdm
 
 from src.errors import UserError
 from src.host.files import cache_folder, replacing
+from src.weights.torch_file import read_torch
 
 _CHUNK = 1 << 18
+_TORCHVISION = "https://download.pytorch.org/models/"
+_LPIPS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
+_PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,92 @@ class WeightFile:
     also: tuple[str, ...]
 
 
+def _published(site, name, sha256, *also):
+    return WeightFile(name, site + name, sha256, also)
+
+
+def _linear(net, sha256):
+    return WeightFile(f"lpips_lin_{net}_v0.1.pth", f"{_LPIPS}{net}.pth", sha256, (f"{net}.pth",))
+
+
+# For LPIPS, torchvision's classifier and the linear layers of LPIPS v0.1. The first eight digits of the checksums of
+# torchvision's and pytorch-fid's files are part of their names.
+FILES = {
+    "alex": (
+        _published(
+            _TORCHVISION,
+            "alexnet-owt-7be5be79.pth",
+            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            *("alexnet-owt-*.pth", "alexnet_features.pth"),
+        ),
+        _linear("alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+    ),
+    "vgg": (
+        _published(
+            _TORCHVISION,
+            "vgg16-397923af.pth",
+            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            *("vgg16-*.pth", "vgg16_features.pth"),
+        ),
+        _linear("vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+    ),
+    "squeeze": (
+        _published(
+            _TORCHVISION,
+            "squeezenet1_1-b8a52dc0.pth",
+            "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+            *("squeezenet1_1-*.pth", "squeezenet1_1_features.pth"),
+        ),
+        _linear("squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
+    ),
+    "inception": (
+        _published(
+            _PYTORCH_FID,
+            "pt_inception-2015-12-05-6726825d.pth",
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            "*inception-2015-12-05*.pth",
+        ),
+    ),
+}
+LPIPS_NETS = tuple(net for net in FILES if net != "inception")
+
+
+class WeightsMissing(UserError):
+    """The weights are not on this machine; the message says how to get them."""
+
+
+def find_weights(net, location=None, download=False):
+    """Return the paths of the files with a network's weights.
+
+    Args:
+        net: a name in :data:`FILES`.
+        location: a folder with the files, under their own or other usual names, or one file with all tensors (of
+            LPIPS, the state of the lpips package's whole model); None takes the cache folder.
+        download: fetch what is missing into the folder.
+
+    Raises:
+        WeightsMissing: the files are not there.
+        UserError: there is no such network, or a download failed.
+    """
+    if net not in FILES:
+        raise UserError(f"there are weights of {', '.join(FILES)}, not {net!r}")
+    is_lpips = net in LPIPS_NETS
+    folder = cache_folder("lpips" if is_lpips else net) if location is None else Path(location)
+    if folder.is_file():
+        return [folder]
+    paths = {file: find(file, folder) for file in FILES[net]}
+    missing = [file for file, path in paths.items() if path is None]
+    if missing and not download:
+        metric, option = (f"LPIPS ({net}) needs", "lpips") if is_lpips else ("FID and IS need", "fid")
+        raise WeightsMissing(
+            f"{metric} {' and '.join(file.name for file in missing)} in {folder}: fetch what is missing with "
+            f"--{option}-download, name a folder or file with --{option}-weights, or do without by --{option} none"
+        )
+    for file in missing:
+        paths[file] = fetch(file, folder)
+    return list(paths.values())
+
+
 def find(file, folder):
     """Return the path of a file in a folder, under its own name before any other, or None."""
     for pattern in (file.name, *file.also):
@@ -42,17 +132,10 @@ def find(file, folder):
 
 
 def fetch(file, folder, timeout=30):
-    """Download a file, check it and put it into a folder; it appears there whole or not at all.
+    """Download a :class:`WeightFile`, check it and put it into a folder, where it appears whole or not at all.
 
-    The usual proxy variables (``https_proxy``) are honoured.
-
-    Args:
-        file: WeightFile.
-        folder: Path; made if needed.
-        timeout: seconds of silence after which the server is given up.
-
-    Returns:
-        The path of the file.
+    The usual proxy variables (``https_proxy``) are honoured. After ``timeout`` seconds of silence the server is given
+    up. Returns the path of the file.
 
     Raises:
         UserError: the server cannot be reached or has no such file, what came is not the published file, or
@@ -95,172 +178,27 @@ def _receive(file, timeout):
         ) from error
 
 
-def tensors(content):
-    """Return what was read from a file of weights, if it is a dict.
-
-    Raises:
-        UserError: it is something else.
-    """
-    if not isinstance(content, dict):
-        raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
-    return content
-
-
-FILE = WeightFile(
-    "pt_inception-2015-12-05-6726825d.pth",
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-    ("*inception-2015-12-05*.pth",),
-)
-
-
-def find_inception(location=None, download=False):
-    """Return the path of the file with the weights.
+def build_from_files(net, paths, build):
+    """Return ``build(arrays)`` of all tensors in a network's files, {name: array}; a UserError names the files.
 
     Args:
-        location: the file, or a folder that holds it under one of its usual names; None takes the cache folder.
-        download: fetch it into the folder if it is missing.
-
-    Raises:
-        UserError: the file is not there, or the download failed.
-    """
-    folder = cache_folder("inception") if location is None else Path(location)
-    if folder.is_file():
-        return folder
-    if path := find(FILE, folder):
-        return path
-    if download:
-        return fetch(FILE, folder)
-    raise UserError(
-        f"FID and IS need {FILE.name} in {folder}: fetch it with --fid-download, name it or its folder with "
-        "--fid-weights, or leave them out with --fid none"
-    )
-
-
-def load_inception(path, read):
-    """Return the network with the weights of a file.
-
-    Args:
-        path: from :func:`find_inception`.
-        read: the function that reads a PyTorch file into a dict of NumPy arrays
-            (:func:`src.weights.torch_file.read_torch`).
-
-    Returns:
-        :class:`src.metrics.inception.Inception`.
-
-    Raises:
-        UserError: the file is damaged, or holds another network.
-    """
-    from src.metrics.inception import inception_from_arrays
-
-    try:
-        return inception_from_arrays(tensors(read(path)))
-    except UserError as error:
-        raise UserError(f"Inception weights {path}: {error}; expected {FILE.name} of pytorch-fid") from error
-
-
-_TORCHVISION = "https://download.pytorch.org/models/"
-_LINEAR_LAYERS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
-
-
-class LPIPSUnavailable(UserError):
-    """The weights are not on this machine; the message says how to get them."""
-
-
-def _torchvision(name, sha256, *also):
-    return WeightFile(name, _TORCHVISION + name, sha256, also)
-
-
-def _linear(net, sha256):
-    return WeightFile(f"lpips_lin_{net}_v0.1.pth", f"{_LINEAR_LAYERS}{net}.pth", sha256, (f"{net}.pth",))
-
-
-# For each network, torchvision's classifier and the linear layers of LPIPS v0.1. The first eight digits of the
-# checksums of torchvision's files are part of their names.
-FILES = {
-    "alex": (
-        _torchvision(
-            "alexnet-owt-7be5be79.pth",
-            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            *("alexnet-owt-*.pth", "alexnet_features.pth"),
-        ),
-        _linear("alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
-    ),
-    "vgg": (
-        _torchvision(
-            "vgg16-397923af.pth",
-            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-            *("vgg16-*.pth", "vgg16_features.pth"),
-        ),
-        _linear("vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
-    ),
-    "squeeze": (
-        _torchvision(
-            "squeezenet1_1-b8a52dc0.pth",
-            "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
-            *("squeezenet1_1-*.pth", "squeezenet1_1_features.pth"),
-        ),
-        _linear("squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
-    ),
-}
-
-
-def find_weights(net, location=None, download=False):
-    """Return the paths of the files with a network's weights.
-
-    Args:
-        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
-        location: a folder with the two files of :data:`FILES`, or one file with the state of the lpips
-            package's whole model; None takes the cache folder.
-        download: fetch what is missing into the folder.
-
-    Raises:
-        LPIPSUnavailable: the files are not there.
-        UserError: there is no such network, or a download failed.
-    """
-    if net not in FILES:
-        raise UserError(f"LPIPS knows the networks {', '.join(FILES)}, not {net!r}")
-    folder = cache_folder("lpips") if location is None else Path(location)
-    if folder.is_file():
-        return [folder]
-    found = {file: find(file, folder) for file in FILES[net]}
-    missing = [file for file, path in found.items() if path is None]
-    if missing and not download:
-        names = " and ".join(file.name for file in missing)
-        raise LPIPSUnavailable(
-            f"LPIPS ({net}) needs {names} in {folder}: fetch them with --lpips-download, "
-            "name their folder with --lpips-weights, or leave LPIPS out with --lpips none"
-        )
-    for file in missing:
-        found[file] = fetch(file, folder)
-    return list(found.values())
-
-
-def load_lpips(net, paths, read):
-    """Return the LPIPS distance of a network with the weights of some files.
-
-    Args:
-        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        net: a name in :data:`FILES`.
         paths: from :func:`find_weights`.
-        read: the function that reads a PyTorch file into a dict of NumPy arrays
-            (:func:`src.weights.torch_file.read_torch`).
-
-    Returns:
-        :class:`src.metrics.lpips.LPIPSDistance`.
+        build: refuses by a UserError what it cannot take.
 
     Raises:
-        UserError: a file is damaged, or belongs to another network.
+        UserError: a file is damaged, or holds another network.
     """
-    from src.metrics.lpips import lpips_from_arrays
-
     arrays = {}
     try:
         for path in paths:
-            arrays.update(tensors(read(path)))
-        return lpips_from_arrays(net, arrays)
+            content = read_torch(path)
+            if not isinstance(content, dict):
+                raise UserError(f"expected a dict of tensors, found a {type(content).__name__}")
+            arrays |= content
+        return build(arrays)
     except UserError as error:
-        backbone, linear = (file.name for file in FILES[net])
-        raise UserError(
-            f"LPIPS weights {' and '.join(map(str, paths))}: {error}; expected {backbone} and {linear}, "
-            "or one file of the lpips package's whole model"
-        ) from error
+        of_lpips = "LPIPS", ", or one file of the lpips package's whole model"
+        title, source = of_lpips if net in LPIPS_NETS else ("Inception", " of pytorch-fid")
+        files, expected = " and ".join(map(str, paths)), " and ".join(file.name for file in FILES[net])
+        raise UserError(f"{title} weights {files}: {error}; expected {expected}{source}") from error

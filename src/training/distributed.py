@@ -23,68 +23,9 @@ from src.errors import UserError
 from src.host.device import launched
 from src.weights.checkpoint import put
 
-_PIECE = 4 << 20  # bytes in one message
-
-
-def to_json(value):
-    """Return JSON bytes: Python writes and reads floats exactly that way, and NaN and None; NumPy's numbers too."""
-    return json.dumps(value, default=lambda number: number.item()).encode()
-
-
-def from_first(data):
-    """Return rank 0's bytes; ``data`` has the same length on every rank."""
-    pieces = (data[i : i + _PIECE] for i in range(0, len(data), _PIECE))
-    return b"".join(_exchange("broadcast", piece)[: len(piece)] for piece in pieces)
-
-
-def gather(value, world):
-    """Return a list of the values of all ranks, in order, on every rank; a value is whatever :func:`to_json` takes."""
-    data = to_json(value)
-    lengths = [int.from_bytes(length, "little") for length in from_all(len(data).to_bytes(4, "little"), world)]
-    shares = from_all(data.ljust(max(lengths)), world)
-    meet()
-    return [json.loads(share) for share in shares]
-
-
-def from_all(data, world):
-    """Return the bytes of each rank; ``data`` has the same length on every rank."""
-    received = _exchange("gather", data)
-    room = len(received) // world.size
-    return [received[rank * room :][: len(data)] for rank in range(world.size)]
-
-
-def _exchange(kind, data):
-    """Send and receive bytes as int32, which every backend carries unchanged; float64 and bool not.
-
-    They are filled up to a power of two, since each length is a graph to compile.
-    """
-    data = data.ljust(max(1024, 1 << (len(data) - 1).bit_length()), b"\0")
-    return _collective(kind)(ms.Tensor(np.frombuffer(data, np.int32))).asnumpy().tobytes()
-
-
-def meet():
-    """Wait until every rank has come here: one that ended with a message on its way would let its sender wait."""
-    _collective("sum")(ms.Tensor(np.ones(1, np.float32))).asnumpy()
-
-
-class _Collective(nn.Cell):
-    def __init__(self, kind):
-        super().__init__(auto_prefix=False)
-        make = {"broadcast": lambda: ops.Broadcast(0), "gather": ops.AllGather, "sum": ops.AllReduce}
-        self.is_broadcast = kind == "broadcast"
-        self.run = make[kind]()
-
-    def construct(self, tensor):
-        return self.run((tensor,))[0] if self.is_broadcast else self.run(tensor)
-
-
-@cache
-def _collective(kind):
-    return _Collective(kind)
-
-
 # Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
 PATIENCE = 1800
+_PIECE = 4 << 20  # bytes in one message
 
 
 @dataclass(frozen=True)
@@ -105,9 +46,6 @@ def join(device):
 
     To be called once, after the device is chosen and before anything is computed. The scheduler's process, which runs
     the same program, serves the ranks in here and ends in here when they have ended.
-
-    Args:
-        device: ``"Ascend"``, ``"GPU"`` or ``"CPU"``.
 
     Raises:
         UserError: the others did not come.
@@ -134,6 +72,167 @@ def join(device):
     return World(communication.get_rank(), communication.get_group_size())
 
 
+def leave_signals_to_first(world):
+    """Ignore SIGTERM and Ctrl-C from here on, but for rank 0: it alone answers them, by saving and ending.
+
+    A job scheduler, or a terminal, may signal all processes, and rank 0 needs the others to finish its step. They end
+    with it: the launcher kills them. To be called after :func:`join`, which does the same for the scheduler's process.
+    """
+    if not world.is_first:
+        _ignore_signals()
+
+
+def check_same(values, world):
+    """Check that all ranks have the same values: hosts may have other copies of the configuration or the pictures.
+
+    Args:
+        values: dict of name → text or number, Python's or NumPy's, the same on every rank to the last bit and in its
+            type; NaN is the same as NaN. Ranks may have other names, which counts as a difference.
+
+    Raises:
+        UserError: on every rank, if any two differ; it names the values.
+    """
+    if world.size == 1:
+        return
+    shares = _gather({name: _to_json(value).decode() for name, value in values.items()}, world)
+    names = dict.fromkeys(name for share in shares for name in share)  # in rank 0's order
+    differing = [name for name in names if len({share.get(name) for share in shares}) > 1]
+    if differing:
+        raise UserError(
+            f"the ranks differ in {', '.join(differing)}: use the same configuration and pictures on every host"
+        )
+
+
+def broadcast(parameters, world):
+    """Copy rank 0's values of parameters, of any dtype, to all ranks, in place.
+
+    Raises:
+        UserError: on every rank, if one has other parameters, or in another order, than rank 0.
+    """
+    if world.size == 1:
+        return
+    parameters = list(parameters)
+    kind = repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters])
+    kinds = _from_all(zlib.crc32(kind.encode()).to_bytes(4, "little"), world)
+    others = [rank for rank, kind in enumerate(kinds) if kind != kinds[0]]
+    if others:
+        _meet()
+        raise UserError(f"rank {others[0]} has another network than rank 0: use one configuration on every host")
+    for parameter in parameters:
+        value = parameter.asnumpy()
+        received = _from_first(value.tobytes())
+        if not world.is_first:
+            put(parameter, np.frombuffer(received, value.dtype).reshape(value.shape))
+    _meet()
+
+
+def broadcast_numbers(numbers, world):
+    """Return rank 0's list of numbers, Python's or NumPy's, on every rank, exactly: ints stay ints; NaN and None pass.
+
+    What the other ranks give does not matter.
+    """
+    numbers = list(numbers)
+    if world.size == 1:
+        return numbers
+    data = _to_json(numbers) if world.is_first else b""
+    length = int.from_bytes(_from_first(len(data).to_bytes(4, "little")), "little")
+    received = _from_first(data.ljust(length))
+    _meet()
+    return json.loads(received)
+
+
+def gather_rows(rows, world):
+    """Return the rows of all ranks, a list of lists, on every rank: those of items 0, 1, 2, ….
+
+    Args:
+        rows: a sequence of rows of numbers, NaN and None among them, or a float array (n, k): those of this rank's
+            items, rank, rank + size, rank + 2·size, …; there may be none.
+    """
+    rows = [list(row) for row in rows]
+    if world.size == 1:
+        return rows
+    shares = _gather(rows, world)
+    return [shares[i % world.size][i // world.size] for i in range(sum(map(len, shares)))]
+
+
+class Mean(nn.Cell):
+    """The mean of a tensor, float16 or float32, over the ranks, for use in a graph; every rank gets the same bits."""
+
+    def __init__(self, world):
+        super().__init__(auto_prefix=False)
+        self.size = world.size
+        self.sum = ops.AllReduce(ops.ReduceOp.SUM)
+
+    def construct(self, tensor):
+        return self.sum(tensor) / self.size
+
+
+def gradient_mean(parameters, world):
+    """Return a Cell that takes a tuple of gradients, one for each parameter, to their means over the ranks.
+
+    It is MindSpore's own reducer: one all-reduce for each parameter, in float32, which the Ascend compiler merges. On
+    the CPU joining them by hand gained nothing, and the joined graph was too deep for the compiler.
+    """
+    return nn.DistributedGradReducer(list(parameters), mean=True, degree=world.size)
+
+
+def _gather(value, world):
+    """The values of all ranks, in order, on every rank; a value is whatever :func:`_to_json` takes."""
+    data = _to_json(value)
+    lengths = [int.from_bytes(length, "little") for length in _from_all(len(data).to_bytes(4, "little"), world)]
+    shares = _from_all(data.ljust(max(lengths)), world)
+    _meet()
+    return [json.loads(share) for share in shares]
+
+
+def _to_json(value):
+    """JSON bytes: Python writes and reads floats exactly that way, and NaN and None; NumPy's numbers too."""
+    return json.dumps(value, default=lambda number: number.item()).encode()
+
+
+def _from_first(data):
+    """Rank 0's bytes; ``data`` has the same length on every rank."""
+    pieces = (data[i : i + _PIECE] for i in range(0, len(data), _PIECE))
+    return b"".join(_exchange("broadcast", piece)[: len(piece)] for piece in pieces)
+
+
+def _from_all(data, world):
+    """The bytes of each rank; ``data`` has the same length on every rank."""
+    received = _exchange("gather", data)
+    room = len(received) // world.size
+    return [received[rank * room :][: len(data)] for rank in range(world.size)]
+
+
+def _exchange(kind, data):
+    """Send and receive bytes as int32, which every backend carries unchanged; float64 and bool not.
+
+    They are filled up to a power of two, since each length is a graph to compile.
+    """
+    data = data.ljust(max(1024, 1 << (len(data) - 1).bit_length()), b"\0")
+    return _collective(kind)(ms.Tensor(np.frombuffer(data, np.int32))).asnumpy().tobytes()
+
+
+def _meet():
+    """Wait until every rank has come here: one that ended with a message on its way would let its sender wait."""
+    _collective("sum")(ms.Tensor(np.ones(1, np.float32))).asnumpy()
+
+
+@cache
+def _collective(kind):
+    return _Collective(kind)
+
+
+class _Collective(nn.Cell):
+    def __init__(self, kind):
+        super().__init__(auto_prefix=False)
+        make = {"broadcast": lambda: ops.Broadcast(0), "gather": ops.AllGather, "sum": ops.AllReduce}
+        self.is_broadcast = kind == "broadcast"
+        self.run = make[kind]()
+
+    def construct(self, tensor):
+        return self.run((tensor,))[0] if self.is_broadcast else self.run(tensor)
+
+
 def _serve(communication):
     """Be the scheduler, then end the process: mindspore does so itself, unless a rank was lost."""
     _ignore_signals()
@@ -143,19 +242,6 @@ def _serve(communication):
         logging.error("the scheduler ended: %s (a rank was lost, or its port is in use)", _first_line(error))
         os._exit(1)
     os._exit(0)
-
-
-def leave_signals_to_first(world):
-    """Ignore SIGTERM and Ctrl-C from here on, but for rank 0: it alone answers them, by saving and ending.
-
-    A job scheduler, or a terminal, may signal all processes, and rank 0 needs the others to finish its step. They end
-    with it: the launcher kills them. To be called after :func:`join`, which does the same for the scheduler's process.
-
-    Args:
-        world: the :class:`World`.
-    """
-    if not world.is_first:
-        _ignore_signals()
 
 
 def _ignore_signals():
@@ -171,122 +257,3 @@ def _silence_stderr():
     """Drop what mindspore writes about its own threads while the process ends."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def check_same(values, world):
-    """Check that all ranks have the same values: hosts may have other copies of the configuration or the pictures.
-
-    Args:
-        values: dict of name → text or number, Python's or NumPy's, the same on every rank to the last bit and in its
-            type; NaN is the same as NaN. Ranks may have other names, which counts as a difference.
-        world: the :class:`World`.
-
-    Raises:
-        UserError: on every rank, if any two differ; it names the values.
-    """
-    if world.size == 1:
-        return
-    shares = gather({name: to_json(value).decode() for name, value in values.items()}, world)
-    names = dict.fromkeys(name for share in shares for name in share)  # in rank 0's order
-    differing = [name for name in names if len({share.get(name) for share in shares}) > 1]
-    if differing:
-        raise UserError(
-            f"the ranks differ in {', '.join(differing)}: use the same configuration and pictures on every host"
-        )
-
-
-class Mean(nn.Cell):
-    """The mean of a tensor over the ranks, for use in a graph; every rank gets the same bits.
-
-    Args:
-        world: the :class:`World`; of size 1 it makes this the identity.
-    """
-
-    def __init__(self, world):
-        super().__init__(auto_prefix=False)
-        self.size = world.size
-        self.sum = ops.AllReduce(ops.ReduceOp.SUM) if world.size > 1 else None
-
-    def construct(self, tensor):
-        """Return the mean of ``tensor``, float16 or float32 of any shape, with its shape and dtype."""
-        if self.size > 1:
-            tensor = self.sum(tensor) / self.size
-        return tensor
-
-
-class _Identity(nn.Cell):
-    def construct(self, gradients):
-        return gradients
-
-
-def gradient_mean(parameters, world):
-    """Return a Cell that takes a tuple of gradients, one for each parameter, to their means over the ranks.
-
-    It is MindSpore's own reducer: one all-reduce for each parameter, in float32, which the Ascend compiler merges. On
-    the CPU joining them by hand gained nothing, and the joined graph was too deep for the compiler.
-    """
-    if world.size == 1:
-        return _Identity()
-    return nn.DistributedGradReducer(list(parameters), mean=True, degree=world.size)
-
-
-def broadcast(parameters, world):
-    """Copy rank 0's values of parameters, of any dtype, to all ranks, in place.
-
-    Args:
-        parameters: iterable of ``mindspore.Parameter``, the same ones in the same order on every rank.
-        world: the :class:`World`.
-
-    Raises:
-        UserError: on every rank, if one has other parameters than rank 0.
-    """
-    if world.size == 1:
-        return
-    parameters = list(parameters)
-    kind = repr([(p.name, tuple(p.shape), str(p.dtype)) for p in parameters])
-    kinds = from_all(zlib.crc32(kind.encode()).to_bytes(4, "little"), world)
-    others = [rank for rank, kind in enumerate(kinds) if kind != kinds[0]]
-    if others:
-        meet()
-        raise UserError(f"rank {others[0]} has another network than rank 0: use one configuration on every host")
-    for parameter in parameters:
-        value = parameter.asnumpy()
-        received = from_first(value.tobytes())
-        if not world.is_first:
-            put(parameter, np.frombuffer(received, value.dtype).reshape(value.shape))
-    meet()
-
-
-def broadcast_numbers(numbers, world):
-    """Return rank 0's list of numbers on every rank, exactly: ints stay ints; NaN and None pass.
-
-    Args:
-        numbers: ints and floats, Python's or NumPy's; what other ranks than 0 pass does not matter.
-        world: the :class:`World`.
-    """
-    numbers = list(numbers)
-    if world.size == 1:
-        return numbers
-    data = to_json(numbers) if world.is_first else b""
-    length = int.from_bytes(from_first(len(data).to_bytes(4, "little")), "little")
-    received = from_first(data.ljust(length))
-    meet()
-    return json.loads(received)
-
-
-def gather_rows(rows, world):
-    """Return the rows of all ranks, in order, on every rank.
-
-    Args:
-        rows: a sequence of rows of numbers, NaN and None among them, or a float array (n, k): those of this rank's
-            items, rank, rank + size, rank + 2·size, …; there may be none.
-        world: the :class:`World`.
-
-    Returns:
-        A list with the row, a list, of item 0, 1, 2, ….
-    """
-    rows = [list(row) for row in rows]
-    if world.size == 1:
-        return rows
-    shares = gather(rows, world)
-    return [shares[i % world.size][i // world.size] for i in range(sum(map(len, shares)))]

@@ -3,7 +3,6 @@
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.errors import UserError
 from src.weights.checkpoint import PREFIX
 
 
@@ -17,26 +16,16 @@ class MovingAverage(nn.Cell):
         parameters: the parameters that are trained.
         averages: parameters of the same shapes; the average of ``p`` is named ``ema.p``.
         decay: d in the long run, in [0, 1).
-
-    Raises:
-        UserError: a parameter has no average.
     """
 
     def __init__(self, parameters, averages, decay):
         super().__init__(auto_prefix=False)
         named = {average.name: average for average in averages}
-        missing = [parameter.name for parameter in parameters if PREFIX + parameter.name not in named]
-        if missing:
-            raise UserError(f"no average for {missing[0]}: build both networks from one configuration")
         self.parameters = ms.ParameterTuple(list(parameters))
         self.averages = ms.ParameterTuple([named[PREFIX + parameter.name] for parameter in self.parameters])
         self.updates = ms.Parameter(ms.Tensor(0, ms.int32), name="ema_updates", requires_grad=False)
         self.decay = float(decay)
         self.map = ops.HyperMap()
-
-    def state(self):
-        """The parameters that a resumed run needs."""
-        return [*self.averages, self.updates]
 
     def start(self):
         """Begin at the parameters' present values."""

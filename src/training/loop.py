@@ -12,36 +12,62 @@ from tqdm import tqdm
 
 from src.host.signals import held_back
 
+COUNTS, LOSSES = "run.counts", "run.losses"  # the names in a checkpoint
+_WINDOW = 20  # log lines that the limit of the loss is made from
+_ENOUGH = 5  # log lines before which there is no limit
+
+
+@dataclass
+class Progress:
+    """Where a run stands; a checkpoint keeps it, so that what comes after is the same as without an interruption."""
+
+    step: int = 0  # optimiser steps done
+    # samples seen, by all devices: the number of the next. It is not a function of the step, for the number of devices
+    # may change, and going back to a checkpoint leaves data out.
+    samples: int = 0
+    skipped_in_row: int = 0  # steps skipped in a row up to the last fetched one
+    saved: int = 0  # the step of the last checkpoint that was saved because it was time
+    returns: int = 0  # how often a run that diverged went back to that checkpoint
+    losses: list = field(default_factory=list)  # since the last log line, with NaN for skipped steps
+
+    def counts(self):
+        """All but the losses, as ints."""
+        return [self.step, self.samples, self.skipped_in_row, self.saved, self.returns]
+
+    def arrays(self):
+        """What a checkpoint keeps beside its step: name → array."""
+        arrays = {COUNTS: np.array(self.counts()[1:], np.int64)}
+        return arrays | {LOSSES: np.array(self.losses, np.float32)} if self.losses else arrays
+
+
+def progress_in(arrays, step, batch_size):
+    """Return the :class:`Progress` that a checkpoint keeps.
+
+    Args:
+        arrays, step: the checkpoint's.
+        batch_size: samples in a step of the run that wrote it, for a checkpoint from before this was kept.
+    """
+    if COUNTS not in arrays:
+        return Progress(step, step * batch_size, saved=step)
+    losses = arrays[LOSSES].tolist() if LOSSES in arrays else []
+    return Progress(step, *arrays[COUNTS].tolist(), losses=losses)
+
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the log says of the steps since the line before.
+    """What one line of the log says of the steps since the line before."""
 
-    Attributes:
-        step: steps done.
-        loss: mean loss of the steps that were taken; NaN if none was.
-        learning_rate: of the last step.
-        gradient_norm: of the last step, before clipping.
-        skipped: steps that were not taken, since their loss or gradient was not finite or far too large.
-        samples_per_second: over all devices; not a function of the run, like ``waiting``.
-        waiting: share of the time, 0…1, that was spent waiting for data.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    skipped: int
-    samples_per_second: float
-    waiting: float
+    step: int  # steps done
+    loss: float  # mean of the steps that were taken; NaN if none was
+    learning_rate: float  # of the last step
+    gradient_norm: float  # of the last step, before clipping
+    skipped: int  # steps that were not taken, since their loss or gradient was not finite or far too large
+    samples_per_second: float  # over all devices; not a function of the run, like what follows
+    waiting: float  # share of the time, 0…1, that was spent waiting for data
 
 
 class Diverged(Exception):
-    """The last steps were all skipped: the weights lead nowhere any more.
-
-    Attributes:
-        step: how far the run came.
-    """
+    """The last steps, up to ``step``, were all skipped: the weights lead nowhere any more."""
 
     def __init__(self, step, skipped):
         super().__init__(f"the training diverged: up to step {step}, {skipped} steps in a row were skipped")
@@ -57,7 +83,7 @@ def train(
     Args:
         step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
         batches: iterable of what the step function takes, one for each step.
-        progress: the ``Progress`` (``src.training.loop``) to go on from; kept up to date.
+        progress: the :class:`Progress` to go on from; kept up to date.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
@@ -107,25 +133,29 @@ def train(
         shown.close()
 
 
-def _timed(batches, window):
-    """Pass the batches on, and tell the window how long each was waited for."""
-    batches = iter(batches)
-    while True:
-        start = time.perf_counter()
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        window.waited += time.perf_counter() - start
-        yield batch
+class LossLimit:
+    """The largest loss that is believed: a multiple of the median of the last log lines.
 
+    Args:
+        ratio: the multiple; 0 for no limit.
+        losses: the losses that the log has so far, when a run is resumed.
+    """
 
-def _text(row):
-    skipped = f", {row.skipped} skipped" if row.skipped else ""
-    return (
-        f"loss {row.loss:.4f}, lr {row.learning_rate:.2e}, {row.samples_per_second:.1f} samples/s, "
-        f"{row.waiting:.0%} waiting for data{skipped}"
-    )
+    def __init__(self, ratio, losses=()):
+        self.ratio = ratio
+        self.losses = deque((loss for loss in losses if math.isfinite(loss)), maxlen=_WINDOW)
+
+    def add(self, loss):
+        """Take a log line's loss into account."""
+        if math.isfinite(loss):
+            self.losses.append(loss)
+
+    @property
+    def value(self):
+        """The limit; infinity without enough log lines."""
+        if not self.ratio or len(self.losses) < _ENOUGH:
+            return math.inf
+        return self.ratio * median(self.losses)
 
 
 class _Window:
@@ -135,6 +165,12 @@ class _Window:
         self.progress, self.samples = progress, samples
         self.pending = []
         self.restart()
+
+    def restart(self):
+        """Begin to measure the time anew."""
+        self.start = time.perf_counter()
+        self.waited = 0.0
+        self.count = 0
 
     def add(self, loss, norm, taken):
         self.pending.append((loss, taken))
@@ -173,85 +209,23 @@ class _Window:
         self.restart()
         return row
 
-    def restart(self):
-        """Begin to measure the time anew."""
-        self.start = time.perf_counter()
-        self.waited = 0.0
-        self.count = 0
+
+def _timed(batches, window):
+    """Pass the batches on, and tell the window how long each was waited for."""
+    batches = iter(batches)
+    while True:
+        start = time.perf_counter()
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        window.waited += time.perf_counter() - start
+        yield batch
 
 
-COUNTS, LOSSES = "run.counts", "run.losses"  # the names in a checkpoint
-
-
-@dataclass
-class Progress:
-    """Where a run stands; a checkpoint keeps it, so that what comes after is the same as without an interruption.
-
-    Attributes:
-        step: optimiser steps done.
-        samples: training samples seen, by all devices: the number of the next. It is not a function of the step, for
-            the number of devices may change, and going back to a checkpoint leaves data out.
-        skipped_in_row: steps skipped in a row up to the last fetched one.
-        saved: the step of the last checkpoint that was saved because it was time.
-        returns: how often a run that diverged went back to that checkpoint.
-        losses: the losses since the last log line, with NaN for skipped steps.
-    """
-
-    step: int = 0
-    samples: int = 0
-    skipped_in_row: int = 0
-    saved: int = 0
-    returns: int = 0
-    losses: list = field(default_factory=list)
-
-    def counts(self):
-        """All but the losses, as ints."""
-        return [self.step, self.samples, self.skipped_in_row, self.saved, self.returns]
-
-    def arrays(self):
-        """What a checkpoint keeps beside its step: name → array."""
-        arrays = {COUNTS: np.array(self.counts()[1:], np.int64)}
-        return arrays | {LOSSES: np.array(self.losses, np.float32)} if self.losses else arrays
-
-
-def progress_in(arrays, step, batch_size):
-    """Return the progress that a checkpoint keeps.
-
-    Args:
-        arrays: the checkpoint's.
-        step: its step.
-        batch_size: samples in a step of the run that wrote it, for a checkpoint from before this was kept.
-    """
-    if COUNTS not in arrays:
-        return Progress(step, step * batch_size, saved=step)
-    losses = arrays[LOSSES].tolist() if LOSSES in arrays else []
-    return Progress(step, *arrays[COUNTS].tolist(), losses=losses)
-
-
-_WINDOW = 20  # log lines that the limit is made from
-_ENOUGH = 5  # log lines before which there is no limit
-
-
-class LossLimit:
-    """The largest loss that is believed: a multiple of the median of the last log lines.
-
-    Args:
-        ratio: the multiple; 0 for no limit.
-        losses: the losses that the log has so far, when a run is resumed.
-    """
-
-    def __init__(self, ratio, losses=()):
-        self.ratio = ratio
-        self.losses = deque((loss for loss in losses if math.isfinite(loss)), maxlen=_WINDOW)
-
-    def add(self, loss):
-        """Take a log line's loss into account."""
-        if math.isfinite(loss):
-            self.losses.append(loss)
-
-    @property
-    def value(self):
-        """The limit; infinity without enough log lines."""
-        if not self.ratio or len(self.losses) < _ENOUGH:
-            return math.inf
-        return self.ratio * median(self.losses)
+def _text(row):
+    skipped = f", {row.skipped} skipped" if row.skipped else ""
+    return (
+        f"loss {row.loss:.4f}, lr {row.learning_rate:.2e}, {row.samples_per_second:.1f} samples/s, "
+        f"{row.waiting:.0%} waiting for data{skipped}"
+    )

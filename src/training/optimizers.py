@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from mindspore import nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
-from src.errors import UserError
-
-SCHEDULES = ("step", "cosine", "constant")
-
 
 @dataclass(frozen=True)
 class RateSchedule:
@@ -22,9 +18,6 @@ class RateSchedule:
         total: optimiser steps of the whole run.
         warmup: the rate grows linearly over so many steps, from lr / warmup to what the schedule says
             (arXiv 1706.02677, section 2.2); 0 starts with the full rate.
-
-    Raises:
-        UserError: the schedule is unknown.
     """
 
     lr: float
@@ -34,10 +27,6 @@ class RateSchedule:
     decay_factor: float = 0.5
     minimum: float = 0.0
     warmup: int = 0
-
-    def __post_init__(self):
-        if self.schedule not in SCHEDULES:
-            raise UserError(f"train.lr_schedule must be one of {', '.join(SCHEDULES)}, not '{self.schedule}'")
 
     def at(self, step):
         """The rate of optimiser step ``step`` (0, 1, …) as a float; :meth:`in_graph` does the same in float32."""
@@ -50,7 +39,7 @@ class RateSchedule:
         return warm * self.lr
 
     def in_graph(self):
-        """Return the schedule as a Cell, for a MindSpore optimiser."""
+        """The schedule as a Cell, for a MindSpore optimiser."""
         if self.schedule == "step":
             base = nn.ExponentialDecayLR(self.lr, self.decay_factor, self.decay_every, is_stair=True)
         elif self.schedule == "cosine":
@@ -71,11 +60,7 @@ class _WarmedUp(LearningRateSchedule):
 
 
 def adam(groups, beta1=0.9, beta2=0.999):
-    """Adam (arXiv 1412.6980).
-
-    Args:
-        groups: list of (parameters, :class:`RateSchedule`), one for each learning rate.
-    """
+    """Adam (arXiv 1412.6980) of a list of (parameters, :class:`RateSchedule`), one for each learning rate."""
     settings = {"beta1": beta1, "beta2": beta2, "eps": 1e-8}
     if len(groups) == 1:  # the optimiser's graph is smaller without groups
         parameters, schedule = groups[0]

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -15,9 +17,10 @@ from src.metrics.evaluate import BASELINE
 from src.training.distributed import World, broadcast, broadcast_numbers, check_same
 from src.training.loop import Diverged, LossLimit, Progress, progress_in, train
 from src.training.run_folder import RunFolder
-from src.training.trainer import training_of
+from src.training.trainer import Training, training_of
 from src.weights.checkpoint import config_json
 
+_PATHS = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init")  # may differ from host to host
 _REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 
 
@@ -49,52 +52,51 @@ def run_training(config, output, resume=False, world=None, dedicated=False):
         training = training_of(config, world, world.is_first and checkpoint is None, done, dedicated)
         if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
             folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
-        run = Run(training, folder, **_of_run(config))
+        run = _run_of(config, training, folder)
         stack.push(run.close)
         run.start(checkpoint)
         run.train()
 
 
-def _of_run(config):
-    """The arguments of :class:`Run` that a configuration tells."""
-    names = ("best_metric", "keep", "log_every", "log_pictures", "max_loss_ratio", "max_skipped", "save_every")
-    return {name: getattr(config.train, name) for name in (*names, "val_every")} | {
-        "name": config.name,
-        "settings": _settings(config),
-        "config_json": config_json(config),
-        "config_yaml": dump_yaml(config),
-        "open_log": partial(_tracker, config),
-    }
+def _run_of(config, training, folder):
+    """Return the :class:`Run` of a configuration."""
+    settings = config.train
+
+    def open_log(step):
+        return open_tracker(
+            folder.path, tensorboard=settings.tensorboard, wandb=settings.wandb, project=settings.wandb_project,
+            name=config.name, config=config_to_dict(config), step=step,
+        )  # fmt: skip
+
+    names = "max_skipped", "log_every", "val_every", "save_every"
+    return Run(
+        training, folder, name=config.name, settings=_settings(config), config_json=config_json(config),
+        config_yaml=dump_yaml(config), open_log=open_log, best_metric=settings.best_metric, keep=settings.keep,
+        log_pictures=settings.log_pictures, max_loss_ratio=settings.max_loss_ratio,
+        intervals={name: getattr(settings, name) for name in names},
+    )  # fmt: skip
 
 
+@dataclass(eq=False)
 class Run:
-    """A run under way.
+    """A run under way."""
 
-    Args:
-        training: a ``Training``.
-        folder: the ``RunFolder``; None on all ranks but the first, which write nothing.
-        name: of the experiment.
-        settings: all settings by their full names.
-        config_json, config_yaml: the configuration, for checkpoints and for the folder.
-        open_log: (folder, step) → the ``Tracker`` from that step on.
-        best_metric, keep, …: the settings ``train.*`` of these names.
-    """
-
-    def __init__(
-        self, training, folder, *, name, settings, config_json, config_yaml, open_log, best_metric, keep, log_every,
-        log_pictures, max_loss_ratio, max_skipped, save_every, val_every,
-    ):  # fmt: skip
-        self.training, self.folder, self.name = training, folder, name
-        self.settings, self.text, self.yaml, self._open_log = settings, config_json, config_yaml, open_log
-        self.best_metric, self.keep, self.log_pictures = best_metric, keep, log_pictures
-        self.max_loss_ratio, self.val_every = max_loss_ratio, val_every
-        self._intervals = {
-            "max_skipped": max_skipped, "log_every": log_every, "val_every": val_every, "save_every": save_every
-        }  # fmt: skip
-        self.progress = None
-        self.limit = None
-        self.tracker = Tracker()
-        self.under_way = False  # nothing but the training itself ends it from now on
+    training: Training
+    folder: RunFolder | None  # None on all ranks but the first, which write nothing
+    name: str  # of the experiment
+    settings: dict  # all of them by their full names
+    config_json: str  # the configuration, for checkpoints
+    config_yaml: str  # and for the folder
+    open_log: Callable  # step → the ``Tracker`` from that step on
+    best_metric: str  # that decides which validation was the best
+    keep: int  # checkpoints
+    log_pictures: int  # how many results of a validation are logged
+    max_loss_ratio: float  # of ``LossLimit``
+    intervals: dict  # the arguments of ``train`` that say what happens how often
+    progress: Progress | None = None
+    limit: LossLimit | None = None
+    tracker: Tracker = field(default_factory=Tracker)
+    under_way: bool = False  # nothing but the training itself ends it from now on
 
     def close(self, kind=None, *_):
         """End the logs; ``kind`` of error ended the run."""
@@ -106,7 +108,7 @@ class Run:
         Raises:
             UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
         """
-        training = self.training
+        training, world = self.training, self.training.world
         if checkpoint:
             if checkpoint.step > training.steps:
                 raise UserError(
@@ -114,11 +116,14 @@ class Run:
                     f"set it to {checkpoint.step} or more"
                 )
             _tell_changes(_settings(config_of(checkpoint)), self.settings)
-        check_same(self._plan(), training.world)
+        plan = {name: value for name, value in self.settings.items() if name not in _PATHS}
+        pictures = [pair.name for pair in training.validation.pairs]
+        plan |= {"number of pictures": training.pictures, "validation pictures": pictures, "steps": training.steps}
+        check_same(plan, world)
         self._continue_from(checkpoint)
         logging.info(
             "%s: steps %d to %d, %d pictures%s", self.name, self.progress.step, training.steps, training.pictures,
-            _shared_by(training.world),
+            f", {world.size} devices" if world.size > 1 else "",
         )  # fmt: skip
 
     def train(self):
@@ -127,11 +132,12 @@ class Run:
         Raises:
             UserError: it diverged again before the next checkpoint, or before the first.
         """
-        if not self._is_finished():
+        steps = self.training.steps
+        if not (self.progress.step == steps and self._first_says(self._is_validated)):
             self.training.validation.compile()
             with logging_redirect_tqdm():
                 self._validate_if_missed()
-                while (done := self.progress.step) < self.training.steps:
+                while (done := self.progress.step) < steps:
                     try:
                         self._train()
                     except Diverged as error:
@@ -139,23 +145,14 @@ class Run:
                     else:
                         if self.progress.step == done:
                             raise RuntimeError(f"no batch came after step {done}")
-        if self.progress.skipped_in_row >= self.training.steps:
-            raise UserError(f"all {self.training.steps} steps were skipped: {_REMEDY}")
+        if self.progress.skipped_in_row >= steps:
+            raise UserError(f"all {steps} steps were skipped: {_REMEDY}")
         if self.folder:
-            path = self.folder.save_result(self.training.weights(), self.text, self.training.steps)
+            path = self.folder.save_result(self.training.weights(), self.config_json, steps)
             for file in (path, path.with_name("best.ckpt")):
                 if file.exists():  # no validation picture may have had a score
                     self.tracker.file(file)
             logging.info("finished: %s", path)
-
-    def _plan(self):
-        """What all ranks must have in common: name → value; paths may differ from host to host."""
-        paths = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init")
-        plan = {name: value for name, value in self.settings.items() if name not in paths}
-        names = [pair.name for pair in self.training.validation.pairs]
-        return plan | {
-            "number of pictures": self.training.pictures, "validation pictures": names, "steps": self.training.steps
-        }  # fmt: skip
 
     def _continue_from(self, checkpoint):
         """Make every rank stand where the first does: at a checkpoint, or at the beginning."""
@@ -165,7 +162,7 @@ class Run:
             if checkpoint:
                 training.restore(checkpoint)
                 progress = _progress_in(checkpoint)
-            self.folder.start_at(progress.step, self.yaml)
+            self.folder.start_at(progress.step, self.config_yaml)
             losses = self.folder.losses()
         broadcast(training.state().values(), world)
         *numbers, count = broadcast_numbers([*progress.counts(), len(progress.losses)], world)
@@ -174,15 +171,26 @@ class Run:
         self.limit = LossLimit(self.max_loss_ratio, rest[count:])
         training.step.update.skip_above(self.limit.value)
         if self.folder:
-            self.tracker.close()  # of before a divergence: what was logged since is to be removed
-            try:
-                self.tracker = self._open_log(self.folder, progress.step)
-            except UserError as error:
-                if not self.under_way:
-                    raise
-                logging.warning("%s", error)
-                self.tracker = Tracker()
+            self._open_log(progress.step)
         self.under_way = True
+
+    def _open_log(self, step):
+        self.tracker.close()  # of before a divergence: what was logged since is to be removed
+        try:
+            self.tracker = self.open_log(step)
+        except UserError as error:
+            if not self.under_way:
+                raise
+            logging.warning("%s", error)
+            self.tracker = Tracker()
+
+    def _train(self):
+        training = self.training
+        train(
+            *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
+            samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
+            save=self._save, save_interrupted=self._save_interrupted, bar=training.world.is_first, **self.intervals,
+        )  # fmt: skip
 
     def _go_back(self, error):
         """Take up the last checkpoint after a divergence, with the data that come after what it diverged on.
@@ -191,8 +199,7 @@ class Run:
         to be different from now on, so that a run that is interrupted after this goes on in the same way.
         """
         samples = self.progress.samples
-        checkpoint = self._checkpoint_to_go_back_to(error) if self.folder else None
-        self._continue_from(checkpoint)
+        self._continue_from(self._checkpoint_to_go_back_to(error) if self.folder else None)
         self.progress.samples, self.progress.skipped_in_row = samples, 0
         self.progress.returns += 1
         self._save(self.progress)
@@ -210,14 +217,6 @@ class Run:
         logging.warning("%s: going back to step %d, to go on with other data", error, checkpoint.step)
         return checkpoint
 
-    def _train(self):
-        training = self.training
-        train(
-            *training.steps_from(self.progress), progress=self.progress, last_step=training.steps,
-            samples=training.samples, learning_rate_at=training.schedule.at, log=self._log, validate=self._validate,
-            save=self._save, save_interrupted=self._save_interrupted, bar=training.world.is_first, **self._intervals,
-        )  # fmt: skip
-
     def _log(self, row):
         if self.folder:
             self.folder.add_curve(row)
@@ -225,10 +224,11 @@ class Run:
                 logging.warning(
                     "step %d: %d of the last steps skipped, loss or gradient not believed", row.step, row.skipped
                 )
-            values = {name: value for name, value in dataclasses.asdict(row).items() if name != "step"}
+            values = dataclasses.asdict(row)
+            step = values.pop("step")
             if self.training.scaler is not None:
                 values["loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
-            self.tracker.scalars(row.step, {f"train/{name}": value for name, value in values.items()})
+            self.tracker.scalars(step, {f"train/{name}": value for name, value in values.items()})
         # as it was written, so that a resumed run, which reads it, has the same limit
         self.limit.add(float(f"{row.loss:.6g}"))
         self.training.step.update.skip_above(self.limit.value)
@@ -236,11 +236,13 @@ class Run:
     def _save(self, progress):
         if self.folder:
             state = self.training.state() | progress.arrays()
-            self.folder.save(state, self.text, progress.step, self.keep)
+            self.folder.save(state, self.config_json, progress.step, self.keep)
+            self.tracker.saved(progress.step)
 
     def _save_interrupted(self, progress):
         if self.folder:
-            self.folder.save_interrupted(self.training.state() | progress.arrays(), self.text, progress.step)
+            state = self.training.state() | progress.arrays()
+            self.folder.save_interrupted(state, self.config_json, progress.step)
 
     def _validate(self, step):
         strips = {}
@@ -250,7 +252,7 @@ class Run:
         name, metric = self.name, self.best_metric
         means = {method: report.mean(method) for method in report.scores}
         if self.folder.improves(name, metric, getattr(means[name], metric)):
-            self.folder.save_best(self.training.weights(), self.text, step)
+            self.folder.save_best(self.training.weights(), self.config_json, step)
         self.folder.add_validation(step, means)  # last: where it stands, the validation is done
         for method, mean in means.items():
             logging.info("step %d %s: %s", step, method, _shown(mean))
@@ -264,24 +266,18 @@ class Run:
 
     def _validate_if_missed(self):
         """Validate where the run was interrupted between saving and validating."""
-        step, every = self.progress.step, self.val_every
+        step, every = self.progress.step, self.intervals["val_every"]
         due = step > 0 and (step == self.training.steps or (every and step % every == 0))
-        missed = due and self.folder is not None and not self.folder.validated(step, self.name)
-        if broadcast_numbers([int(missed)], self.training.world)[0]:
+        if due and not self._first_says(self._is_validated):
             self._validate(step)
 
-    def _is_finished(self):
-        step = self.progress.step
-        finished = step == self.training.steps and self.folder is not None and self.folder.validated(step, self.name)
-        return bool(broadcast_numbers([int(finished)], self.training.world)[0])
+    def _is_validated(self):
+        return self.folder.validated(self.progress.step, self.name)
 
-
-def _tracker(config, folder, step):
-    train = config.train
-    return open_tracker(
-        folder.path, tensorboard=train.tensorboard, wandb=train.wandb, project=train.wandb_project,
-        name=config.name, config=config_to_dict(config), step=step,
-    )  # fmt: skip
+    def _first_says(self, question):
+        """The first rank's answer, on every rank."""
+        answer = question() if self.folder else False
+        return bool(broadcast_numbers([int(answer)], self.training.world)[0])
 
 
 def _settings(config):
@@ -301,10 +297,6 @@ def _tell_changes(before, now):
     for name, value in now.items():
         if name in before and before[name] != value:
             logging.warning("%s was %s when the run was started and is %s now", name, before[name], value)
-
-
-def _shared_by(world):
-    return f", {world.size} devices" if world.size > 1 else ""
 
 
 def _shown(mean):

@@ -24,11 +24,12 @@ from src.errors import UserError
 from src.host.files import flush, locked, remove_leftovers, replacing, write_text
 from src.weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
-CURVE = ("step", "loss", "learning_rate", "gradient_norm", "skipped")
-SPEED = ("step", "samples_per_second", "waiting")
-VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss")
+TABLES = {
+    "curve.csv": ("step", "loss", "learning_rate", "gradient_norm", "skipped"),
+    "speed.csv": ("step", "samples_per_second", "waiting"),
+    "validation.csv": ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss"),
+}
 SMALLER_IS_BETTER = ("lpips", "loss")
-TABLES = {"curve.csv": CURVE, "speed.csv": SPEED, "validation.csv": VALIDATION}
 
 
 def holds_checkpoints(path):
@@ -66,7 +67,7 @@ class RunFolder:
             raise
 
     def newest(self, *kinds):
-        """Return the newest whole :class:`Checkpoint`, or None in a new folder; damaged ones are passed over.
+        """Return the newest whole checkpoint, or None in a new folder; damaged ones are passed over.
 
         Args:
             kinds: ``"step"``, ``"interrupted"``; both by default.
@@ -96,9 +97,7 @@ class RunFolder:
         write_text(self.path / "config.yaml", config_yaml, "configuration")
         for name, columns in TABLES.items():
             rows = [row for row in self.rows(name) if 0 < int(row["step"]) <= step]
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([columns, *([row[c] for c in columns] for row in rows)])
-            write_text(self.path / name, text.getvalue(), "table")
+            self._write_table(name, [[row[column] for column in columns] for row in rows])
         best = paths_of(self.checkpoints, "best")
         for path in best:
             if step_of(path) > step:
@@ -138,24 +137,20 @@ class RunFolder:
         """Return whether ``validation.csv`` has this step of a method."""
         return any(int(row["step"]) == step and row["method"] == method for row in self.rows("validation.csv"))
 
-    def best(self, method, metric):
-        """Return the best score of a method so far, the smallest LPIPS or loss, else the largest; None without any."""
-        rows = self.rows("validation.csv")
-        values = [float(row[metric]) for row in rows if row["method"] == method and row[metric]]
-        numbers = [value for value in values if not math.isnan(value)]
-        return (min if metric in SMALLER_IS_BETTER else max)(numbers, default=None)
-
     def improves(self, method, metric, score):
-        """Return whether a score, which may be None or NaN, is better than all of a method so far."""
-        best = self.best(method, metric)
+        """Return whether a score is better than all of a method so far: less LPIPS or loss, else more.
+
+        None and NaN, of a picture too small for a score, are not better than anything, and anything else than them.
+        """
         if score is None or math.isnan(score):
             return False
-        if best is None:
-            return True
-        return score < best if metric in SMALLER_IS_BETTER else score > best
+        rows = self.rows("validation.csv")
+        values = [float(row[metric]) for row in rows if row["method"] == method and row[metric]]
+        sign = -1 if metric in SMALLER_IS_BETTER else 1
+        return all(sign * score > sign * value for value in values if not math.isnan(value))
 
     def add_curve(self, row):
-        """Append one log line (``src.training.loop.Row``) to ``curve.csv`` and ``speed.csv``."""
+        """Append a ``src.training.loop.Row`` to ``curve.csv`` and ``speed.csv``."""
         values = [format(value, ".6g") for value in (row.loss, row.learning_rate, row.gradient_norm)]
         self._append("curve.csv", [row.step, *values, row.skipped])
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
@@ -164,17 +159,14 @@ class RunFolder:
         """Write a step's mean scores to ``validation.csv``, of all methods at once.
 
         Args:
-            step: when.
             means: method → an object whose attributes are named like the table's columns, each of which it may lack.
         """
+        columns = TABLES["validation.csv"]
         rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
-        lines = [[row[column] for column in VALIDATION] for row in rows]
+        lines = [[row[column] for column in columns] for row in rows]
         for method, mean in means.items():
-            values = {column: getattr(mean, column, None) for column in VALIDATION[2:]}
-            lines.append([step, method, *(_cell(column, value) for column, value in values.items())])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([VALIDATION, *lines])
-        write_text(self.path / "validation.csv", text.getvalue(), "table")
+            lines.append([step, method, *(_cell(column, getattr(mean, column, None)) for column in columns[2:])])
+        self._write_table("validation.csv", lines)
 
     def save(self, arrays, config_json, step, keep):
         """Write the checkpoint of a step, then remove all but the newest ``keep``.
@@ -182,8 +174,12 @@ class RunFolder:
         The tables reach the disk first: after a power cut they say all that happened up to the checkpoint.
         """
         path = path_of(self.checkpoints, step)
-        for name in TABLES:
-            self._flush(self.path / name)
+        for table in map(self.path.joinpath, TABLES):
+            if table.exists():
+                with _explained(table):
+                    flush(table)
+            else:
+                logging.warning("%s is gone: what it said is lost", table)
         save_model(path, arrays, config_json, step)
         remove_old(self.checkpoints, keep, path)
         oldest = step_of(paths_of(self.checkpoints)[0])
@@ -220,23 +216,23 @@ class RunFolder:
         with replacing(target, "checkpoint") as temporary:
             shutil.copyfile(best[-1], temporary)
 
-    @staticmethod
-    def _flush(path):
-        try:
-            flush(path)
-        except FileNotFoundError:
-            logging.warning("%s is gone: what it said is lost", path)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; free some space and --resume") from error
+    def _write_table(self, name, lines):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([TABLES[name], *lines])
+        write_text(self.path / name, text.getvalue(), "table")
 
     def _append(self, name, values):
-        try:
-            with open(self.path / name, "a", encoding="utf-8") as handle:
-                csv.writer(handle, lineterminator="\n").writerow(values)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.path / name}: {error.strerror}; free some space and --resume"
-            ) from error
+        with _explained(self.path / name), open(self.path / name, "a", encoding="utf-8") as handle:
+            csv.writer(handle, lineterminator="\n").writerow(values)
+
+
+@contextlib.contextmanager
+def _explained(path):
+    """Say what could not be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space and --resume") from error
 
 
 def _cell(column, value):

@@ -7,6 +7,34 @@ from mindspore import nn, ops
 from src.layers.precision import ScaledLoss
 
 
+class TrainStep:
+    """An optimiser step over one or several passes, which come to one step over all their samples.
+
+    Args:
+        loss: a Cell that returns a scalar, the mean over a batch.
+        update: an :class:`Update`.
+        passes: how many batches a step takes.
+    """
+
+    def __init__(self, loss, update, passes=1):
+        self.update = update
+        self.whole = WholeStep(loss, update) if passes == 1 else None
+        if passes > 1:
+            self.accumulate = Accumulate(loss, update)
+            self.finish = UpdateFromSums(self.accumulate, update)
+        # the loss by itself: whoever holds its gradient only does not hand the mode on to it
+        for cell in (loss, self.whole) if passes == 1 else (loss, self.accumulate, self.finish):
+            cell.set_train()
+
+    def __call__(self, batches):
+        """Train on a list of batches, one for each pass; return what :class:`Update` does."""
+        if self.whole:
+            return self.whole(*batches[0])
+        for batch in batches:
+            self.accumulate(*batch)
+        return self.finish()
+
+
 class Update(nn.Cell):
     """From gradients to new weights: mean over the ranks, unscale, check, clip, Adam, moving average.
 
@@ -23,9 +51,7 @@ class Update(nn.Cell):
         mean, gradient_mean: Cells that average a tensor and a tuple of gradients over the ranks; None for one rank.
     """
 
-    def __init__(
-        self, optimizer, clip_norm=0.0, *, average=None, scaler=None, passes=1, mean=None, gradient_mean=None
-    ):  # fmt: skip
+    def __init__(self, optimizer, clip_norm=0.0, average=None, scaler=None, passes=1, mean=None, gradient_mean=None):
         super().__init__(auto_prefix=False)
         self.optimizer = optimizer
         self.clip_norm = float(clip_norm)
@@ -33,8 +59,7 @@ class Update(nn.Cell):
         self.scaler = scaler
         self.adjusts = isinstance(scaler, ms.amp.DynamicLossScaler)
         self.share = 1.0 / passes
-        self.mean = mean
-        self.gradient_mean = gradient_mean
+        self.mean, self.gradient_mean = mean, gradient_mean
         self.limit = ms.Parameter(ms.Tensor(np.inf, ms.float32), name="loss_limit", requires_grad=False)
         self.map = ops.HyperMap()
         self.one = ms.Tensor(1, ms.int32)
@@ -87,10 +112,6 @@ class WholeStep(nn.Cell):
     """Forward, backward and update as one graph.
 
     A Cell with ``value_and_grad`` inside: a ``@ms.jit`` function of the same ran up to twice slower on CPU.
-
-    Args:
-        loss: a Cell that returns a scalar.
-        update: an :class:`Update`.
     """
 
     def __init__(self, loss, update):
@@ -100,7 +121,6 @@ class WholeStep(nn.Cell):
         self.scaled = update.scaler is not None
 
     def construct(self, *batch):
-        """Train on one batch; return what ``Update`` returns."""
         loss, gradients = self.gradient(*batch)
         return self.update(loss[1] if self.scaled else loss, gradients)
 
@@ -128,8 +148,7 @@ class UpdateFromSums(nn.Cell):
 
     def __init__(self, accumulate, update):
         super().__init__(auto_prefix=False)
-        self.loss_sum = accumulate.loss_sum
-        self.sums = accumulate.sums
+        self.loss_sum, self.sums = accumulate.loss_sum, accumulate.sums
         self.update = update
         self.map = ops.HyperMap()
 
@@ -138,39 +157,6 @@ class UpdateFromSums(nn.Cell):
         self.map(_clear, self.sums)
         _clear(self.loss_sum)
         return result
-
-
-class TrainStep:
-    """An optimiser step over one or several passes, which come to one step over all their samples.
-
-    Args:
-        loss: a Cell that returns a scalar, the mean over a batch.
-        update: an :class:`Update`.
-        passes: how many batches a step takes.
-    """
-
-    def __init__(self, loss, update, passes=1):
-        self.update = update
-        self.whole = WholeStep(loss, update) if passes == 1 else None
-        if passes > 1:
-            self.accumulate = Accumulate(loss, update)
-            self.finish = UpdateFromSums(self.accumulate, update)
-        # the loss by itself: whoever holds its gradient only does not hand the mode on to it
-        for cell in (loss, self.whole) if passes == 1 else (loss, self.accumulate, self.finish):
-            cell.set_train()
-
-    def __call__(self, batches):
-        """Train on a list of batches, one for each pass.
-
-        Returns:
-            the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
-            taken (bool scalar).
-        """
-        if self.whole:
-            return self.whole(*batches[0])
-        for batch in batches:
-            self.accumulate(*batch)
-        return self.finish()
 
 
 def _gradient(loss, update):

@@ -5,11 +5,14 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import mindspore as ms
+from mindspore import nn
 
 from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
@@ -22,127 +25,16 @@ from src.training.ema import MovingAverage
 from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import TrainStep, Update
-from src.training.validation import validation_of
+from src.training.validation import DenoisingValidation, Validation, validation_of
 from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
-
-
-class Training:
-    """What one run trains, and what resuming it needs.
-
-    Args:
-        model: the network, whose parameters are trained or frozen.
-        shown: the network that validation runs: a copy where it holds the averages, or where ``model`` computes in 16
-            bits; else ``model`` itself.
-        average: the ``MovingAverage`` that moves the weights of ``shown``, or None.
-        step: the ``TrainStep``.
-        scaler: of the loss, or None.
-        schedule: the ``RateSchedule`` that is shown.
-        validation: of :mod:`src.training.validation`, of ``shown``.
-        dataset: progress → the mindspore dataset of the batches that are left.
-        pictures: how many there are to train on.
-        steps: optimiser steps of the whole run.
-        samples: in one optimiser step, over all ranks.
-        accumulate: batches in one optimiser step.
-        sink: feed the device through a queue of its own.
-        world: the ranks that train together.
-    """
-
-    def __init__(
-        self, model, shown, average, step, scaler, schedule, validation, dataset,
-        *, pictures, steps, samples, accumulate=1, sink=False, world=None,
-    ):  # fmt: skip
-        self.model, self.shown, self.average = model, shown, average
-        self.step, self.scaler, self.schedule = step, scaler, schedule
-        self.validation, self.dataset = validation, dataset
-        self.pictures, self.steps, self.samples = pictures, steps, samples
-        self.accumulate, self.sink, self.world = accumulate, sink, world or World()
-        self.optimizer = step.update.optimizer
-        self.trained = list(self.optimizer.parameters)
-
-    def steps_from(self, progress):
-        """Return what trains the rest of the run: a step function, and an iterable of its arguments, one a step."""
-        if usable_sink(self.sink):
-            return connect(self.step.whole, self.dataset(progress))
-        return self.step, self.batches(progress)
-
-    def batches(self, progress):
-        """Return an iterator over what is left of the run: for each step a list of ``accumulate`` batches.
-
-        A batch is a tuple of tensors in the order that the loss takes.
-        """
-        iterator = self.dataset(progress).create_tuple_iterator(num_epochs=1)
-        while batches := list(islice(iterator, self.accumulate)):
-            yield batches
-
-    def state(self):
-        """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""
-        averages = self.average.averages if self.average else []
-        rest = [*self._optimizer_state(), *self._scaler_state(), *([self.average.updates] if self.average else [])]
-        return (
-            {parameter.name: parameter for parameter in self.model.get_parameters()}
-            | {parameter.name: parameter for parameter in averages}
-            | {"optimizer." + parameter.name: parameter for parameter in rest}
-        )
-
-    def weights(self):
-        """The finished network's parameters by name: the averages where there are any."""
-        self._refresh_shown()
-        return {name: parameter for (name, _), parameter in self._shown_pairs()}
-
-    def restore(self, checkpoint):
-        """Load all of :meth:`state` from a checkpoint."""
-        arrays, path = checkpoint.arrays, checkpoint.path
-        load_into(self.model, arrays, path)
-        load_arrays(self._optimizer_state(), arrays, path, prefix="optimizer.")
-        if self._has(arrays, self._scaler_state(), path, "loss scale"):
-            load_arrays(self._scaler_state(), arrays, path, prefix="optimizer.")
-        if not self.average:
-            return
-        if self._has(arrays, [self.average.updates], path, "moving average"):
-            load_arrays(self.average.averages, arrays, path)
-            load_arrays([self.average.updates], arrays, path, prefix="optimizer.")
-        else:
-            self.average.start()
-
-    @staticmethod
-    def _has(arrays, parameters, path, what):
-        missing = [parameter for parameter in parameters if "optimizer." + parameter.name not in arrays]
-        if missing:
-            logging.warning("%s has no %s: it begins here", path, what)
-        return not missing
-
-    def validate(self, keep=None):
-        """Look at the validation pictures with the weights shown; ``keep`` as in :mod:`src.training.validation`."""
-        self._refresh_shown()
-        return self.validation.run(keep)
-
-    def _refresh_shown(self):
-        """Copy into the network that validation runs what is not an average there."""
-        if self.shown is self.model:
-            return
-        averages = {average.name for average in self.average.averages} if self.average else ()
-        for (_, source), shown in self._shown_pairs():
-            if shown.name not in averages:
-                put(shown, source.asnumpy())
-
-    def _shown_pairs(self):
-        named = ((parameter.name, parameter) for parameter in self.model.get_parameters())
-        return zip(named, self.shown.get_parameters(), strict=True)
-
-    def _optimizer_state(self):
-        names = {parameter.name for parameter in self.trained}
-        names.add("learning_rate")  # the configuration says what it is, also on resuming
-        return [parameter for parameter in self.optimizer.get_parameters() if parameter.name not in names]
-
-    def _scaler_state(self):
-        return [self.scaler.scale_value, self.scaler.counter] if hasattr(self.scaler, "counter") else []
 
 
 def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=False):
     """Return the :class:`Training` of a checked configuration.
 
     Args:
-        world: the ranks that train together, a ``src.training.distributed.World``; None for one alone.
+        config: a ``Config`` of any family.
+        world: the ranks that train together; None for one alone.
         pretrained: load what the configuration starts from; not needed before :meth:`Training.restore`.
         done: (steps, samples) that the run has done so far.
         dedicated: this process runs nothing but this training. On the CPU the networks then run as products
@@ -151,10 +43,13 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     Raises:
         UserError: the pictures to train or to validate on, or a checkpoint to start from, are missing or do not fit.
     """
-    world, train, family = world or World(), config.train, family_of(config)
-    _check_folders(config.data)
+    world, data, train, family = world or World(), config.data, config.train, family_of(config)
+    _check_folders(data)
     initial = _initial_weights(family) if pretrained else []
-    patches = _patches(config, family)
+    patches = PatchPairs(
+        data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
+        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
+    )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill
     rest = max(0, (train.epochs * len(patches) - done[1]) // samples)
@@ -171,19 +66,111 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     optimizer = adam(groups, train.beta1, train.beta2)
     shown, average = _copy_for_validation(family, model, optimizer.parameters, level)
     compute_in_16_bits(model, level, train.amp_dtype)
+    means = (Mean(world), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
     scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
-    update = Update(
-        optimizer, train.clip_norm, average=average, scaler=scaler, passes=train.accumulate,
-        mean=Mean(world) if world.size > 1 else None,
-        gradient_mean=gradient_mean(optimizer.parameters, world) if world.size > 1 else None,
-    )  # fmt: skip
+    update = Update(optimizer, train.clip_norm, average, scaler, train.accumulate, *means)
     return Training(
-        model, shown, average, TrainStep(objective.loss, update, train.accumulate), scaler, groups[0][1],
+        model, shown, TrainStep(objective.loss, update, train.accumulate), groups[0][1],
         validation_of(family, shown, world, products is not None),
-        partial(_dataset, config, family, patches, world, steps),
-        pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=config.data.sink,
-        world=world,
+        partial(_dataset, family, patches, world, steps), world,
+        pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip
+
+
+@dataclass(eq=False)
+class Training:
+    """What one run trains, and what resuming it needs."""
+
+    model: nn.Cell  # the network, whose parameters are trained or frozen
+    shown: (
+        nn.Cell
+    )  # what validation runs: a copy that holds averages, or in float32 where it trains in 16 bits; else it
+    step: TrainStep
+    schedule: RateSchedule  # the learning rate that is shown
+    validation: Validation | DenoisingValidation  # of what is shown
+    dataset: Callable  # progress → the mindspore dataset of the batches that are left
+    world: World
+    pictures: int  # to train on
+    steps: int  # optimiser steps of the whole run
+    samples: int  # in one optimiser step, over all ranks
+    accumulate: int = 1  # batches in one optimiser step
+    sink: bool = False  # feed the device through a queue of its own
+
+    def __post_init__(self):
+        update = self.step.update
+        self.optimizer, self.average, self.scaler = update.optimizer, update.average, update.scaler
+        self.trained = list(self.optimizer.parameters)
+
+    def steps_from(self, progress):
+        """What trains the rest of the run: a step function, and an iterable of its arguments, one a step."""
+        if usable_sink(self.sink):
+            return connect(self.step.whole, self.dataset(progress))
+        return self.step, self.batches(progress)
+
+    def batches(self, progress):
+        """Yield what is left of the run: for each step a list of batches, which are tuples as the loss takes them."""
+        iterator = self.dataset(progress).create_tuple_iterator(num_epochs=1)
+        while batches := list(islice(iterator, self.accumulate)):
+            yield batches
+
+    def state(self):
+        """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""
+        averages, updates = (self.average.averages, [self.average.updates]) if self.average else ([], [])
+        networks = [*self.model.get_parameters(), *averages]
+        rest = [*self._optimizer_state(), *self._scaler_state(), *updates]
+        return {parameter.name: parameter for parameter in networks} | {
+            "optimizer." + parameter.name: parameter for parameter in rest
+        }
+
+    def weights(self):
+        """The finished network's parameters by name: the averages where there are any."""
+        self._refresh_shown()
+        return {source.name: shown for source, shown in self._shown_pairs()}
+
+    def restore(self, checkpoint):
+        """Load all of :meth:`state` from a checkpoint."""
+        arrays, path = checkpoint.arrays, checkpoint.path
+        load_into(self.model, arrays, path)
+        load_arrays(self._optimizer_state(), arrays, path, prefix="optimizer.")
+
+        def load_if_there(parameters, what):
+            there = all("optimizer." + parameter.name in arrays for parameter in parameters)
+            if there:
+                load_arrays(parameters, arrays, path, prefix="optimizer.")
+            else:
+                logging.warning("%s has no %s: it begins here", path, what)
+            return there
+
+        load_if_there(self._scaler_state(), "loss scale")
+        if self.average and load_if_there([self.average.updates], "moving average"):
+            load_arrays(self.average.averages, arrays, path)
+        elif self.average:
+            self.average.start()
+
+    def validate(self, keep=None):
+        """Look at the validation pictures with the weights shown; ``keep`` as in :mod:`src.training.validation`."""
+        self._refresh_shown()
+        return self.validation.run(keep)
+
+    def _refresh_shown(self):
+        """Copy into the network that validation runs what is not an average there."""
+        if self.shown is self.model:
+            return
+        averages = {average.name for average in self.average.averages} if self.average else ()
+        for source, shown in self._shown_pairs():
+            if shown.name not in averages:
+                put(shown, source.asnumpy())
+
+    def _shown_pairs(self):
+        return zip(self.model.get_parameters(), self.shown.get_parameters(), strict=True)
+
+    def _optimizer_state(self):
+        names = {parameter.name for parameter in self.trained}
+        names.add("learning_rate")  # the configuration says what it is, also on resuming
+        return [parameter for parameter in self.optimizer.get_parameters() if parameter.name not in names]
+
+    def _scaler_state(self):
+        return [self.scaler.scale_value, self.scaler.counter] if hasattr(self.scaler, "counter") else []
 
 
 def _check_folders(data):
@@ -195,22 +182,13 @@ def _check_folders(data):
             )
 
 
-def _patches(config, family):
-    data = config.data
-    return PatchPairs(
-        data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
-        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
-    )  # fmt: skip
-
-
-def _dataset(config, family, patches, world, steps, progress):
+def _dataset(family, patches, world, steps, progress):
     """Return the mindspore dataset of the batches that are left of a run."""
-    train, columns = config.train, family.columns()
+    train, data = family.config.train, family.config.data
     return training_batches(
         patches, batch_size=train.batch_size, batches=(steps - progress.step) * train.accumulate,
-        first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-        noise_steps=columns.noise_steps, draws=columns.draws, continuous=columns.continuous,
-        dropout_keys=columns.dropout_keys, rank=world.rank, ranks=world.size,
+        first_sample=progress.samples, workers=data.workers, prefetch=data.prefetch, rank=world.rank, ranks=world.size,
+        **family.columns()._asdict(),
     )  # fmt: skip
 
 
@@ -247,27 +225,27 @@ def _copy_for_validation(family, model, trained, level):
 
 def _initial_weights(family):
     """Return what training starts from: a list of (part of the model or "", checkpoint)."""
-    config, init = family.config, family.config.train.init
-    if not init:
-        return [(part, _load_pretrained(family, part, path)) for part, path in family.pretrained()]
-    checkpoint = load_checkpoint(init)
+    config, initial = family.config, []
+    for part, path in family.pretrained():
+        checkpoint = load_checkpoint(path)
+        family.check_pretrained(part, config_of(checkpoint), path)
+        logging.info("the %s is %s's, after %d steps", part, path, checkpoint.step)
+        initial.append((part, checkpoint))
+    if not config.train.init:
+        return initial
+    checkpoint = load_checkpoint(config.train.init)
     before = config_of(checkpoint)
-    if type(before) is not type(config):
-        raise UserError(f"train.init={init} is an {before.system}, the configuration an {config.system}: name another")
-    logging.info("the weights start from %s's, after %d steps", init, checkpoint.step)
+    if before.system != config.system:
+        raise UserError(
+            f"train.init={config.train.init} is an {before.system}, the configuration an {config.system}: name another"
+        )
+    logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     if not family.one_pass:
         now = dataclasses.asdict(config.diffusion)
         for name, value in dataclasses.asdict(before.diffusion).items():
             if now[name] != value:
                 logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, value, now[name])
-    return [("", checkpoint)]
-
-
-def _load_pretrained(family, part, path):
-    checkpoint = load_checkpoint(path)
-    family.check_pretrained(part, config_of(checkpoint), path)
-    logging.info("the %s is %s's, after %d steps", part, path, checkpoint.step)
-    return checkpoint
+    return [*initial, ("", checkpoint)]
 
 
 def dry_run(config, dedicated=False):
@@ -315,11 +293,7 @@ def usable_sink(wanted):
 
 
 def connect(cell, dataset):
-    """Join a Cell with the device's queue.
-
-    Args:
-        cell: its ``construct`` takes the dataset's columns.
-        dataset: a mindspore dataset, of which one pass is made.
+    """Join a Cell, which takes a dataset's columns, with the device's queue.
 
     Returns:
         a function of one argument that runs the Cell on the next batch in the queue, and an iterable of as many

@@ -1,23 +1,22 @@
-"""The validation during a training run, shared between its ranks: pictures scored, or levels of noise denoised."""
+"""The validation during a training run, shared between its ranks: pictures scored, or noise levels denoised."""
 
 from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
+from mindspore import nn
 
-from src.dataset.batches import VALIDATION, generator
-from src.dataset.pairs import find_pairs, load_lr_up, load_pair
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
+from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
-from src.imaging.strip import mosaic as grid
-from src.imaging.strip import strip as comparison
-from src.inference.files import unconditional_samples
-from src.inference.upscaler import to_network
-from src.metrics.evaluate import BASELINE, Report, evaluate, picture_seed
-from src.metrics.weight_files import find_weights, load_lpips
-from src.training.distributed import gather_rows
+from src.inference.files import unconditional_grid
+from src.inference.upscaler import Upscaler, to_network
+from src.metrics.evaluate import BASELINE, Denoising, Report, comparison, evaluate, picture_seed
+from src.metrics.lpips import load_lpips
+from src.metrics.weight_files import find_weights
+from src.training.distributed import World, gather_rows
 from src.weights.checkpoint import put
-from src.weights.torch_file import read_torch
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -29,7 +28,7 @@ def validation_of(family, model, world, dedicated):
     Args:
         family: a ``Family``.
         model: the network, with the weights to look at.
-        world: the ranks that share the work, a ``src.training.distributed.World``.
+        world: the ranks that share the work.
         dedicated: the process runs no convolution, see ``src.training.trainer.training_of``.
 
     Raises:
@@ -37,20 +36,19 @@ def validation_of(family, model, world, dedicated):
             configuration asks for scores that an unconditional model's validation does not have.
     """
     config = family.config
-    if not family.conditional:
-        _check_unconditional(config.train)
-        networks = family.model_networks(model)
-        return DenoisingValidation(
-            family.upscaler(networks, family.tiling(device_memory=device_memory())), family.loss(model), world,
-            validation_pairs(config, at_least=config.data.patch_size), side=config.data.patch_size,
-            steps=config.diffusion.steps, continuous=family.told == "level", drawn=config.train.log_pictures,
-            seed=config.seed,
-        )  # fmt: skip
     networks = Refreshed(family, model) if dedicated else family.model_networks(model)
-    return Validation(
-        family.upscaler(networks, family.tiling(products=dedicated, device_memory=device_memory())), world,
-        validation_pairs(config, lr_up=family.takes_lr_up), seed=config.seed, protocol=config.eval.protocol,
-        lpips_net=config.train.val_lpips, lr_up=family.takes_lr_up,
+    upscaler = family.upscaler(networks, family.tiling(products=dedicated, device_memory=device_memory()))
+    if family.conditional:
+        return Validation(
+            upscaler, world, validation_pairs(config, lr_up=family.takes_lr_up), seed=config.seed,
+            protocol=config.eval.protocol, lpips_net=config.train.val_lpips, lr_up=family.takes_lr_up,
+        )  # fmt: skip
+    _check_unconditional(config.train)
+    side = config.data.patch_size
+    return DenoisingValidation(
+        upscaler, world, validation_pairs(config, at_least=side), loss=family.loss(model), side=side,
+        steps=config.diffusion.steps, continuous=family.told == "level", drawn=config.train.log_pictures,
+        seed=config.seed,
     )  # fmt: skip
 
 
@@ -58,36 +56,34 @@ class Refreshed:
     """The networks of a model as products; :meth:`refresh` copies its weights anew, which training has changed."""
 
     def __init__(self, family, model):
-        self._family, self._model = family, model
-        self._networks = family.product_networks(model)
+        self._make = lambda: family.product_networks(model)
+        self._networks = self._make()
 
     def __getattr__(self, name):
         return getattr(self._networks, name)
 
     def refresh(self):
         """Copy the model's present weights."""
-        newest = self._family.product_networks(self._model)
-        for cell, other in zip(self._networks.cells(), newest.cells(), strict=True):
+        for cell, other in zip(self._networks.cells(), self._make().cells(), strict=True):
             for parameter, value in zip(cell.get_parameters(), other.get_parameters(), strict=True):
                 put(parameter, value.asnumpy())
 
 
+@dataclass(eq=False)
 class Validation:
-    """Upscales and scores validation pictures.
+    """Upscales and scores validation pictures."""
 
-    Args:
-        upscaler: around the weights to look at.
-        world: the ranks that share the work.
-        pairs: list of ``src.dataset.pairs.Pair``.
-        seed: of the run.
-        protocol, lpips_net: how to score; "none" leaves LPIPS out.
-        lr_up: whether prepared LR↑ pictures are used.
-    """
+    upscaler: Upscaler  # around the weights to look at
+    world: World  # the ranks that share the work
+    pairs: list  # of ``src.dataset.pairs.Pair``
+    seed: int  # of the run
+    protocol: str
+    lpips_net: str  # "none" leaves LPIPS out
+    lr_up: bool  # whether prepared LR↑ pictures are used
 
-    def __init__(self, upscaler, world, pairs, *, seed, protocol, lpips_net="none", lr_up=False):
-        self.upscaler, self.world, self.pairs = upscaler, world, pairs
-        self.seed, self.protocol, self.lpips_net, self.lr_up = seed, protocol, lpips_net, lr_up
-        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net), read_torch)
+    def __post_init__(self):
+        net = self.lpips_net
+        self.lpips = None if net == "none" else load_lpips(net, find_weights(net))
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
@@ -96,8 +92,8 @@ class Validation:
             UserError: the model cannot be sampled as its configuration says.
         """
         self.upscaler.resolve()
-        steps = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
-        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], **steps)
+        shortest = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
+        self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], **shortest)
 
     def run(self, keep=None):
         """Return the ``Report`` of all pictures; every rank gets the same.
@@ -108,8 +104,8 @@ class Validation:
         if isinstance(self.upscaler.networks, Refreshed):
             self.upscaler.networks.refresh()
         name, scale = self.upscaler.name, self.upscaler.scale
-        empty = Report(self.protocol, scale, self.lpips_net, scores={BASELINE: [], name: []})
         own = range(self.world.rank, len(self.pairs), self.world.size)
+        empty = Report(self.protocol, scale, self.lpips_net, scores={BASELINE: [], name: []})
         report = self._score(own, keep) if own else empty
         return report.with_rows([pair.name for pair in self.pairs], gather_rows(report.rows(), self.world))
 
@@ -120,87 +116,60 @@ class Validation:
         return comparison(lr, sr, hr)
 
     def _score(self, numbers, keep):
-        upscaler = self.upscaler
+        upscaler, scale = self.upscaler, self.upscaler.scale
 
         def upscale(lr, index):  # a picture's noise depends on its number among all, not on the rank
             number = numbers[index]
-            given = prepared_lr_up(self.pairs[number], lr, upscaler.scale) if self.lr_up else {}
+            given = prepared_lr_up(self.pairs[number], lr, scale) if self.lr_up else {}
             return upscaler.upscale([lr], seeds=[picture_seed(self.seed, number)], **given)[0]
 
-        pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], upscaler.scale)) for i in numbers)
+        pictures = ((self.pairs[i].name, *load_pair(self.pairs[i], scale)) for i in numbers)
         return evaluate(
-            {upscaler.name: upscale}, pictures, protocol=self.protocol, scale=upscaler.scale, lpips=self.lpips,
-            keep=keep,
+            {upscaler.name: upscale}, pictures, protocol=self.protocol, scale=scale, lpips=self.lpips, keep=keep
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Denoising:
-    """A score: ``loss``, that of training, over all levels."""
-
-    loss: float
-
-
-class DenoisingReport:
-    """The loss of each validation picture; as ``src.metrics.evaluate.Report``, of one method."""
-
-    def __init__(self, method, names, losses):
-        self.names = list(names)
-        self.scores = {method: [Denoising(float(loss)) for loss in losses]}
-
-    def mean(self, method):
-        """Return the mean as :class:`Denoising`."""
-        return Denoising(float(np.mean([score.loss for score in self.scores[method]])))
-
-    def rows(self):
-        """Return the losses as float64 (pictures, 1)."""
-        (scores,) = self.scores.values()
-        return np.array([score.loss for score in scores]).reshape(-1, 1)
-
-
+@dataclass(eq=False)
 class DenoisingValidation:
     """Measures how well held-out pictures are denoised, and draws a few pictures: of an unconditional model.
 
     The loss is that of training, without dropout, at fixed levels of noise and with fixed noise: it changes with the
     weights alone. It is that of the middle of each picture.
-
-    Args:
-        upscaler: around the weights to look at.
-        loss: the loss Cell around them.
-        world: the ranks that share the work.
-        pairs: list of ``src.dataset.pairs.Pair``, at scale 1.
-        side: pixels of the middle, and of the pictures that are drawn.
-        steps: T.
-        continuous: times are real numbers.
-        drawn: how many pictures are drawn.
-        seed: of the first of them.
     """
 
-    def __init__(self, upscaler, loss, world, pairs, *, side, steps, continuous, drawn, seed):
-        self.upscaler, self.world, self.pairs = upscaler, world, pairs
-        self._loss, self._side, self._drawn, self._seed = loss, side, drawn, seed
-        times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
-        self._times = times.astype(np.float32 if continuous else np.int32)
+    upscaler: Upscaler  # around the weights to look at
+    world: World  # the ranks that share the work
+    pairs: list  # of ``src.dataset.pairs.Pair``, at scale 1
+    loss: nn.Cell  # around the weights to look at
+    side: int  # pixels of the middle, and of the pictures that are drawn
+    steps: int  # T
+    continuous: bool  # times are real numbers
+    drawn: int  # how many pictures are drawn
+    seed: int  # of the first of them
+
+    def __post_init__(self):
+        times = (np.arange(LEVELS) + 0.5) * (self.steps / LEVELS)
+        self._times = times.astype(np.float32 if self.continuous else np.int32)
 
     def compile(self):
         """As :meth:`Validation.compile`."""
         self.upscaler.resolve()
-        self._denoise(np.zeros((self._side, self._side, 3), np.uint8), 0)
-        if self._drawn:
+        self._denoise(np.zeros((self.side, self.side, 3), np.uint8), 0)
+        if self.drawn:
             self._pictures(1, steps=1, spacing="uniform")
 
     def run(self, keep=None):
-        """Return the :class:`DenoisingReport` of all pictures; every rank gets the same.
+        """Return the ``Report`` of all pictures, of ``Denoising`` scores; every rank gets the same.
 
         Args:
             keep: called with ("samples", method, a grid of pictures that are drawn, uint8); None draws none.
         """
         own = range(self.world.rank, len(self.pairs), self.world.size)
         rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
-        losses = [loss for (loss,) in gather_rows(rows, self.world)]
-        if keep and self._drawn:
-            keep("samples", self.upscaler.name, grid(self._pictures(self._drawn)))
-        return DenoisingReport(self.upscaler.name, [pair.name for pair in self.pairs], losses)
+        scores, name = [Denoising(*row) for row in gather_rows(rows, self.world)], self.upscaler.name
+        if keep and self.drawn:
+            keep("samples", name, self._pictures(self.drawn))
+        return Report(names=[pair.name for pair in self.pairs], scores={name: scores}, kind=Denoising)
 
     def shown(self, name, pictures):
         """Return what :meth:`run` drew as it is logged, uint8 RGB."""
@@ -208,15 +177,15 @@ class DenoisingValidation:
 
     def _denoise(self, picture, number):
         """The loss of one picture, uint8 (H, W, 3); its noise is a function of its number."""
-        side = self._side
+        side = self.side
         top, left = ((length - side) // 2 for length in picture.shape[:2])
         hr = to_network([picture[top : top + side, left : left + side]])
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
-        return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
+        return float(self.loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
 
     def _pictures(self, count, **options):
         sampling = self.upscaler.resolve(**options)
-        return list(unconditional_samples(self.upscaler, count, (self._side, self._side), sampling, self._seed))
+        return unconditional_grid(self.upscaler, count, (self.side, self.side), sampling, self.seed)
 
 
 def validation_pairs(config, at_least=1, lr_up=False):
@@ -242,17 +211,6 @@ def validation_pairs(config, at_least=1, lr_up=False):
                 "data.patch_size"
             )
     return pairs
-
-
-def prepared_lr_up(pair, lr, scale):
-    """Return {"lr_up": [uint8 (H, W, 3)]} for ``Upscaler.upscale`` where LR↑ is prepared, or {}.
-
-    Args:
-        pair: a ``src.dataset.pairs.Pair``.
-        lr: its LR picture, uint8 (h, w, 3).
-        scale: HR size / LR size.
-    """
-    return {} if pair.lr_up is None else {"lr_up": [load_lr_up(pair, [n * scale for n in lr.shape[:2]])]}
 
 
 def _check_unconditional(train):

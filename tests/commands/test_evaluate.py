@@ -5,21 +5,24 @@ from types import SimpleNamespace
 import pytest
 
 import src.build
-from src.commands.evaluate import common_scale, load_models, settings_for
-from src.config.schema import Config, DataConfig, EvalConfig, TrainConfig
+from src.commands.evaluated import common_scale, load_models, settings_for
+from src.config.schema import DataConfig, EvalConfig, TrainConfig
 from src.errors import UserError
+from src.families.registry import family_of
+from src.families.rrdb.family import RRDBSettings
+from src.families.srdiff.family import SRDiffSettings as Config
 
 
 @pytest.fixture
 def checkpoints(monkeypatch):
     """Three checkpoints, by path; their upscalers have no networks."""
     known = {
-        "a": Config(name="net", system="rrdb", data=DataConfig(scale=2)),
+        "a": RRDBSettings(name="net", system="rrdb", data=DataConfig(scale=2)),
         "b": Config(name="net", data=DataConfig(scale=2), eval=EvalConfig(steps=9)),
         "c": Config(name="other"),
     }
     known = {
-        path: (config, src.build.build_upscaler(config, None, tiling=SimpleNamespace(scale=config.data.scale)))
+        path: (config, family_of(config).upscaler(None, SimpleNamespace(scale=config.data.scale)))
         for path, config in known.items()
     }
     monkeypatch.setattr(src.build, "load", lambda path, **_: known[path])

@@ -1,5 +1,5 @@
-import fcntl
-import json
+"""The command, from its options to files: patches, and squares of whole pictures."""
+
 import logging
 import os
 import resource
@@ -15,39 +15,12 @@ import pytest
 from src.dataset.div2k_preprocess import main
 from src.dataset.manifest import is_whole, read_manifest
 from src.dataset.patches import PatchPairs
+from src.dataset.preprocess import square
 from src.errors import UserError
-from src.imaging.io import read_rgb
+from src.imaging.io import read_rgb, write_image
+from src.imaging.resize import imresize
+from tests.dataset.command import SCRIPT, SMALL, files, run, run_squares, script
 from tests.dataset.pictures import crops, quarter, write_pictures
-
-SCRIPT = Path(__file__).resolve().parents[2] / "src/dataset/div2k_preprocess.py"
-SMALL = ["--patch-size", "32", "--stride", "24"]
-
-
-@pytest.fixture
-def div2k(tmp_path, photo):
-    """Return a folder like DIV2K: train with official LR, which are marked by a constant, and validation without."""
-    root = tmp_path / "data set ü"
-    write_pictures(root / "DIV2K_train_HR", [*crops(photo, 3), photo[:33, :41]])
-    lr_names = [f"{number:04d}x4.png" for number in range(1, 5)]
-    lr = [np.full((16, 20, 3), number, np.uint8) for number in range(3)] + [np.full((9, 11, 3), 3, np.uint8)]
-    write_pictures(root / "DIV2K_train_LR_bicubic/X4", lr, lr_names)
-    write_pictures(root / "DIV2K_valid_HR", [photo[:66, :90]], ["0801.png"])
-    return root
-
-
-def run(root, output, *options, dataset="div2k", workers="1"):
-    arguments = ["--root", root, "--dataset", dataset, "--output", output, "--workers", workers, *SMALL, *options]
-    return main([str(argument) for argument in arguments])
-
-
-def script(*arguments, **options):
-    arguments = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, **options)
-
-
-def files(folder):
-    """Map the name of every file of an output to its content."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_patches_in_train_and_whole_pictures_in_val(tmp_path, div2k, photo):
@@ -92,27 +65,6 @@ def test_the_test_pictures_are_what_an_output_without_val_count_validates_on(tmp
     run(div2k, tmp_path / "without")
     assert files(tmp_path / "with/test") == files(tmp_path / "without/val")
     assert sorted(p.name for p in (tmp_path / "without").iterdir() if p.is_dir()) == ["train", "val"]
-
-
-def test_a_missing_test_picture_is_written_again(tmp_path, div2k):
-    output = tmp_path / "out"
-    run(div2k, output, "--val-count", "1")
-    expected = files(output)
-    (output / "test/X1/image_0000.png").unlink()
-    (output / "test/X4/image_0000.png.999.tmp").write_bytes(b"half a picture")
-    assert run(div2k, output, "--val-count", "1") == 0
-    assert files(output) == expected
-
-
-def test_force_takes_the_test_pictures_of_another_plan_away(tmp_path, div2k):
-    output = tmp_path / "out"
-    run(div2k, output, "--val-count", "1")
-    with pytest.raises(UserError, match="--force"):
-        run(div2k, output)
-    assert run(div2k, output, "--force") == 0
-    run(div2k, tmp_path / "fresh")
-    assert files(output) == files(tmp_path / "fresh")
-    assert not (output / "test").exists()
 
 
 def test_all_pictures_in_one_split(tmp_path, div2k, photo):
@@ -166,59 +118,29 @@ def test_many_processes_write_what_one_does(tmp_path, div2k):
     assert "4 source" in result.stdout and "picture" in result.stderr
 
 
-def test_a_finished_output_is_left_alone(tmp_path, div2k):
-    run(div2k, tmp_path / "out")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")}
-    assert run(div2k, tmp_path / "out") == 0
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.png")} == before
-
-
-def test_what_is_missing_or_cut_short_is_written_again(tmp_path, div2k):
-    output = tmp_path / "out"
-    run(div2k, output)
-    expected = files(output)
-    (output / "train/X4/image_0003.png").unlink()
-    (output / "train/X1/image_0015.png").write_bytes(b"")
-    (output / "val/X1/image_0000.png").write_bytes(expected["val/X1/image_0000.png"][:-3])
-    (output / "train/X1/image_0001.png.999.tmp").write_bytes(b"half a picture")
-    (output / ".manifest.999.tmp.json").write_text("{")
-    assert run(div2k, output) == 0
-    assert files(output) == expected
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_killed_at_any_moment_and_started_again(tmp_path, photo, workers):
-    root = write_pictures(tmp_path / "in", [photo[:256, :256]] * 12)
-    run(root, tmp_path / "whole", dataset="folder")
-    arguments = ["--root", root, "--dataset", "folder", "--output", tmp_path / "out", "--workers", workers, *SMALL]
-    process = subprocess.Popen([sys.executable, SCRIPT, *map(str, arguments)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(list((tmp_path / "out").glob("train/X4/*.png"))) < 100:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    assert not read_manifest(tmp_path / "out")["complete"]
-    with pytest.raises(UserError, match="unfinished"):
-        PatchPairs(tmp_path / "out", scale=4, patch_size=16)
-    result = script(*arguments)
-    assert result.returncode == 0, result.stderr
-    assert files(tmp_path / "out") == files(tmp_path / "whole")
-
-
-def test_ctrl_c_says_so_and_a_second_run_completes(tmp_path, photo):
-    root = write_pictures(tmp_path / "in", [photo[:256, :256]] * 12)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_at_any_moment_and_started_again(tmp_path, photo, end):
+    root = write_pictures(tmp_path / "in", [photo[:256, :256]] * 6)
     arguments = ["--root", root, "--dataset", "folder", "--output", tmp_path / "out", "--workers", 2, *SMALL]
     process = subprocess.Popen(
         [sys.executable, SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(list((tmp_path / "out").glob("train/X4/*.png"))) < 100:
+    while time.monotonic() < deadline and len(list((tmp_path / "out").glob("train/X4/*.png"))) < 50:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.rstrip().endswith("interrupted") and "Traceback" not in errors
-    assert script(*arguments).returncode == 0
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does: to the command and its workers
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert errors.rstrip().endswith("interrupted") and "Traceback" not in errors
+    else:
+        process.send_signal(end)
+        process.communicate(timeout=60)  # its workers end as well: they hold the pipe
+        assert process.returncode == -end
+    assert not read_manifest(tmp_path / "out")["complete"]
+    with pytest.raises(UserError, match="unfinished"):
+        PatchPairs(tmp_path / "out", scale=4, patch_size=16)
+    assert run(root, tmp_path / "out", dataset="folder") == 0
     run(root, tmp_path / "whole", dataset="folder")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
@@ -268,54 +190,6 @@ def test_a_broken_official_lr_skips_its_picture(tmp_path, div2k, caplog):
     assert "0003x4.png" in caplog.text
 
 
-def test_other_options_need_force(tmp_path, div2k, photo):
-    output = tmp_path / "out"
-    run(div2k, output)
-    before = files(output)
-    with pytest.raises(UserError, match="--force"):
-        run(div2k, output, "--stride", "32")
-    write_pictures(div2k / "DIV2K_valid_HR", [photo[:64, :64]], ["0802.png"])
-    with pytest.raises(UserError, match="--force"):
-        run(div2k, output)
-    assert files(output) == before
-    assert run(div2k, output, "--force", "--stride", "32", "--scale", "2") == 0
-    run(div2k, tmp_path / "fresh", "--stride", "32", "--scale", "2")
-    assert files(output) == files(tmp_path / "fresh")
-    assert not (output / "train/X4").exists()
-
-
-def test_force_removes_nothing_but_its_own_files(tmp_path, div2k):
-    output = tmp_path / "out"
-    run(div2k, output)
-    note = output / "train/X4/notes.txt"
-    note.write_text("mine")
-    assert run(div2k, output, "--force", "--scale", "2") == 0
-    assert note.read_text() == "mine"
-    assert [p.name for p in (output / "train/X4").iterdir()] == ["notes.txt"]
-
-
-def test_an_interrupted_clearing_starts_again_without_force(tmp_path, div2k):
-    output = tmp_path / "out"
-    run(div2k, output)
-    expected = files(output)
-    manifest = json.loads((output / "manifest.json").read_text())
-    stale = {"format": manifest["format"], "version": manifest["version"], "complete": False}
-    (output / "manifest.json").write_text(json.dumps(stale))
-    (output / "train/X1/image_0000.png").write_bytes((output / "train/X1/image_0001.png").read_bytes())
-    assert run(div2k, output) == 0
-    assert files(output) == expected
-
-
-def test_a_folder_with_other_content_is_refused_and_untouched(tmp_path, div2k):
-    output = tmp_path / "out"
-    output.mkdir()
-    (output / "manifest.json").write_text('{"name": "web app"}')
-    for options in ([], ["--force"]):
-        with pytest.raises(UserError, match="not empty"):
-            run(div2k, output, *options)
-    assert [p.name for p in output.iterdir()] == ["manifest.json"]
-
-
 def test_output_among_the_input_is_refused(tmp_path, div2k, photo):
     for output in (div2k / "DIV2K_train_HR", div2k / "DIV2K_train_LR_bicubic/X4/out"):
         with pytest.raises(UserError, match="outside"):
@@ -328,36 +202,19 @@ def test_output_among_the_input_is_refused(tmp_path, div2k, photo):
     assert run(div2k, div2k / "prepared") == 0
 
 
-def test_two_runs_in_one_output(tmp_path, div2k):
-    output = tmp_path / "out"
-    output.mkdir()
-    with open(output / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another run"):
-            run(div2k, output)
-    assert run(div2k, output) == 0
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, photo, workers):
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, photo):
     root = write_pictures(tmp_path / "in", [photo] * 3)
     limit = 20_000  # bytes of a file: less than the picture for validation, more than a manifest
     result = script(
-        *["--root", root, "--dataset", "folder", "--output", tmp_path / "out", "--workers", workers, *SMALL],
+        *["--root", root, "--dataset", "folder", "--output", tmp_path / "out", "--workers", 2, *SMALL],
+        *["--stride", 32],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert result.returncode == 2
     assert result.stderr.strip().splitlines()[-1].startswith("error: cannot write")
     assert "Traceback" not in result.stderr
     assert all(is_whole(p) for p in (tmp_path / "out").rglob("X*/*"))
-    assert script("--root", root, "--dataset", "folder", "--output", tmp_path / "out", *SMALL).returncode == 0
-
-
-def test_an_output_that_cannot_be_made(tmp_path, div2k):
-    (tmp_path / "file").write_text("")
-    for output in (tmp_path / "file", tmp_path / "file/out"):
-        with pytest.raises(UserError):
-            run(div2k, output)
+    assert run(root, tmp_path / "out", "--stride", "32", dataset="folder") == 0
 
 
 def test_one_pixel_pictures(tmp_path, photo):
@@ -390,30 +247,130 @@ def test_bad_options(tmp_path, photo, options):
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_input_from_the_shell_is_one_line(tmp_path):
-    for arguments in (
-        ["--root", tmp_path / "absent", "--dataset", "div2k", "--output", tmp_path / "out"],
-        ["--root", tmp_path, "--dataset", "urban100", "--output", tmp_path / "out"],
-        [],
-    ):
-        result = script(*arguments)
-        assert result.returncode == 2
-        assert len(result.stderr.strip().splitlines()) == 1 and result.stderr.startswith("error: ")
-
-
-def test_mindspore_is_not_imported(tmp_path, photo):
-    root = write_pictures(tmp_path / "in", crops(photo, 2))
-    code = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from src.dataset.div2k_preprocess import main; main(); "
-        "assert 'mindspore' not in sys.modules"
-    )
-    arguments = ["--root", root, "--dataset", "folder", "--output", tmp_path / "out", "--workers", "1", *SMALL]
-    command = [sys.executable, "-c", code, SCRIPT.parents[2], *arguments]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
+def test_bad_input_is_one_line(tmp_path, capsys):
+    result = script("--root", tmp_path / "absent", "--dataset", "div2k", "--output", tmp_path / "out")
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1 and result.stderr.startswith("error: ")
+    for arguments in (["--root", str(tmp_path), "--dataset", "urban100", "--output", str(tmp_path / "out")], []):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        message = capsys.readouterr().err
+        assert caught.value.code == 2 and message.startswith("error: ") and message.count("\n") == 1
 
 
 def test_the_log_names_what_was_set_aside(tmp_path, photo, caplog):
     caplog.set_level(logging.INFO)
     run(write_pictures(tmp_path / "in", crops(photo, 3)), tmp_path / "out", dataset="folder")
     assert "the last 1 by name are set aside" in caplog.text
+
+
+def tree(folder):
+    """Map each folder below one that holds PNGs to how many."""
+    found = {str(p.relative_to(folder)): len(list(p.glob("*.png"))) for p in sorted(folder.rglob("*")) if p.is_dir()}
+    return {name: count for name, count in found.items() if count}
+
+
+def test_the_triple_of_each_picture(tmp_path, photo, capsys):
+    root = write_pictures(tmp_path / "faces ü", crops(photo, 12))
+    assert run_squares(root, tmp_path / "out put") == 0
+    names = {"train": 11, "val": 1}
+    expected = {f"{split}/{part}": n for split, n in names.items() for part in ("hr_32", "lr_8", "sr_8_32")}
+    assert tree(tmp_path / "out put") == expected
+    for number, picture in enumerate(crops(photo, 11)):
+        hr, lr, lr_up = (
+            read_rgb(tmp_path / f"out put/train/{part}/image_{number:04d}.png") for part in ("hr_32", "lr_8", "sr_8_32")
+        )
+        np.testing.assert_array_equal(hr, square(picture, 32))
+        np.testing.assert_array_equal(lr, imresize(hr, 1 / 4))
+        np.testing.assert_array_equal(lr_up, imresize(lr, 4))
+    assert "left out: 0 source pictures smaller than 32" in capsys.readouterr().out
+
+
+def test_the_manifest_of_squares(tmp_path, photo):
+    run_squares(
+        write_pictures(tmp_path / "in", crops(photo, 2)), tmp_path / "out", "--crop", "largest", "--resample", "area"
+    )
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["complete"] and manifest["options"] == {
+        "datasets": ["folder"], "sizes": [8, 32], "scale": 4, "crop": "largest", "resample": "area", "val_count": None,
+    }  # fmt: skip
+    assert manifest["splits"]["train"] == {
+        "files": 1,
+        "sources": [
+            {"name": "0001.png", "lr": "made", "tile": [32, 32], "first": 0, "count": 1, "error": None, "small": False}
+        ],
+    }
+
+
+def test_small_and_broken_pictures_are_left_out_and_told_apart(tmp_path, photo, caplog, capsys):
+    root = write_pictures(tmp_path / "in", [*crops(photo, 4), photo[:31, :90], photo[:90, :1]])
+    path = root / "0002.png"
+    path.write_bytes(path.read_bytes()[:500])
+    options = ["--split", "test", "--crop", "largest", "--resample", "area"]
+    assert run_squares(root, tmp_path / "out", *options) == 1
+    assert "test: 2 of 6 pictures are smaller than 32, first 0005.png: they are left out" in caplog.text
+    assert "skipped 0002.png" in caplog.text
+    out = capsys.readouterr().out
+    assert "test: 3 pictures from 3 source pictures" in out and "skipped: 1 broken" in out
+    assert "left out: 2 source pictures smaller than 32" in out
+    names = [p.name for p in sorted((tmp_path / "out/test/hr_32").iterdir())]
+    assert names == ["image_0000.png", "image_0002.png", "image_0003.png"]
+    assert [entry["small"] for entry in read_manifest(tmp_path / "out")["splits"]["test"]["sources"]] == [False] * 4 + [
+        True
+    ] * 2
+    write_image(path, crops(photo, 2)[1])
+    assert run_squares(root, tmp_path / "out", *options) == 0
+    assert len(list((tmp_path / "out/test/hr_32").iterdir())) == 4
+
+
+def test_where_nothing_can_be_used(tmp_path, photo):
+    root = write_pictures(tmp_path / "in", [photo[:1, :1]] * 3)
+    with pytest.raises(UserError, match=r"none of the 2 pictures for train can be used; all are too small"):
+        run_squares(root, tmp_path / "out")
+    assert not read_manifest(tmp_path / "out")["complete"]
+    (root / "0003.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"none of the 3 pictures for test can be used; the first: .*0003\.png"):
+        run_squares(root, tmp_path / "out", "--split", "test", "--force")
+    for path in root.iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="no pictures"):
+        run_squares(root, tmp_path / "other")
+
+
+def test_hr_alone(tmp_path, photo):
+    root = write_pictures(tmp_path / "in", crops(photo, 3))
+    assert run_squares(root, tmp_path / "out", sizes="32") == 0
+    assert tree(tmp_path / "out") == {"train/hr_32": 2, "val/hr_32": 1}
+    assert read_manifest(tmp_path / "out")["options"]["scale"] == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--patch-size", "32"],
+        ["--stride", "32"],
+        ["--scale", "4"],
+        ["--split", "val", "--val-count", "1"],
+        ["--dataset", "folder", "folder"],
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path, photo, options):
+    root = write_pictures(tmp_path / "in", crops(photo, 2))
+    with pytest.raises(UserError, match=options[0]):
+        run_squares(root, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--crop", "largest"], ["--resample", "area"]])
+def test_options_of_squares_need_sizes(tmp_path, photo, option):
+    root = write_pictures(tmp_path / "in", crops(photo, 2))
+    with pytest.raises(UserError, match="--sizes"):
+        main(["--root", str(root), "--dataset", "folder", "--output", str(tmp_path / "out"), *option])
+
+
+@pytest.mark.parametrize("sizes", ["", "0", "16,", "16,128,512", "128,16", "16,100", "16,16", "-1,8", "big"])
+def test_bad_sizes(tmp_path, sizes, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--root", str(tmp_path), "--dataset", "folder", "--output", str(tmp_path / "out"), f"--sizes={sizes}"])
+    message = capsys.readouterr().err
+    assert caught.value.code == 2 and message.startswith("error: argument --sizes: ") and message.count("\n") == 1

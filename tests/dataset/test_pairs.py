@@ -1,7 +1,10 @@
+"""HR pictures and their partners in every layout; folders of squares, this project's own and the PyTorch port's."""
+
 import numpy as np
 import pytest
 
-from src.dataset.pairs import Pair, find_pairs, load_pair, shared_pictures
+from src.dataset.pairs import Pair, check_headers, find_folders, find_pairs, load_lr_up, load_pair, shared_pictures
+from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.imaging.io import read_rgb
 from tests.dataset.pictures import crops, quarter, write_pictures
@@ -203,3 +206,58 @@ def test_at_scale_1_hr_alone_is_looked_at(tmp_path, pictures, high, low):
     assert [(pair.hr.parent.name, pair.lr) for pair in pairs] == [(high, None)] * 3
     hr, lr = load_pair(pairs[0], 1)
     assert hr is lr and np.array_equal(hr, pictures[0])
+
+
+def test_the_port_s_triples_are_taken_as_given(port):
+    pairs = find_pairs(port, scale=4)
+    assert [pair.name for pair in pairs] == ["00000", "00001", "00002"]
+    for pair in pairs:
+        hr, lr = load_pair(pair, 4)
+        np.testing.assert_array_equal(lr, hr[::4, ::4])
+        np.testing.assert_array_equal(load_lr_up(pair, (32, 32)), 255 - hr)
+        assert check_headers(pair, 4) == ((32, 32), (8, 8))
+
+
+def test_what_a_folder_of_squares_lacks_is_made(port):
+    for part in ("sr_8_32", "lr_8"):
+        for path in (port / part).iterdir():
+            path.unlink()
+        (port / part).rmdir()
+        (pair, *_) = find_pairs(port, scale=4)
+        assert pair.lr_up is None
+    assert pair.lr is None and load_pair(pair, 4)[1].shape == (8, 8, 3)
+
+
+def test_the_split_of_an_output_is_found(own):
+    for split, count in (("train", 3), ("val", 1), ("test", 1)):
+        pairs = find_pairs(own, scale=4, split=split)
+        assert len(pairs) == count and all(pair.lr_up is not None for pair in pairs)
+    assert find_folders(own / "val", 4).lr_up == own / "val/sr_8_32"
+
+
+def test_another_scale_is_refused(own, port):
+    for folder in (own, port):
+        with pytest.raises(UserError, match=r"hr_N with its lr_N/8 for scale 8, but holds hr_32, lr_8, sr_8_32"):
+            find_pairs(folder, scale=8)
+
+
+def test_of_several_sizes_the_one_that_fits(port, photo):
+    write_pictures(port / "hr_64", [photo[:64, :64]])
+    assert find_folders(port, 4).hr == port / "hr_32"
+    with pytest.raises(UserError, match="one hr_N for scale 1, but holds hr_32, hr_64"):
+        find_folders(port, 1)
+
+
+def test_an_lr_up_that_is_missing_or_of_another_size_is_named(port, photo):
+    write_pictures(port / "sr_8_32", [photo[:30, :32]], ["00001.png"])
+    with pytest.raises(UserError, match=r"sr_8_32/00001\.png should be 32×32, .* but is 32×30"):
+        PatchPairs(port, scale=4, patch_size=32, lr_up=True)
+    with pytest.raises(UserError, match="32×30"):
+        load_lr_up(find_pairs(port, scale=4)[1], (32, 32))
+    (port / "sr_8_32/00001.png").unlink()
+    with pytest.raises(UserError, match=r"00001\.png .* no partner"):
+        find_pairs(port, scale=4)
+    for path in (port / "sr_8_32").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="no pictures"):
+        find_pairs(port, scale=4)

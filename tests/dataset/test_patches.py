@@ -1,13 +1,34 @@
+"""Patches: functions of (seed, sample number) alone, cut from HR, LR and LR↑ in the same place."""
+
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from src.dataset.manifest import write_manifest
-from src.dataset.patches import PatchPairs
+from src.dataset.div2k_preprocess import main
+from src.dataset.pairs import find_folders, find_pairs, load_pair
+from src.dataset.patches import AUGMENTATION, DIFFUSION, ORDER, PatchPairs, generator
 from src.errors import UserError
 from src.imaging.resize import imresize
 from tests.dataset.pictures import crops, quarter, write_pictures
+
+
+def test_a_value_depends_on_seed_stream_and_index_alone():
+    first = generator(5, AUGMENTATION, 9).random(4)
+    generator(5, AUGMENTATION, 8).random(100)
+    assert np.array_equal(generator(5, AUGMENTATION, 9).random(4), first)
+    for other in (generator(6, AUGMENTATION, 9), generator(5, DIFFUSION, 9), generator(5, AUGMENTATION, 10)):
+        assert not np.array_equal(other.random(4), first)
+
+
+def test_neighbouring_indices_do_not_overlap():
+    long = generator(0, ORDER, 0).integers(2**63, size=4096)
+    following = generator(0, ORDER, 1).integers(2**63, size=4096)
+    assert not set(long.tolist()) & set(following.tolist())
+
+
+def test_the_largest_seed_and_index_are_accepted():
+    assert 0 <= generator(2**64 - 1, DIFFUSION, 2**64 - 1).random() < 1
 
 
 @pytest.fixture
@@ -174,90 +195,48 @@ def test_a_picture_broken_behind_its_header_is_named_when_it_comes(folder):
         samples(patches, range(4))
 
 
-def entry(first, count, tile, error=None):
-    return {"name": "a", "size": tile, "tile": tile, "first": first, "count": count, "lr": "made", "error": error}
+def test_for_the_scale_one_hr_is_all(own):
+    folders = find_folders(own, 1, "train")
+    assert (folders.hr, folders.lr, folders.lr_up) == (own / "train/hr_32", None, None)
+    patches = PatchPairs(own, scale=1, patch_size=32, flip=False, rotate=False, cache_bytes=100, lr_up=True)
+    hr, lr = patches.sample(0)
+    np.testing.assert_array_equal(lr, hr)
+    assert not patches.cached and not patches.lr_up
+    assert PatchPairs(own, scale=1, patch_size=32, cache_bytes=3 * 32 * 32 * 3).cached
 
 
-@pytest.fixture
-def prepared(tmp_path, photo):
-    """Return a folder and its manifest, as preprocessing leaves them; picture 1 was broken."""
-    pictures = crops(photo, 3, 32, 48)
-    names = ["image_0000.png", "image_0002.png", "image_0003.png"]
-    write_pictures(tmp_path / "train/X1", pictures, names)
-    write_pictures(tmp_path / "train/X4", [quarter(picture) for picture in pictures], names)
-    sources = [entry(0, 1, [32, 48]), entry(1, 1, [32, 48], "broken"), entry(2, 2, [32, 48])]
-    manifest = {
-        "complete": True,
-        "digits": 4,
-        "options": {"scale": 4},
-        "splits": {"train": {"files": 3, "sources": sources}, "val": {"files": 0, "sources": []}},
-    }
-    write_manifest(tmp_path, manifest)
-    return tmp_path, manifest
+def test_for_the_scale_one_hr_of_any_layout_will_do(tmp_path, photo):
+    pictures = crops(photo, 3, 64, 64)
+    write_pictures(tmp_path / "pairs/HR", pictures, ["1.png", "2.png", "3.png"])
+    write_pictures(tmp_path / "pairs/LR", [hr[::4, ::4] for hr in pictures], ["1x4.png", "2x4.png", "3x4.png"])
+    arguments = ["--root", tmp_path / "pairs", "--dataset", "folder", "--output", tmp_path / "out", "--workers", "1"]
+    assert main([str(argument) for argument in [*arguments, "--patch-size", "32", "--stride", "32"]]) == 0
+    for folder, count, high in (("pairs", 3, "HR"), ("out", 8, "X1")):
+        patches = PatchPairs(tmp_path / folder, scale=1, patch_size=32)
+        assert len(patches) == count
+        assert all(pair.hr.parent.name == high and pair.lr is None for pair in patches.pairs)
+        np.testing.assert_array_equal(*patches.sample(0))
 
 
-def test_manifest_spares_reading_headers(prepared, monkeypatch):
-    folder, _ = prepared
-    monkeypatch.setattr("src.dataset.patches.check_headers", None)  # calling it would fail
-    assert len(PatchPairs(folder, scale=4, patch_size=32)) == 3
-    assert len(PatchPairs(folder / "train", scale=4, patch_size=32)) == 3
+@pytest.mark.parametrize("cache_bytes", [1 << 20, 100])
+@pytest.mark.parametrize("side", [32, 16])
+def test_patches_of_all_three_lie_in_the_same_place(port, side, cache_bytes):
+    patches = PatchPairs(port, scale=4, patch_size=side, cache_bytes=cache_bytes, lr_up=True)
+    assert patches.lr_up
+    for index in range(12):
+        hr, lr, lr_up = patches.sample(index)
+        assert hr.shape == lr_up.shape == (side, side, 3) and lr.shape == (side // 4, side // 4, 3)
+        np.testing.assert_array_equal(lr_up, 255 - hr)
+    assert len(PatchPairs(port, scale=4, patch_size=side).sample(0)) == 2
 
 
-def test_a_folder_that_differs_from_its_manifest_is_refused(prepared, photo):
-    folder, manifest = prepared
-    extra = quarter(photo[:32, :48])
-    for part, picture in (("X1", photo[:32, :48]), ("X4", extra)):
-        write_pictures(folder / "train" / part, [picture], ["image_0009.png"])
-    with pytest.raises(UserError, match=r"image_0009\.png is not in the manifest"):
-        PatchPairs(folder, scale=4, patch_size=32)
-    for part in ("X1", "X4"):
-        (folder / "train" / part / "image_0009.png").unlink()
-        (folder / "train" / part / "image_0003.png").unlink()
-    with pytest.raises(UserError, match="holds 2 pictures, its manifest lists 3"):
-        PatchPairs(folder, scale=4, patch_size=32)
+def test_the_cache_counts_lr_up(port):
+    total = 3 * 3 * (32 * 32 * 2 + 8 * 8)
+    for count, cached in ((total, True), (total - 1, False)):
+        assert PatchPairs(port, scale=4, patch_size=32, cache_bytes=count, lr_up=True).cached == cached
 
 
-def test_a_picture_of_another_size_than_its_manifest_says(prepared, photo):
-    folder, _ = prepared
-    for part, picture in (("X1", photo[:32, :32]), ("X4", photo[:8, :8])):
-        write_pictures(folder / "train" / part, [picture], ["image_0000.png"])
-    with pytest.raises(UserError, match=r"image_0000\.png is not of the size"):
-        samples(PatchPairs(folder, scale=4, patch_size=32), range(3))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"complete": False}, "unfinished"),
-        ({"version": 99}, "version 99"),
-        ({"options": {"scale": 2}}, "made for scale 2"),
-    ],
-)
-def test_a_manifest_that_does_not_fit(prepared, change, message):
-    folder, manifest = prepared
-    write_manifest(folder, manifest | change)
-    with pytest.raises(UserError, match=message):
-        PatchPairs(folder, scale=4, patch_size=32)
-
-
-def test_the_test_split_is_checked_like_the_others_and_a_folder_of_its_name_is_not(prepared):
-    folder, manifest = prepared
-    (folder / "train").rename(folder / "test")
-    assert len(PatchPairs(folder / "test", scale=4, patch_size=16)) == 3  # the manifest does not know it
-    listed = manifest["splits"]["train"]["sources"]
-    write_manifest(folder, manifest | {"splits": {"test": {"files": 2, "sources": listed[:2]}}})
-    with pytest.raises(UserError, match=r"image_000[23]\.png is not in the manifest"):
-        PatchPairs(folder / "test", scale=4, patch_size=16)
-
-
-def test_a_damaged_manifest(prepared):
-    folder, _ = prepared
-    (folder / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match=r"manifest\.json"):
-        PatchPairs(folder, scale=4, patch_size=32)
-
-
-def test_another_programs_manifest_is_not_ours(prepared):
-    folder, _ = prepared
-    (folder / "manifest.json").write_text('{"name": "web app"}')
-    assert len(PatchPairs(folder, scale=4, patch_size=32)) == 3
+def test_whole_pictures_where_the_patch_is_as_large(own):
+    patches = PatchPairs(own, scale=4, patch_size=32, flip=False, rotate=False, lr_up=True)
+    whole = [load_pair(pair, 4)[0].tobytes() for pair in find_pairs(own, scale=4, split="train")]
+    assert sorted(patches.sample(index)[0].tobytes() for index in range(3)) == sorted(whole)

@@ -1,12 +1,16 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and one writer to a folder."""
 
 import errno
+import fcntl
 import os
+import subprocess
+import sys
 
 import pytest
 
 from src.errors import UserError
-from src.host.files import remove_leftovers, replacing, write_text
+from src.host.files import LOCK_NAME, locked, remove_leftovers, replacing, write_text
+from tests.tiny import ROOT
 
 
 def test_it_writes_and_replaces(tmp_path):
@@ -65,3 +69,45 @@ def test_leftovers_are_what_replacing_would_have_renamed(tmp_path):
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*others, "a.b.ckpt"])
     remove_leftovers(tmp_path / "missing")
+
+
+def test_a_second_holder_is_refused_and_the_folder_is_free_afterwards(tmp_path):
+    folder = tmp_path / "new" / "été"
+    with locked(folder):
+        with pytest.raises(UserError, match="another run is writing to .*été"), locked(folder):
+            pass
+        with pytest.raises(UserError, match="another run"), locked(folder):
+            pass
+    with locked(folder):
+        assert [path.name for path in folder.iterdir()] == [LOCK_NAME]
+
+
+def test_it_is_free_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    with locked(tmp_path):
+        assert True
+
+
+def test_another_process_is_refused(tmp_path):
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from src.host.files import locked\nwith locked('.'): pass"
+    command = [sys.executable, "-c", program, str(ROOT)]
+    with locked(tmp_path):
+        process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "another run is writing to" in process.stderr
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "run"
+    with pytest.raises(UserError, match="cannot write to .*file/run: Not a directory"), locked(folder):
+        pass
+
+
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path):
+        assert "cannot be locked (Operation not supported)" in caplog.text

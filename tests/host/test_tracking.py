@@ -15,7 +15,7 @@ from PIL import Image
 from src.errors import UserError
 from src.host.tracking import open_tracker
 from tests import wandb_files
-from tests.host.test_tensorboard import logged
+from tests.event_files import logged
 
 
 @pytest.fixture
@@ -65,11 +65,14 @@ def test_tensorboard_alone_does_not_need_wandb(tmp_path, monkeypatch, photo):
         tracker.scalars(5, {"train/loss": np.float32(0.5), "val/ssim": None})
         tracker.scalars(5, {"val/lpips": None})
         tracker.pictures(5, {"val/1": photo[:3, :4]})
+        tracker.saved(5)
+        tracker.scalars(6, {"train/loss": 0.25})
         tracker.file(tmp_path / "missing")
         tracker.table(5, "t", ["a"], [[1]])
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["tensorboard"]
-    loss, picture = logged(tmp_path / "run" / "tensorboard")
-    assert loss == (5, "train/loss", 0.5)
+    loss, picture, later = logged(tmp_path / "run" / "tensorboard")
+    assert (loss, later) == ((5, "train/loss", 0.5), (6, "train/loss", 0.25))
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 2  # before the checkpoint and behind it
     np.testing.assert_array_equal(picture[2], photo[:3, :4])
 
 

@@ -11,7 +11,6 @@ from src.metrics.scores import lr_psnr, psnr
 
 # LR height and width, scale: pictures smaller than the kernel, and some of several strips
 SIZES = ((1, 1, 4), (1, 5, 8), (2, 3, 2), (3, 2, 3), (3, 1, 4), (4, 4, 1), (32, 33, 3), (70, 41, 4), (37, 100, 2))
-SKIMAGE = ("astronaut", "coffee", "chelsea", "rocket")
 
 
 def normal(*shape, seed=0):
@@ -140,8 +139,10 @@ def test_any_memory_layout():
     np.testing.assert_array_equal(whole, around)
 
 
-@pytest.mark.parametrize("kind", ("bicubic", "noise", "colour shift"))
-@pytest.mark.parametrize(("name", "scale"), [(n, 4) for n in SKIMAGE] + [("astronaut", s) for s in (2, 3, 8)])
+@pytest.mark.parametrize(
+    ("name", "scale", "kind"),
+    (("astronaut", 2, "noise"), ("chelsea", 3, "bicubic"), ("coffee", 4, "colour shift"), ("rocket", 8, "noise")),
+)
 def test_fitted_photographs_agree_with_their_lr(name, scale, kind):
     hr, lr = pair(name, scale)
     before = disturbed(lr, scale, kind)
@@ -153,15 +154,17 @@ def test_fitted_photographs_agree_with_their_lr(name, scale, kind):
     assert np.abs(shift).max() < 0.05  # levels
 
 
-@pytest.mark.parametrize("kind", ("bicubic", "noise", "colour shift"))
-@pytest.mark.parametrize(("name", "scale"), (("page", 2), ("page", 4), ("text", 2), ("text", 4), ("horse", 4)))
+@pytest.mark.parametrize(
+    ("name", "scale", "kind"), (("page", 2, "noise"), ("text", 4, "bicubic"), ("horse", 4, "colour shift"))
+)
 def test_fitted_text_and_shapes_agree_with_their_lr(name, scale, kind):
     _, lr = pair(name, scale)
     assert lr_psnr(fitted(disturbed(lr, scale, kind), lr, scale), lr) >= 55
 
 
-@pytest.mark.parametrize("scale", (2, 3, 4, 8))
-@pytest.mark.parametrize("kind", ("bicubic", "noise", "colour shift"))
+@pytest.mark.parametrize(
+    ("scale", "kind"), ((2, "noise"), (3, "colour shift"), (4, "bicubic"), (4, "noise"), (8, "bicubic"))
+)
 def test_fitted_black_and_white_agrees_with_its_lr(scale, kind):
     """Reduced checks ring beyond black and white, where 8-bit pictures are clipped: the hardest of LR pictures."""
     checks = np.indices((24 * scale, 32 * scale)).sum(axis=0, keepdims=True) // (3 * scale) % 2

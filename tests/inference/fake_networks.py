@@ -3,6 +3,7 @@
 import numpy as np
 
 from src.diffusion.process import noise_from_x0
+from src.families.registry import family_of
 from tests import tiny, tiny_sr3
 
 
@@ -36,7 +37,8 @@ class Repeating:
 def enlarger(scale, *overrides, tile_options=None):
     """An SR3 upscaler that repeats pixels, called ``xSCALE``."""
     config = tiny_sr3.config(f"data.scale={scale}", f"name=x{scale}", *overrides)
-    return tiny.around(config, Repeating(scale), **(tile_options or {}))
+    family = family_of(config)
+    return family.upscaler(Repeating(scale), family.tiling(tile_options))
 
 
 def unconditional(value=0.25, *overrides):

@@ -52,10 +52,9 @@ def test_every_stage_has_its_own_defaults_and_lists_name_them_one_by_one():
         for stage in stages:
             stage.networks.noise_levels.clear()
         cascade.sample(LR, **options)
-        assert cascade.passes((2, 5, 9), cascade.resolve(**options)) == sum(
-            len(stage.networks.noise_levels) for stage in stages
-        )
-        return [len(stage.networks.noise_levels) for stage in stages]
+        counts = [len(stage.networks.noise_levels) for stage in stages]
+        assert cascade.passes((2, 5, 9), cascade.resolve(**options)) == sum(counts)
+        return counts
 
     assert steps() == [1, 3]
     assert steps(steps=2) == [2, 2]

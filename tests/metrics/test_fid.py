@@ -1,4 +1,4 @@
-"""Moments against NumPy's, the Fréchet distance against pytorch-fid's and known formulas, and files of statistics."""
+"""Moments, Fréchet distance and Inception Score against NumPy, pytorch-fid and torch-fidelity; files of statistics."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.metrics.fid import Gaussian, Moments, frechet_distance, read_statistics, write_statistics
-from tests.metrics.inception_formula import formula_features
+from src.metrics.fid import (
+    Gaussian,
+    InceptionScore,
+    Moments,
+    frechet_distance,
+    read_statistics,
+    write_statistics,
+)
+from tests.metrics.inception_formula import formula_features, formula_logits
 
 GOLDEN = json.loads((Path(__file__).parent / "inception_golden.json").read_text(encoding="utf-8"))
 
@@ -131,3 +138,29 @@ def test_broken_statistics_are_refused_in_one_line(tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             read_statistics(tmp_path / f"{name}.npz")
         assert f"{name}.npz" in str(caught.value)
+
+
+def score_of(logits, *bounds, **options):
+    score = InceptionScore(len(logits), **options)
+    for batch in np.split(logits, bounds):
+        score.add(batch)
+    return score.result()
+
+
+@pytest.mark.parametrize("bounds", [(), (1, 12, 13)])
+def test_the_score_is_that_of_torch_fidelity_in_any_batches(bounds):
+    assert score_of(formula_logits(), *bounds) == pytest.approx(GOLDEN["is_of_logits"], rel=1e-6)
+
+
+def test_certain_and_different_pictures_score_the_number_of_classes():
+    logits = np.where(np.eye(4, dtype=bool)[np.arange(40) % 4], 1e4, 0)  # far beyond where exp overflows
+    assert score_of(logits, splits=1) == pytest.approx((4, 0), rel=1e-12)
+
+
+def test_equal_pictures_have_a_score_of_one():
+    assert score_of(np.tile(formula_logits(1), (20, 1))) == pytest.approx((1, 0), abs=1e-12)
+
+
+def test_fewer_pictures_than_parts_have_no_score():
+    assert score_of(formula_logits(9)) == (None, None)
+    assert score_of(formula_logits(10))[0] == pytest.approx(1)

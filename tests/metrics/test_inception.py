@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
+from src.metrics import weight_files
 from src.metrics.fid import InceptionScore, Moments, frechet_distance
-from src.metrics.inception import PREPARATIONS, ConvReLU, InceptionV3, inception_from_arrays
-from src.metrics.weight_files import load_inception
+from src.metrics.inception import ConvReLU, InceptionV3, inception_from_arrays, load_inception
+from src.metrics.picture_sets import PREPARATIONS
 from tests.metrics.inception_formula import formula_weights, pictures
 
 GOLDEN = json.loads((Path(__file__).parent / "inception_golden.json").read_text(encoding="utf-8"))
@@ -33,7 +34,7 @@ def weights():
 @pytest.fixture(scope="module")
 def inception(weights):
     unused = {"fc.bias": np.ones(1008, np.float32), "Conv2d_1a_3x3.bn.num_batches_tracked": np.array(0)}
-    return load_inception("w.pth", lambda path: weights | unused)
+    return inception_from_arrays(weights | unused)
 
 
 @pytest.fixture(scope="module", params=PREPARATIONS)
@@ -86,10 +87,13 @@ def test_wrong_weights_are_refused(weights, name, change, message):
         inception_from_arrays(changed)
 
 
-def test_a_file_of_something_else_is_refused_by_name():
-    for content, message in (
-        ([1], "expected a dict of tensors, found a list"),
-        ({}, "expected Conv2d_1a_3x3.conv.weight"),
+def test_a_file_is_read_and_one_of_something_else_is_refused_by_name(weights, monkeypatch):
+    read = {"w.pth": weights, "list.pth": [1], "empty.pth": {}}
+    monkeypatch.setattr(weight_files, "read_torch", read.get)
+    assert load_inception("w.pth")
+    for path, message in (
+        ("list.pth", "expected a dict of tensors, found a list"),
+        ("empty.pth", "expected Conv2d_1a"),
     ):
-        with pytest.raises(UserError, match=f"Inception weights odd.pth: {message}.*; expected pt_inception-2015"):
-            load_inception("odd.pth", lambda path, content=content: content)
+        with pytest.raises(UserError, match=f"Inception weights {path}: {message}.*; expected pt_inception-2015"):
+            load_inception(path)

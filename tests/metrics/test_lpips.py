@@ -1,4 +1,4 @@
-"""LPIPS against values of the lpips package, and what it refuses."""
+"""LPIPS against values of the lpips package, what it refuses, and its feature networks."""
 
 import json
 
@@ -8,17 +8,34 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.metrics.lpips import BACKBONES, LPIPS, lpips_from_arrays
+from src.metrics import weight_files
+from src.metrics.lpips import BACKBONES, LPIPS, _CeilMaxPool, load_lpips, lpips_from_arrays
+from src.metrics.weight_files import find_weights
 from src.weights.torch_file import read_torch
 
 
-@pytest.fixture(params=[ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
-def mode(request):
-    """Run a test in both of mindspore's modes."""
+@pytest.fixture(autouse=True)
+def mode_again():
+    """What a test sets does not reach the next."""
     before = ms.get_context("mode")
-    ms.set_context(mode=request.param)
-    yield request.param
+    yield
     ms.set_context(mode=before)
+
+
+@pytest.fixture(scope="module")
+def backbones():
+    """The feature networks, with random weights."""
+    return {net: build() for net, build in BACKBONES.items()}
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return some_weights()
+
+
+@pytest.fixture(scope="module")
+def alex(weights):
+    return lpips_from_arrays("alex", weights)
 
 
 def formula_backbone(net):
@@ -60,8 +77,13 @@ def golden_pair(shared, name):
     return np.array(lr), np.array(hr)
 
 
-@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+@pytest.mark.parametrize(
+    ("net", "mode"),
+    [*((net, ms.GRAPH_MODE) for net in BACKBONES), ("squeeze", ms.PYNATIVE_MODE)],
+    ids=[*BACKBONES, "pynative"],
+)
 def test_golden_values(shared, net, mode):
+    ms.set_context(mode=mode)
     folder = shared / "weights" / "lpips"
     arrays = read_torch(folder / f"lpips_lin_{net}_v0.1.pth")
     arrays |= read_torch(folder / "squeezenet1_1_features.pth") if net == "squeeze" else formula_backbone(net)
@@ -72,15 +94,14 @@ def test_golden_values(shared, net, mode):
         assert distance(*golden_pair(shared, name)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_equal_pictures_have_no_distance_and_the_order_does_not_matter(photo):
-    distance = lpips_from_arrays("alex", some_weights())
+def test_equal_pictures_have_no_distance_and_the_order_does_not_matter(alex, photo):
     a, b = photo[:64, :80], photo[100:164, :80]
-    assert distance(a, a) == 0
-    assert distance(a, b) == pytest.approx(distance(b, a), rel=1e-5)
-    assert distance(a, b) > 0
+    assert alex(a, a) == 0
+    assert alex(a, b) == pytest.approx(alex(b, a), rel=1e-5)
+    assert alex(a, b) > 0
 
 
-def test_a_batch_gives_the_distance_of_each_pair(photo):
+def test_a_batch_gives_the_distance_of_each_pair():
     rng = np.random.default_rng(0)
     x, y = rng.uniform(-1, 1, (2, 3, 3, 40, 36)).astype(np.float32)
     cell = LPIPS("squeeze")
@@ -90,47 +111,93 @@ def test_a_batch_gives_the_distance_of_each_pair(photo):
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-6)
 
 
-def test_black_pictures_give_a_number(photo):
+def test_black_pictures_give_a_number(alex, photo):
     black = np.zeros((40, 40, 3), np.uint8)
-    assert np.isfinite(lpips_from_arrays("alex", some_weights())(black, photo[:40, :40]))
+    assert np.isfinite(alex(black, photo[:40, :40]))
 
 
-def test_a_picture_too_small_for_the_network_has_no_distance():
-    distance = lpips_from_arrays("alex", some_weights())
-    tiny = np.zeros((distance.min_side - 1, 64, 3), np.uint8)
-    assert distance(tiny, tiny) is None
-    assert distance(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)) is None
-    assert distance(np.zeros((distance.min_side, 64, 3), np.uint8), np.zeros((distance.min_side, 64, 3), np.uint8)) == 0
+def test_a_picture_too_small_for_the_network_has_no_distance(alex):
+    for height, width, expected in ((alex.min_side - 1, 64, None), (1, 1, None), (alex.min_side, 64, 0)):
+        picture = np.zeros((height, width, 3), np.uint8)
+        assert alex(picture, picture) == expected
 
 
-def test_the_names_of_the_whole_lpips_model_are_understood(photo):
-    arrays = some_weights()
+def test_the_names_of_the_whole_lpips_model_are_understood(alex, weights, photo):
     slices = {"0": 1, "3": 2, "6": 3, "8": 4, "10": 5}
     whole = {"scaling_layer.shift": np.zeros((1, 3, 1, 1), np.float32)}
-    for name, array in arrays.items():
+    for name, array in weights.items():
         if name.startswith("features."):
             number = name.split(".")[1]
             name = name.replace("features.", f"net.slice{slices[number]}.")
         whole[name] = array
     pair = photo[:64, :64], photo[64:128, :64]
-    assert lpips_from_arrays("alex", whole)(*pair) == lpips_from_arrays("alex", arrays)(*pair)
+    assert lpips_from_arrays("alex", whole)(*pair) == alex(*pair)
 
 
-def test_classifiers_and_unknown_names_are_ignored(photo):
-    arrays = some_weights() | {"classifier.1.weight": np.zeros(3), "epoch": 7, 5: None}
+def test_classifiers_and_unknown_names_are_ignored(weights, photo):
+    arrays = weights | {"classifier.1.weight": np.zeros(3), "epoch": 7, 5: None}
     assert lpips_from_arrays("alex", arrays)(photo[:64, :64], photo[:64, :64]) == 0
 
 
-def test_weights_of_another_network_are_refused():
+def test_weights_of_another_network_are_refused(weights):
     with pytest.raises(UserError, match=r"features.layers.0.weight of shape \(64, 3, 3, 3\) for LPIPS squeeze"):
-        lpips_from_arrays("squeeze", some_weights("alex"))
+        lpips_from_arrays("squeeze", weights)
 
 
-def test_missing_linear_layers_are_refused():
+def test_missing_linear_layers_are_refused(weights):
     with pytest.raises(UserError, match=r"expected linear.0.weight .* found nothing"):
-        lpips_from_arrays("alex", formula_backbone("alex"))
+        lpips_from_arrays("alex", {name: array for name, array in weights.items() if name.startswith("features")})
 
 
-def test_different_shapes_are_refused():
+def test_different_shapes_are_refused(alex):
     with pytest.raises(UserError, match="one shape"):
-        lpips_from_arrays("alex", some_weights())(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 60, 3), np.uint8))
+        alex(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 60, 3), np.uint8))
+
+
+def test_wrong_files_are_refused_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(weight_files, "read_torch", lambda path: [1, 2])
+    with pytest.raises(UserError, match=r"odd.pth: expected a dict of tensors, found a list; expected alexnet"):
+        load_lpips("alex", [tmp_path / "odd.pth"])
+    arrays = {"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)}
+    monkeypatch.setattr(weight_files, "read_torch", lambda path: arrays)
+    with pytest.raises(UserError, match=r"weights .*vgg.pth: expected .* \(64, 3, 11, 11\) .*one file of the lpips"):
+        load_lpips("alex", [tmp_path / "vgg.pth"])
+
+
+def test_the_files_of_a_folder_make_a_distance(shared, photo):
+    distance = load_lpips("squeeze", find_weights("squeeze", shared / "weights" / "lpips"))
+    assert distance.net == "squeeze"
+    assert distance(photo[:64, :64], photo[:64, :64]) == 0
+
+
+@pytest.mark.parametrize("net", BACKBONES)
+def test_features_have_the_channels_that_are_announced(net, backbones):
+    outputs = backbones[net](ms.Tensor(np.zeros((2, 3, 67, 40), np.float32)))
+    assert tuple(output.shape[1] for output in outputs) == backbones[net].channels
+    assert all(output.shape[0] == 2 for output in outputs)
+
+
+@pytest.mark.parametrize("net", BACKBONES)
+def test_the_smallest_picture_leaves_one_pixel(net, backbones):
+    side = backbones[net].min_side
+    assert backbones[net](ms.Tensor(np.zeros((1, 3, side, side), np.float32)))[-1].shape[2:] == (1, 1)
+
+
+def test_the_numbers_of_the_layers_are_those_of_torchvision(backbones):
+    expected = {
+        "alex": {"0", "3", "6", "8", "10"},
+        "vgg": {"0", "2", "5", "7", "10", "12", "14", "17", "19", "21", "24", "26", "28"},
+        "squeeze": {"0", "3", "4", "6", "7", "9", "10", "11", "12"},
+    }
+    for net, numbers in expected.items():
+        names = [name for name, _ in backbones[net].parameters_and_names()]
+        assert {name.removeprefix("layers.").split(".")[0] for name in names} == numbers
+        assert len(names) == {"alex": 10, "vgg": 26, "squeeze": 50}[net]
+
+
+@pytest.mark.parametrize("side", range(2, 10))
+def test_pooling_equals_ceil_mode_of_torch(side):
+    torch = pytest.importorskip("torch")
+    x = np.abs(np.random.default_rng(side).standard_normal((1, 2, side, side + 1)).astype(np.float32))
+    expected = torch.nn.functional.max_pool2d(torch.tensor(x), 3, 2, ceil_mode=True).numpy()
+    np.testing.assert_array_equal(_CeilMaxPool()(ms.Tensor(x)).asnumpy(), expected)

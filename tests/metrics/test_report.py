@@ -8,7 +8,7 @@ import pytest
 
 from src.errors import UserError
 from src.metrics.evaluate import Report, Scores
-from src.metrics.fid import SetScores
+from src.metrics.picture_sets import SetScores
 from src.metrics.report import as_csv, as_json, as_table, prepare_folder, write_report
 
 ABOUT = {
@@ -145,3 +145,35 @@ def test_fid_and_is_in_csv_stand_beside_the_means_in_lines_without_a_picture(rep
         ["", "bicubic", "29.0", "0.8", "0.25", "inf", "5.0", "12.345", "2.5", "0.75"],
         ["", "srdiff", "inf", "0.9", "0.125", "inf", "1.5", "3.0", "4.0", "0.25"],
     ]
+
+
+SETS = Report(sets={"ddpm": SetScores(12.345, 2.5, 0.25), "图片": SetScores(3.0)})
+ABOUT_SETS = {
+    "data": "pictures",
+    "seed": 3,
+    "methods": {"ddpm": {"sampler": "ddpm", "steps": 50, "temperature": 1.0}, "图片": {}},
+    "pictures": 9,
+    "fid": {"as": "torch-fidelity", "reference": "pictures"},
+}
+
+
+def test_table_of_sets_whose_pictures_have_no_scores():
+    assert as_table(SETS, ABOUT_SETS).splitlines() == [
+        "pictures 9, seed 3",
+        "        FID         IS  sampler",
+        "ddpm  12.35  2.50±0.25  ddpm, steps 50, temperature 1",
+        "图片     3.00          –  –",
+        "FID and IS of pictures prepared as torch-fidelity does; FID to pictures",
+        "no IS for fewer than 10 pictures",
+    ]
+
+
+def test_files_of_sets(tmp_path):
+    write_report(SETS, ABOUT_SETS, tmp_path)
+    content = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert as_json(SETS, ABOUT_SETS) == (tmp_path / "metrics.json").read_text(encoding="utf-8")
+    assert {key: content[key] for key in ABOUT_SETS} == ABOUT_SETS
+    assert content["sets"]["图片"] == {"fid": 3.0, "is_mean": None, "is_std": None}
+    rows = list(csv.reader((tmp_path / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows == [["method", "fid", "is_mean", "is_std"], ["ddpm", "12.345", "2.5", "0.25"], ["图片", "3.0", "", ""]]
+    assert as_csv(SETS).count("\n") == 3

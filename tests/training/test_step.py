@@ -8,7 +8,7 @@ from mindspore import nn
 from src.families.registry import family_of
 from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import Mish, SinusoidalEmbedding
-from src.layers.precision import mixed_precision
+from src.layers.precision import compute_in_16_bits
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import TrainStep, Update
@@ -110,7 +110,7 @@ class Trained:
         optimizer = adam([(self.net.trainable_params(), RATE)])
         self.average = MovingAverage(optimizer.parameters, copy.get_parameters(), decay)
         self.average.start()
-        mixed_precision([self.net], level, "float16")
+        compute_in_16_bits(self.net, level, "float16")
         self.scaler = ms.amp.DynamicLossScaler(scale, 2, window) if scale else None
         update = Update(optimizer, clip_norm, average=self.average, scaler=self.scaler, passes=passes)
         self.step = TrainStep(Distance(self.net), update, passes)
@@ -122,7 +122,7 @@ class Trained:
 
     def state(self):
         optimizer = self.step.update.optimizer
-        parameters = [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2, *self.average.state()]
+        parameters = [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2, *self.average.averages]
         return {parameter.name: parameter.asnumpy().copy() for parameter in parameters}
 
 
@@ -251,7 +251,7 @@ def test_what_stays_in_32_bits_in_the_real_networks(level):
     ms.set_seed(0)
     config = tiny.config("srdiff", None, "unet.groups=4", "unet.attention=true", "unet.add_lr_up=true")
     model = family_of(config).model()
-    mixed_precision([model], level, "float16", in_float32=(SinusoidalEmbedding, BicubicUpscale))
+    compute_in_16_bits(model, level, "float16")
     cells = dict(model.cells_and_names())
     kinds = {kind: {flags(cell) for cell in cells.values() if isinstance(cell, kind)} for kind in KINDS}
     half, full = (True, False), (False, True)

@@ -127,6 +127,8 @@ class SR3UNet(nn.Cell):
             is of neither kind.
     """
 
+    exact_inputs = True  # √ᾱ, t and LR↑ are not to be rounded to 16 bits
+
     def __init__(
         self, width=64, multipliers=(1, 2, 4, 8, 8), blocks=2, attention=(16,), image_size=128, groups=32, dropout=0.2,
         noise_level="continuous", affine=False, conditional=True, space_to_depth=1,
@@ -224,6 +226,8 @@ class SR3(nn.Cell):
         enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W); None for an unconditional network.
     """
 
+    exact_inputs = True
+
     def __init__(self, unet, enlarge=None):
         super().__init__()
         self.unet = unet
@@ -264,6 +268,8 @@ class SR3Regression(nn.Cell):
         unet: with ``construct(lr_up, keys=)``, as SR3UNet has that is told no noise level.
         enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W).
     """
+
+    exact_inputs = True
 
     def __init__(self, unet, enlarge):
         super().__init__()

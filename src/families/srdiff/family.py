@@ -155,7 +155,10 @@ class SRDiff(Diffusion):
         return [(model.trainable_params(), train.lr)]
 
     def pretrained(self):
-        encoder, path = self.config.encoder, self.config.encoder.checkpoint
+        encoder, path, init = self.config.encoder, self.config.encoder.checkpoint, self.config.train.init
+        if init:
+            logging.info("encoder.checkpoint is not read: train.init=%s holds an encoder as well", init)
+            return []
         if not path and encoder.frozen:
             raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
         if not path:

@@ -1,10 +1,13 @@
+"""The plan of an output, its patches and its squares."""
+
 import numpy as np
 import pytest
 
 from src.dataset.manifest import same_plan
 from src.dataset.pairs import Pair
-from src.dataset.preprocess import make_plan, tile_corners
+from src.dataset.preprocess import make_plan, square, tile_corners
 from src.errors import UserError
+from src.imaging.resize import area_resize, imresize
 from tests.dataset.pictures import write_pictures
 
 OPTIONS = {"scale": 4, "patch_size": 32, "stride": 24}
@@ -92,3 +95,26 @@ def test_nothing_that_can_be_used(tmp_path, photo):
     path = write_pictures(tmp_path, [photo[:3, :3]]) / "0001.png"
     with pytest.raises(UserError, match=r"none of the 1 .*0001\.png"):
         make_plan({"train": [Pair("a", path)], "val": []}, tmp_path, OPTIONS)
+
+
+def test_the_centre_of_the_reduced_picture(photo):
+    picture = photo[:96, :150]
+    reduced = imresize(picture, size=(32, 50))
+    np.testing.assert_array_equal(square(picture, 32), reduced[:, 9:41])
+    upright = picture.swapaxes(0, 1)
+    np.testing.assert_array_equal(square(upright, 32, resample="area"), area_resize(upright, (50, 32))[9:41])
+
+
+def test_the_largest_centred_square_reduced(photo):
+    picture = photo[:97, :150]
+    middle = picture[:, 26:123]
+    np.testing.assert_array_equal(square(picture, 32, "largest", "area"), area_resize(middle, (32, 32)))
+    np.testing.assert_array_equal(square(picture, 32, "largest"), imresize(middle, size=(32, 32)))
+
+
+@pytest.mark.parametrize("crop", ["centre", "largest"])
+def test_a_picture_that_fits_is_cut_and_no_more(photo, crop):
+    np.testing.assert_array_equal(square(photo[:32, :45], 32, crop), photo[:32, 6:38])
+    np.testing.assert_array_equal(square(photo[:1, :3], 1, crop), photo[:1, 1:2])
+    whole = photo[:96, :96]
+    np.testing.assert_array_equal(square(whole, 32, crop), imresize(whole, 1 / 3))

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from scripts.search_schedule import Candidate, Search, candidates, halve, record_sampling, rungs, scorer
 from src.build import load_model
-from src.commands.search_schedule import Candidate, Search, candidates, record_sampling
 from src.errors import UserError
 from src.imaging.io import write_image
 from src.metrics.evaluate import Scores
@@ -21,7 +21,8 @@ ABOUT = {"checkpoint": "c", "seed": 0}
 def search(tmp_path):
     def search(about=ABOUT, path=tmp_path / "a b" / "search.json", up=None, given=lambda number: {}):
         up = up or enlarger(4)
-        return Search(path, about, up, lambda number: (HR[number], HR[number][::4, ::4], given(number)), "sr3")
+        score = scorer("sr3", None, 4)
+        return Search(path, about, up, lambda number: (HR[number], HR[number][::4, ::4], given(number)), score)
 
     return search
 
@@ -52,7 +53,7 @@ def test_scores_are_the_upscalers_and_are_kept(search, tmp_path):
     assert len(up.networks.noise_levels) == 2 + 3 + 2
     expected = HR[1][::4, ::4].repeat(4, 0).repeat(4, 1)
     error = np.square(expected.astype(float) - HR[1]).mean()
-    found = first.scores[one.key()]["1"]
+    found = first.rows(one)["1"]
     assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01) and found["lpips"] is None
     assert set(found) == set(Scores.__dataclass_fields__)
 
@@ -62,18 +63,18 @@ def test_scores_are_the_upscalers_and_are_kept(search, tmp_path):
     assert len(up.networks.noise_levels) == 7 and len(ticks) == 2  # all of it was there
     again.measure([one, other], 1)
     assert len(up.networks.noise_levels) == 7 + 3
-    mean = search().mean(one, 2)
-    assert mean.psnr == pytest.approx(np.mean([first.scores[one.key()][n]["psnr"] for n in "01"]))
-    assert search().loss(one, 2, "psnr") == -mean.psnr
+    mean = search().mean(one, "psnr", 2)
+    assert mean == pytest.approx(np.mean([first.rows(one)[n]["psnr"] for n in "01"]))
+    assert search().loss(one, "psnr", 2) == -mean
     with pytest.raises(UserError, match="too small for lpips"):
-        search().loss(one, 2, "lpips")
+        search().loss(one, "lpips", 2)
 
 
 def test_a_prepared_lr_up_is_taken(search):
     one = Candidate("ddpm", 2, "uniform")
     found = search(given=lambda number: {"lr_up": [HR[number]]})
     found.measure([one], 0)
-    assert found.scores[one.key()]["0"]["psnr"] > 60
+    assert found.rows(one)["0"]["psnr"] > 60
 
 
 def test_a_file_of_another_search_is_left_alone(search, tmp_path):
@@ -103,7 +104,7 @@ def test_a_found_schedule_becomes_a_checkpoints_default(tmp_path):
 def test_from_the_command_line(tmp_path, photo):
     for number in range(3):
         write_image(tmp_path / "val set" / f"{number}.png", photo[100 + 16 * number : 116 + 16 * number, 200:216])
-    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt")
+    path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", *tiny_sr3.ONE_LEVEL)
     given = ["--checkpoint", path, "--data", "val set", "--steps", 2, "--metric", "psnr", "--samplers", "ddim"]
     given += ["--families", "linear_beta", "--firsts", "1e-3", "--lasts", "0.5", "0.7", "--device", "CPU"]
     given += ["--output", "s.json", "--first-pictures", 1, "--record", "best.ckpt"]
@@ -133,3 +134,33 @@ def test_a_model_that_samples_nothing_is_refused(tmp_path):
     given = ["--checkpoint", path, "--data", tmp_path, "--device", "CPU"]
     code, out, err = tiny.run("scripts/search_schedule.py", *given, cwd=tmp_path)
     assert (code, out) == (2, "") and "is no diffusion model that enlarges pictures" in err[-1]
+
+
+def test_the_plan():
+    assert rungs(40, 16) == [(40, 0, 2), (20, 2, 4), (10, 4, 8), (5, 8, 16)]
+    assert rungs(9, 10, first=3, keep=0.3) == [(9, 0, 3), (3, 3, 6), (2, 6, 10)]
+    assert rungs(1, 5, first=9) == [(1, 0, 5)]
+
+
+@pytest.mark.parametrize("pictures", [1, 3, 8])
+def test_the_best_is_found_and_only_it_sees_all_pictures(pictures):
+    seen = {candidate: [] for candidate in range(20)}
+
+    def measure(alive, number):
+        for candidate in alive:
+            seen[candidate].append(number)
+
+    plan = rungs(20, pictures, first=1)
+    best = halve(list(range(20)), plan, measure, lambda c, count: abs(c - 13) if len(seen[c]) == count else None)
+    assert best[0] == 13 and best == sorted(best, key=lambda c: abs(c - 13))
+    assert len(best) == plan[-1][0]
+    assert all(seen[candidate] == list(range(pictures)) for candidate in best)
+    assert sum(map(len, seen.values())) == sum(count * (last - first) for count, first, last in plan)
+
+
+def test_the_best_reference_goes_on():
+    plan = rungs(10, 4, first=1)
+    best = halve(list(range(10)), plan, lambda *_: None, lambda c, count: c, is_reference=lambda c: c > 6)
+    assert best == [0, 1, 7]
+    best = halve(list(range(10)), plan, lambda *_: None, lambda c, count: c, is_reference=lambda c: c == 1)
+    assert best == [0, 1, 2]

@@ -1,0 +1,185 @@
+"""What eval.py scores, from its command line: models with the settings that hold here, and pictures."""
+
+import dataclasses
+import itertools
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from src import build
+from src.commands.infer import last_names
+from src.config.loader import config_from_dict, with_overrides
+from src.config.schema import Config
+from src.dataset.pairs import find_pairs, prepared_lr_up, shared_pictures
+from src.errors import UserError
+from src.families.registry import SCHEMAS, family_of, read_config
+from src.host.tracking import open_tracker
+from src.inference.sampling import no_eta, takes_eta
+from src.inference.upscaler import to_network, to_uint8
+from src.metrics.evaluate import BASELINE
+
+
+class Model(NamedTuple):
+    """A checkpoint or an export to evaluate.
+
+    Attributes:
+        name: its name in the report.
+        checkpoint: its file.
+        upscaler: ``src.inference.upscaler.Upscaler``.
+        config: the settings that hold for this evaluation.
+        trained: the settings that it was trained with.
+        sampling: how it samples in this evaluation, from ``upscaler.resolve``.
+    """
+
+    name: str
+    checkpoint: str
+    upscaler: Any
+    config: Config
+    trained: Config
+    sampling: Any
+
+    def upscale(self, lr, seed, on_step, pair):
+        """Upscale one uint8 (h, w, 3) picture, the LR of ``pair``, whose prepared LR↑ is used where the model takes it.
+
+        ``on_step()`` is called after each step, of which there may be one.
+        """
+        if cut := self.upscaler.tiles((1, *lr.shape[:2])):
+            logging.info("%s, %d x %d: %s", self.name, lr.shape[1], lr.shape[0], cut)
+        prepared = prepared_lr_up(pair, lr, self.upscaler.scale) if family_of(self.config).takes_lr_up else {}
+        prepared = {name: to_network(pictures) for name, pictures in prepared.items()}
+        condition = self.upscaler.encode(to_network([lr]), **prepared)
+        sr = to_uint8(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
+        if self.upscaler.one_pass:
+            on_step()
+        return sr
+
+
+def settings_for(config, config_file=None, overrides=()):
+    """Return a configuration with this command line's ``eval`` settings, ``data.val`` and ``data.test``.
+
+    Args:
+        config: the Config that a checkpoint carries; None without a checkpoint.
+        config_file: a YAML file whose ``eval`` settings, ``data.val`` and ``data.test`` hold instead.
+        overrides: ``key=value`` texts on top; only ``eval.*`` and ``data.test`` mean something here, and ``data.val``
+            where ``data.test`` is empty.
+
+    Raises:
+        UserError: a setting is unknown, wrong, or without effect here.
+    """
+    for override in overrides:
+        if not override.startswith(("eval.", "data.val=", "data.test=")):
+            raise UserError(f"'{override}' has no effect on an evaluation: change data.test=DIR or eval.NAME=VALUE")
+    own = config or config_from_dict({}, SCHEMAS)
+    given = read_config(config_file, overrides) if config_file else with_overrides(own, overrides)
+    if any(override.startswith("eval.eta=") for override in overrides) and not takes_eta(given.eval.sampler):
+        raise no_eta(given.eval.sampler)
+    for override in overrides:
+        if given.data.test and override.startswith("data.val="):
+            raise UserError(f"'{override}' has no effect where data.test is '{given.data.test}': change data.test=DIR")
+    if config:
+        data = dataclasses.replace(config.data, val=given.data.val, test=given.data.test)
+        given = dataclasses.replace(config, eval=given.eval, data=data)
+    family_of(given).check()
+    return given
+
+
+def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=True, tile_options=None):
+    """Load checkpoints and exports as :class:`Model`; a name that comes twice is numbered.
+
+    Args:
+        checkpoints: paths.
+        config_file, overrides: see :func:`settings_for`.
+        device, ema, tile_options: see :func:`src.build.load_upscaler`.
+    """
+    models = []
+    for path in checkpoints:
+        trained, upscaler = build.load(path, device=device, ema=ema, tile_options=tile_options)
+        config = settings_for(trained, config_file, overrides)
+        sampling = upscaler.resolve(family_of(config).sampling())
+        taken = {model.name for model in models}
+        candidates = (f"{config.name}-{number}" if number > 1 else config.name for number in itertools.count(1))
+        name = next(candidate for candidate in candidates if candidate not in taken)
+        models.append(Model(name, str(path), upscaler, config, trained, sampling))
+    return models
+
+
+def common_scale(models, wanted=None, default=4):
+    """Return the scale of the models, which must be one and the wanted one; without models that, or the default."""
+    if not models:
+        return wanted or default
+    scale = wanted or models[0].upscaler.scale
+    for model in models:
+        if model.upscaler.scale != scale:
+            raise UserError(f"{model.checkpoint} upscales x{model.upscaler.scale}, not x{scale}: evaluate it apart")
+    return scale
+
+
+def find_pictures(models, config, scale, data=None, hr=None, lr=None):
+    """Find the pictures to score; say so where a model was validated on some of them while it was trained.
+
+    Args:
+        models: from :func:`load_models`.
+        config: the settings whose ``data.test``, or else ``data.val``, is taken where no folder is named.
+        scale, data, hr, lr: see :func:`src.dataset.pairs.find_pairs`; of a preprocessed root the test pictures are
+            taken.
+
+    Returns:
+        the folder, for the report; and the list of :class:`src.dataset.pairs.Pair`.
+    """
+    split = "test"
+    if not (data or hr or lr):
+        data, split = (config.data.test, "test") if config.data.test else (config.data.val, "val")
+        if not Path(data).exists():
+            raise UserError(
+                f"expected the pictures to score in data.{split}, but {data} does not exist: name others with --data"
+                + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
+            )
+    pairs = find_pairs(data, hr, lr, scale, split)
+    found = {model.name: len(_validated_on(model.trained.data, pairs)) for model in models}
+    seen = ", ".join(f"{name} was validated on {count}" for name, count in found.items() if count)
+    if seen:
+        logging.info("of the %d pictures, %s: to test on others, name them with --data", len(pairs), seen)
+    return data or hr, pairs
+
+
+def _validated_on(data, pairs):
+    """Return those of ``pairs`` that training with the settings ``data`` looked at in its validations."""
+    try:
+        validation = find_pairs(data.val, scale=data.scale)
+    except (UserError, OSError):  # they are not on this machine
+        return []
+    return shared_pictures(pairs, validation[: data.val_pictures or None])
+
+
+def describe(models, *, data, seed):
+    """Return what a report says beside the scores: the data, the seed, and each method's checkpoint and sampling."""
+    methods = {BASELINE: {}}
+    for model in models:
+        methods[model.name] = {
+            "checkpoint": model.checkpoint,
+            "system": model.config.system,
+            **model.sampling.options(),
+            "tiles": model.upscaler.tiling.settings(),
+        }
+    return {"data": str(data), "seed": seed, "methods": methods}
+
+
+def evaluation_tracker(args, about, **measure):
+    """Return the :class:`src.host.tracking.Tracker` of an evaluation.
+
+    Args:
+        args: the command line of eval.py.
+        about: from :func:`describe`; of its paths only the last names are told.
+        measure: what else is told of how it was measured, such as the protocol and the scale.
+    """
+    methods = {
+        name: method | ({"checkpoint": last_names(method["checkpoint"])} if "checkpoint" in method else {})
+        for name, method in about["methods"].items()
+    }
+    config = about | {"data": last_names(about["data"]), "methods": methods} | measure
+    if "fid" in about:
+        config["fid"] = about["fid"] | {"reference": last_names(about["fid"]["reference"])}
+    return open_tracker(
+        args.output, tensorboard=False, wandb=args.wandb, project=args.wandb_project, config=config, job="eval",
+        name="eval " + (", ".join(method for method in methods if method != BASELINE) or BASELINE),
+    )  # fmt: skip

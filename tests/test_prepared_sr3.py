@@ -11,9 +11,10 @@ from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
+from src.training.distributed import World
 from src.training.loop import Progress
 from src.training.trainer import training_of
-from src.training.validation import Validation
+from src.training.validation import Validation, validation_of, validation_pairs
 from tests import tiny, tiny_sr3
 
 
@@ -64,8 +65,10 @@ def test_a_step_of_training_takes_the_prepared_pictures(triples):
 
 def test_models_that_make_lr_up_themselves_do_not(triples):
     for made in (tiny.config("srdiff"), tiny.config("rrdb"), tiny_sr3.config(*tiny_sr3.UNCONDITIONAL)):
-        pair = find_pairs(triples / "val", scale=4)[0]
-        assert prepared_lr_up(made, pair, load_pair(pair, 4)[1]) == {}
+        assert not family_of(made).takes_lr_up
+    (pair, *_) = find_pairs(triples / "val", scale=4)
+    lr = load_pair(pair, 4)[1]
+    assert list(prepared_lr_up(pair, lr, 4)) == ["lr_up"] and prepared_lr_up(pair._replace(lr_up=None), lr, 4) == {}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,8 @@ def test_validation_and_evaluation_take_the_prepared_pictures(triples, checkpoin
     def keep(name, method, sr):
         seen[method, name] = sr
 
-    Validation(made, lambda: upscaler.networks, _Alone()).run(keep)
+    pairs = validation_pairs(made, lr_up=True)
+    Validation(upscaler, World(), pairs, seed=0, protocol="sr3", lpips_net="none", lr_up=True).run(keep)
     models = [evaluation.Model("sr3_tiny", "sr3.ckpt", upscaler, made)]
     assert seen.keys() == {(method, name) for method in ("bicubic", "sr3_tiny") for name in ("00000", "00001")}
     for number, picture in enumerate(expected):
@@ -104,10 +108,6 @@ def test_validation_and_evaluation_take_the_prepared_pictures(triples, checkpoin
     assert np.abs(other.astype(int) - expected[0]).max() > 8
 
 
-class _Alone:
-    rank, size, is_first = 0, 1, True
-
-
 def test_a_broken_lr_up_shows_before_the_training(tmp_path, triples, photo):
     for part in ("hr_16", "lr_4", "sr_4_16"):
         for split in ("train", "val"):
@@ -116,10 +116,11 @@ def test_a_broken_lr_up_shows_before_the_training(tmp_path, triples, photo):
     broken = tmp_path / "val/sr_4_16/00001.png"
     broken.write_bytes(broken.read_bytes()[:60])
     with pytest.raises(UserError, match=r"sr_4_16/00001\.png"):
-        Validation(config(tmp_path), None, None)
+        validation_pairs(config(tmp_path), lr_up=True)
 
 
 def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(triples):
-    validation = Validation(config(triples, "eval.spacing=linear_beta:0.5,0.9999"), lambda: None, None)
+    family = family_of(config(triples, "eval.spacing=linear_beta:0.5,0.9999"))
+    validation = validation_of(family, family.model(), World(), dedicated=False)
     with pytest.raises(UserError, match="less than the .* that the network was trained with"):
         validation.compile()

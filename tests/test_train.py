@@ -30,6 +30,7 @@ def arguments(system, pictures, output, *more):
     return [*tiny.settings(system, pictures, *settings), "--output", output, "--device", "CPU", *flags]
 
 
+@pytest.mark.slow
 def test_both_stages(tiny_pictures, tmp_path, cwd):
     first, second = tmp_path / "my runs é" / "1", tmp_path / "my runs é" / "2"
     status, out, lines = tiny.run("train.py", *arguments("rrdb", tiny_pictures, first), cwd=cwd)

@@ -28,7 +28,7 @@ def config(pictures, *overrides):
 UNCONDITIONAL = (*tiny_sr3.TRAINED_UNCONDITIONAL, "train.log_pictures=3")
 RUNS = {
     "continuous": ("train.draws=2",),
-    "from nothing": ("sr3.noise_level=discrete", "train.accumulate=2", *UNCONDITIONAL),
+    "unconditional": ("sr3.noise_level=discrete", "train.accumulate=2", *UNCONDITIONAL),
 }
 
 
@@ -57,8 +57,8 @@ def test_a_run_and_its_resumption(tmp_path, tiny_pictures, monkeypatch, name):
         for key in one:
             np.testing.assert_array_equal(one[key], two[key], err_msg=key)
     up = load_upscaler(tmp_path / "whole/model.ckpt", "CPU")
-    if name == "from nothing":
-        check_what_was_logged_of_drawing_from_nothing(tmp_path / "whole")
+    if name == "unconditional":
+        check_what_was_logged_of_drawn_pictures(tmp_path / "whole")
         assert up.sample(None, shape=(1, 3, 16, 16)).shape[2] == 16
     else:
         assert up.sample(np.zeros((1, 3, 4, 4), np.float32)).shape[2] == 16
@@ -72,13 +72,13 @@ def test_the_lite_models_learn(tmp_path, name):
     data = f"data.train={tmp_path / 'train'}", f"data.val={tmp_path / 'val'}"
     made = read_config(tiny.ROOT / "configs" / f"{name}.yaml", [*data, *smaller])
     training = training_of(made)
-    assert len(training.patches) == 9 and len(training.validation.pairs) == 2
+    assert training.pictures == 9 and len(training.validation.pairs) == 2
     batches = list(training.batches(Progress()))
     losses = [float(training.step(batch)[0].asnumpy()) for batch in [*batches, batches[0]]]
     assert losses[-1] < 0.85 * losses[0]  # of the same patches, t and noise
 
 
-def check_what_was_logged_of_drawing_from_nothing(run):
+def check_what_was_logged_of_drawn_pictures(run):
     rows = [line.split(",") for line in (run / "validation.csv").read_text().splitlines()]
     assert rows[0][-1] == "loss" and [row[:-1] for row in rows[1:]] == [[s, "sr3_tiny", "", "", "", ""] for s in "24"]
     losses = [float(row[-1]) for row in rows[1:]]

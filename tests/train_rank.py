@@ -25,10 +25,11 @@ def train(file, world):
     import numpy as np
 
     from src.config.loader import config_from_dict
+    from src.families.registry import SCHEMAS
     from src.training.loop import Progress
     from src.training.trainer import training_of
 
-    training = training_of(config_from_dict(json.loads(file.read_text()), "the test's configuration"), world)
+    training = training_of(config_from_dict(json.loads(file.read_text()), SCHEMAS), world)
     losses = [training.step(batches)[0].asnumpy() for batches in training.batches(Progress())]
     report = training.validate()
     arrays = {name: parameter.asnumpy() for name, parameter in training.state().items()}

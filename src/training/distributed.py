@@ -47,9 +47,6 @@ def join(device):
     To be called once, after the device is chosen and before anything is computed. The scheduler's process, which runs
     the same program, serves the ranks in here and ends in here when they have ended.
 
-    Args:
-        device: ``"Ascend"``, ``"GPU"`` or ``"CPU"``.
-
     Raises:
         UserError: the others did not come.
     """
@@ -91,7 +88,6 @@ def check_same(values, world):
     Args:
         values: dict of name → text or number, Python's or NumPy's, the same on every rank to the last bit and in its
             type; NaN is the same as NaN. Ranks may have other names, which counts as a difference.
-        world: the :class:`World`.
 
     Raises:
         UserError: on every rank, if any two differ; it names the values.
@@ -110,12 +106,8 @@ def check_same(values, world):
 def broadcast(parameters, world):
     """Copy rank 0's values of parameters, of any dtype, to all ranks, in place.
 
-    Args:
-        parameters: iterable of ``mindspore.Parameter``, the same ones in the same order on every rank.
-        world: the :class:`World`.
-
     Raises:
-        UserError: on every rank, if one has other parameters than rank 0.
+        UserError: on every rank, if one has other parameters, or in another order, than rank 0.
     """
     if world.size == 1:
         return
@@ -150,15 +142,11 @@ def broadcast_numbers(numbers, world):
 
 
 def gather_rows(rows, world):
-    """Return the rows of all ranks, in order, on every rank.
+    """Return the rows of all ranks, a list of lists, on every rank: those of items 0, 1, 2, ….
 
     Args:
         rows: a sequence of rows of numbers, NaN and None among them, or a float array (n, k): those of this rank's
             items, rank, rank + size, rank + 2·size, …; there may be none.
-        world: the :class:`World`.
-
-    Returns:
-        A list with the row, a list, of item 0, 1, 2, ….
     """
     rows = [list(row) for row in rows]
     if world.size == 1:

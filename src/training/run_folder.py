@@ -24,11 +24,12 @@ from src.errors import UserError
 from src.host.files import flush, locked, remove_leftovers, replacing, write_text
 from src.weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
-CURVE = ("step", "loss", "learning_rate", "gradient_norm", "skipped")
-SPEED = ("step", "samples_per_second", "waiting")
-VALIDATION = ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss")
+TABLES = {
+    "curve.csv": ("step", "loss", "learning_rate", "gradient_norm", "skipped"),
+    "speed.csv": ("step", "samples_per_second", "waiting"),
+    "validation.csv": ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss"),
+}
 SMALLER_IS_BETTER = ("lpips", "loss")
-TABLES = {"curve.csv": CURVE, "speed.csv": SPEED, "validation.csv": VALIDATION}
 
 
 def holds_checkpoints(path):
@@ -66,7 +67,7 @@ class RunFolder:
             raise
 
     def newest(self, *kinds):
-        """Return the newest whole :class:`Checkpoint`, or None in a new folder; damaged ones are passed over.
+        """Return the newest whole checkpoint, or None in a new folder; damaged ones are passed over.
 
         Args:
             kinds: ``"step"``, ``"interrupted"``; both by default.
@@ -158,14 +159,13 @@ class RunFolder:
         """Write a step's mean scores to ``validation.csv``, of all methods at once.
 
         Args:
-            step: when.
             means: method → an object whose attributes are named like the table's columns, each of which it may lack.
         """
+        columns = TABLES["validation.csv"]
         rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
-        lines = [[row[column] for column in VALIDATION] for row in rows]
+        lines = [[row[column] for column in columns] for row in rows]
         for method, mean in means.items():
-            values = {column: getattr(mean, column, None) for column in VALIDATION[2:]}
-            lines.append([step, method, *(_cell(column, value) for column, value in values.items())])
+            lines.append([step, method, *(_cell(column, getattr(mean, column, None)) for column in columns[2:])])
         self._write_table("validation.csv", lines)
 
     def save(self, arrays, config_json, step, keep):

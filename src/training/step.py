@@ -51,9 +51,7 @@ class Update(nn.Cell):
         mean, gradient_mean: Cells that average a tensor and a tuple of gradients over the ranks; None for one rank.
     """
 
-    def __init__(
-        self, optimizer, clip_norm=0.0, *, average=None, scaler=None, passes=1, mean=None, gradient_mean=None
-    ):  # fmt: skip
+    def __init__(self, optimizer, clip_norm=0.0, average=None, scaler=None, passes=1, mean=None, gradient_mean=None):
         super().__init__(auto_prefix=False)
         self.optimizer = optimizer
         self.clip_norm = float(clip_norm)

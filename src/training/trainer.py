@@ -43,10 +43,13 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     Raises:
         UserError: the pictures to train or to validate on, or a checkpoint to start from, are missing or do not fit.
     """
-    world, train, family = world or World(), config.train, family_of(config)
-    _check_folders(config.data)
+    world, data, train, family = world or World(), config.data, config.train, family_of(config)
+    _check_folders(data)
     initial = _initial_weights(family) if pretrained else []
-    patches = _patches(config, family)
+    patches = PatchPairs(
+        data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
+        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
+    )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill
     rest = max(0, (train.epochs * len(patches) - done[1]) // samples)
@@ -63,12 +66,14 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     optimizer = adam(groups, train.beta1, train.beta2)
     shown, average = _copy_for_validation(family, model, optimizer.parameters, level)
     compute_in_16_bits(model, level, train.amp_dtype)
-    update = _update(train, level, optimizer, average, world)
+    means = (Mean(world), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
+    scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
+    update = Update(optimizer, train.clip_norm, average, scaler, train.accumulate, *means)
     return Training(
         model, shown, TrainStep(objective.loss, update, train.accumulate), groups[0][1],
         validation_of(family, shown, world, products is not None),
-        partial(_dataset, config, family, patches, world, steps), world,
-        pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=config.data.sink,
+        partial(_dataset, family, patches, world, steps), world,
+        pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip
 
 
@@ -177,32 +182,13 @@ def _check_folders(data):
             )
 
 
-def _patches(config, family):
-    data = config.data
-    return PatchPairs(
-        data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
-        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
-    )  # fmt: skip
-
-
-def _dataset(config, family, patches, world, steps, progress):
+def _dataset(family, patches, world, steps, progress):
     """Return the mindspore dataset of the batches that are left of a run."""
-    train, columns = config.train, family.columns()
+    train, data = family.config.train, family.config.data
     return training_batches(
         patches, batch_size=train.batch_size, batches=(steps - progress.step) * train.accumulate,
-        first_sample=progress.samples, workers=config.data.workers, prefetch=config.data.prefetch,
-        noise_steps=columns.noise_steps, draws=columns.draws, continuous=columns.continuous,
-        dropout_keys=columns.dropout_keys, rank=world.rank, ranks=world.size,
-    )  # fmt: skip
-
-
-def _update(train, level, optimizer, average, world):
-    several = world.size > 1
-    return Update(
-        optimizer, train.clip_norm, average=average, passes=train.accumulate,
-        scaler=loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window),
-        mean=Mean(world) if several else None,
-        gradient_mean=gradient_mean(optimizer.parameters, world) if several else None,
+        first_sample=progress.samples, workers=data.workers, prefetch=data.prefetch, rank=world.rank, ranks=world.size,
+        **family.columns()._asdict(),
     )  # fmt: skip
 
 
@@ -307,11 +293,7 @@ def usable_sink(wanted):
 
 
 def connect(cell, dataset):
-    """Join a Cell with the device's queue.
-
-    Args:
-        cell: its ``construct`` takes the dataset's columns.
-        dataset: a mindspore dataset, of which one pass is made.
+    """Join a Cell, which takes a dataset's columns, with the device's queue.
 
     Returns:
         a function of one argument that runs the Cell on the next batch in the queue, and an iterable of as many

@@ -1,18 +1,21 @@
 """The validation during a training run, shared between its ranks: pictures scored, or noise levels denoised."""
 
+from dataclasses import dataclass
+
 import mindspore as ms
 import numpy as np
+from mindspore import nn
 
 from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.host.device import device_memory
 from src.inference.files import unconditional_grid
-from src.inference.upscaler import to_network
+from src.inference.upscaler import Upscaler, to_network
 from src.metrics.evaluate import BASELINE, Denoising, Report, comparison, evaluate, picture_seed
 from src.metrics.lpips import load_lpips
 from src.metrics.weight_files import find_weights
-from src.training.distributed import gather_rows
+from src.training.distributed import World, gather_rows
 from src.weights.checkpoint import put
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
@@ -66,22 +69,21 @@ class Refreshed:
                 put(parameter, value.asnumpy())
 
 
+@dataclass(eq=False)
 class Validation:
-    """Upscales and scores validation pictures.
+    """Upscales and scores validation pictures."""
 
-    Args:
-        upscaler: around the weights to look at.
-        world: the ranks that share the work.
-        pairs: list of ``src.dataset.pairs.Pair``.
-        seed: of the run.
-        protocol, lpips_net: how to score; "none" leaves LPIPS out.
-        lr_up: whether prepared LR↑ pictures are used.
-    """
+    upscaler: Upscaler  # around the weights to look at
+    world: World  # the ranks that share the work
+    pairs: list  # of ``src.dataset.pairs.Pair``
+    seed: int  # of the run
+    protocol: str
+    lpips_net: str  # "none" leaves LPIPS out
+    lr_up: bool  # whether prepared LR↑ pictures are used
 
-    def __init__(self, upscaler, world, pairs, *, seed, protocol, lpips_net="none", lr_up=False):
-        self.upscaler, self.world, self.pairs = upscaler, world, pairs
-        self.seed, self.protocol, self.lpips_net, self.lr_up = seed, protocol, lpips_net, lr_up
-        self.lpips = None if lpips_net == "none" else load_lpips(lpips_net, find_weights(lpips_net))
+    def __post_init__(self):
+        net = self.lpips_net
+        self.lpips = None if net == "none" else load_lpips(net, find_weights(net))
 
     def compile(self):
         """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
@@ -127,34 +129,33 @@ class Validation:
         )  # fmt: skip
 
 
+@dataclass(eq=False)
 class DenoisingValidation:
     """Measures how well held-out pictures are denoised, and draws a few pictures: of an unconditional model.
 
     The loss is that of training, without dropout, at fixed levels of noise and with fixed noise: it changes with the
     weights alone. It is that of the middle of each picture.
-
-    Args:
-        upscaler, world: as of :class:`Validation`.
-        pairs: list of ``src.dataset.pairs.Pair``, at scale 1.
-        loss: the loss Cell around the weights to look at.
-        side: pixels of the middle, and of the pictures that are drawn.
-        steps: T.
-        continuous: times are real numbers.
-        drawn: how many pictures are drawn.
-        seed: of the first of them.
     """
 
-    def __init__(self, upscaler, world, pairs, *, loss, side, steps, continuous, drawn, seed):
-        self.upscaler, self.world, self.pairs = upscaler, world, pairs
-        self._loss, self._side, self._drawn, self._seed = loss, side, drawn, seed
-        times = (np.arange(LEVELS) + 0.5) * (steps / LEVELS)
-        self._times = times.astype(np.float32 if continuous else np.int32)
+    upscaler: Upscaler  # around the weights to look at
+    world: World  # the ranks that share the work
+    pairs: list  # of ``src.dataset.pairs.Pair``, at scale 1
+    loss: nn.Cell  # around the weights to look at
+    side: int  # pixels of the middle, and of the pictures that are drawn
+    steps: int  # T
+    continuous: bool  # times are real numbers
+    drawn: int  # how many pictures are drawn
+    seed: int  # of the first of them
+
+    def __post_init__(self):
+        times = (np.arange(LEVELS) + 0.5) * (self.steps / LEVELS)
+        self._times = times.astype(np.float32 if self.continuous else np.int32)
 
     def compile(self):
         """As :meth:`Validation.compile`."""
         self.upscaler.resolve()
-        self._denoise(np.zeros((self._side, self._side, 3), np.uint8), 0)
-        if self._drawn:
+        self._denoise(np.zeros((self.side, self.side, 3), np.uint8), 0)
+        if self.drawn:
             self._pictures(1, steps=1, spacing="uniform")
 
     def run(self, keep=None):
@@ -166,8 +167,8 @@ class DenoisingValidation:
         own = range(self.world.rank, len(self.pairs), self.world.size)
         rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
         scores, name = [Denoising(*row) for row in gather_rows(rows, self.world)], self.upscaler.name
-        if keep and self._drawn:
-            keep("samples", name, self._pictures(self._drawn))
+        if keep and self.drawn:
+            keep("samples", name, self._pictures(self.drawn))
         return Report(names=[pair.name for pair in self.pairs], scores={name: scores}, kind=Denoising)
 
     def shown(self, name, pictures):
@@ -176,15 +177,15 @@ class DenoisingValidation:
 
     def _denoise(self, picture, number):
         """The loss of one picture, uint8 (H, W, 3); its noise is a function of its number."""
-        side = self._side
+        side = self.side
         top, left = ((length - side) // 2 for length in picture.shape[:2])
         hr = to_network([picture[top : top + side, left : left + side]])
         noise = generator(_SEED, VALIDATION, number).standard_normal((LEVELS, 3, side, side), np.float32)
-        return float(self._loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
+        return float(self.loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
 
     def _pictures(self, count, **options):
         sampling = self.upscaler.resolve(**options)
-        return unconditional_grid(self.upscaler, count, (self._side, self._side), sampling, self._seed)
+        return unconditional_grid(self.upscaler, count, (self.side, self.side), sampling, self.seed)
 
 
 def validation_pairs(config, at_least=1, lr_up=False):

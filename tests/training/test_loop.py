@@ -1,4 +1,4 @@
-"""The loop: when it logs, validates and saves, and what skipped steps or an interruption do."""
+"""The loop: when it logs, validates and saves, skipped steps, interruptions, and which losses are believed."""
 
 import math
 import signal
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from src.host.signals import Terminated
-from src.training.loop import Diverged, Progress, train
+from src.training.loop import Diverged, LossLimit, Progress, train
 
 NAN = float("nan")
 
@@ -266,3 +266,38 @@ def test_a_signal_while_a_step_is_done_waits_for_its_end(place):
         first(log_every=1, save_every=4)
     second = Run(progress=first.saved[-1])(log_every=1, save_every=100)
     assert first.progress.step == 4 and lines(first) + lines(second) == lines(whole)
+
+
+def test_the_loss_has_no_limit_without_enough_lines():
+    limit = LossLimit(10, [1.0, math.nan, 2.0, 3.0, math.inf, 4.0])
+    assert limit.value == math.inf
+    limit.add(2.0)
+    assert limit.value == 20
+
+
+def test_nan_is_never_taken_into_the_limit():
+    limit = LossLimit(10, [1.0] * 5)
+    limit.add(math.nan)
+    assert limit.value == 10 and len(limit.losses) == 5
+
+
+def test_the_limit_follows_the_last_twenty_lines_and_not_their_outliers():
+    limit = LossLimit(10, [100.0] * 20)
+    for _ in range(11):
+        limit.add(1.0)
+    assert limit.value == 10
+    for _ in range(9):
+        limit.add(1e9)
+    assert limit.value == 10
+
+
+def test_a_resumed_run_has_the_same_limit():
+    losses = [0.5 + 0.1 * math.sin(k) for k in range(50)]
+    limit = LossLimit(30)
+    for loss in losses:
+        limit.add(loss)
+    assert LossLimit(30, losses).value == limit.value
+
+
+def test_ratio_zero_has_no_limit():
+    assert LossLimit(0, [1.0] * 9).value == math.inf

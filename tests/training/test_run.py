@@ -1,4 +1,4 @@
-"""A run that diverges, or is interrupted in unlucky places."""
+"""A run that diverges, or is interrupted in unlucky places; what its result is made of."""
 
 import logging
 
@@ -6,7 +6,6 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.config.loader import with_overrides
 from src.errors import UserError
 from src.host.device import select_device
 from src.metrics.evaluate import Scores
@@ -14,10 +13,12 @@ from src.training.loop import Progress
 from src.training.run import Run, run_training
 from src.training.run_folder import RunFolder
 from src.training.trainer import Training, training_of
+from src.training.validation import Validation
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
+from tests.event_files import logged
 
-SETTINGS = "train.steps=10", "train.max_skipped=2", "train.best_metric=lr_psnr"
+SETTINGS = "encoder.blocks=1", "train.steps=10", "train.max_skipped=2", "train.best_metric=lr_psnr"
 NAN = float("nan")
 
 
@@ -78,14 +79,58 @@ def assert_same(one, two):
             np.testing.assert_array_equal(first.arrays[key], second.arrays[key], err_msg=key)
 
 
-def test_a_step_that_fails_is_skipped_and_counted(config, spoil, tmp_path, caplog):
-    spoil({6})
-    run_training(config, tmp_path / "run")
-    assert curve(tmp_path / "run") == (list(range(1, 11)), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
-    assert "going back" not in caplog.text
-    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000010.ckpt").arrays
+@pytest.fixture(scope="module")
+def run_with_a_bad_step(tiny_pictures, tmp_path_factory):
+    """A run whose fourth step fails, and whose validations find 10, 30 and 20 dB; what it said."""
+    select_device("CPU")
+    folder, batches, scores = tmp_path_factory.mktemp("run") / "run", Training.batches, iter([10.0, 30.0, 20.0])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Training, "batches", lambda *arguments: spoilt(batches(*arguments), {3}))
+        patched.setattr(Training, "validate", lambda training, keep: Shown(next(scores)))
+        patched.setattr(Validation, "compile", lambda validation: None)
+        run_training(tiny.config("rrdb", tiny_pictures, *SETTINGS, "train.val_every=4", "train.ema_decay=0.5"), folder)
+    return folder
+
+
+def spoilt(batches, numbers):
+    for number, ((hr, lr), *_) in enumerate(batches):
+        yield [(ms.Tensor(np.full(hr.shape, NAN, np.float32)) if number in numbers else hr, lr)]
+
+
+def test_a_step_that_fails_is_skipped_and_counted(run_with_a_bad_step):
+    run = run_with_a_bad_step
+    assert curve(run) == (list(range(1, 11)), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+    log = (run / "train.log").read_text(encoding="utf-8")
+    assert "step 4: 1 of the last steps skipped" in log and "going back" not in log
+    state = load_checkpoint(run / "checkpoints" / "step_00000010.ckpt").arrays
     assert state["optimizer.ema_updates"] == 9 and state["optimizer.global_step"] == 10
     assert all(np.isfinite(array).all() for array in state.values())
+
+
+def test_the_best_validation_is_kept(run_with_a_bad_step):
+    assert load_checkpoint(run_with_a_bad_step / "best.ckpt").step == 8
+    assert load_checkpoint(run_with_a_bad_step / "model.ckpt").step == 10
+
+
+def test_the_result_is_made_of_averages(run_with_a_bad_step):
+    assert_made_of(run_with_a_bad_step, 10, averaged=True)
+
+
+def assert_made_of(run, step, averaged):
+    state = load_checkpoint(run / "checkpoints" / f"step_{step:08d}.ckpt")
+    model = load_checkpoint(run / "model.ckpt").arrays
+    assert any(name.startswith("ema.") for name in state.arrays) == averaged
+    for name, array in state.model_arrays().items():
+        np.testing.assert_array_equal(model[name], array)
+    moved = any(not np.array_equal(array, model[name]) for name, array in state.model_arrays(ema=False).items())
+    assert moved == averaged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("setting", "averaged"), [("train.ema_decay=0", False), ("train.accumulate=2", True)])
+def test_what_validation_and_the_result_are_made_of(tiny_pictures, tmp_path, setting, averaged):
+    run_training(tiny.config("rrdb", tiny_pictures, "train.steps=3", setting), tmp_path / "run")
+    assert_made_of(tmp_path / "run", 3, averaged)
 
 
 @pytest.mark.slow
@@ -94,6 +139,8 @@ def test_after_many_it_goes_back_and_on_with_other_data(config, spoil, tmp_path,
     run_training(config, tmp_path / "run")
     assert "up to step 7, 2 steps in a row were skipped: going back to step 4, to go on with other data" in caplog.text
     assert curve(tmp_path / "run") == (list(range(1, 11)), [0] * 10)
+    shown = [step for step, name, _ in logged(tmp_path / "run" / "tensorboard") if name == "train/loss"]
+    assert shown == list(range(1, 11))
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000010.ckpt").arrays
     # ten steps and the three that are left out; none skipped; saved at 10 and not gone back to since
     assert state["run.counts"].tolist() == [26, 0, 10, 0]
@@ -152,6 +199,7 @@ def test_of_two_ways_back_the_second_may_help(config, spoil, tmp_path, caplog):
 
 def test_the_best_model_is_of_what_is_left_after_going_back(tiny_pictures, spoil, tmp_path, monkeypatch):
     config = tiny.config("rrdb", tiny_pictures, *SETTINGS, "train.val_every=3", "train.save_every=4")
+    monkeypatch.setattr(Validation, "compile", lambda validation: None)
     scores = iter([20.0, 30.0, 10.0, 5.0, 5.0])  # at steps 3, 6, then again 6, 9 and 10
     monkeypatch.setattr(Training, "validate", lambda training, keep: Shown(next(scores)))
     spoil({12, 14})  # steps 7 and 8
@@ -159,12 +207,14 @@ def test_the_best_model_is_of_what_is_left_after_going_back(tiny_pictures, spoil
     assert load_checkpoint(tmp_path / "run" / "best.ckpt").step == 3
 
 
-def test_without_a_checkpoint_it_stops_at_once(config, spoil, tmp_path):
+def test_without_a_checkpoint_it_stops_at_once(config, spoil, tmp_path, monkeypatch):
+    monkeypatch.setattr(Validation, "compile", lambda validation: None)
     spoil({0, 2})
     with pytest.raises(UserError, match="2 steps in a row were skipped, and there is no checkpoint to go back to: try"):
         run_training(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_without_a_single_step_is_not_finished(tiny_pictures, spoil, tmp_path):
     spoil(set(range(100)))
     with pytest.raises(UserError, match="all 4 steps were skipped: try a smaller train.lr"):
@@ -219,28 +269,7 @@ def test_a_validation_that_was_interrupted_is_made_up_for(tiny_pictures, tmp_pat
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
-def test_the_best_validation_is_kept(config, tmp_path, monkeypatch):
-    scores = iter([10.0, 30.0, 20.0])
-    monkeypatch.setattr(Training, "validate", lambda training, keep: Shown(next(scores)))
-    run_training(with_overrides(config, ["train.val_every=4"]), tmp_path / "run")
-    assert load_checkpoint(tmp_path / "run" / "best.ckpt").step == 8
-    assert load_checkpoint(tmp_path / "run" / "model.ckpt").step == 10
-
-
-@pytest.mark.parametrize("setting", ["train.ema_decay=0", "train.accumulate=2", "train.ema_decay=0.5"])
-def test_what_validation_and_the_result_are_made_of(tiny_pictures, tmp_path, setting):
-    config = tiny.config("rrdb", tiny_pictures, "train.steps=3", setting)
-    run_training(config, tmp_path / "run")
-    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000003.ckpt")
-    model = load_checkpoint(tmp_path / "run" / "model.ckpt").arrays
-    averaged = setting != "train.ema_decay=0"
-    assert any(name.startswith("ema.") for name in state.arrays) == averaged
-    for name, array in state.model_arrays().items():
-        np.testing.assert_array_equal(model[name], array)
-    moved = any(not np.array_equal(array, model[name]) for name, array in state.model_arrays(ema=False).items())
-    assert moved == averaged
-
-
+@pytest.mark.slow
 def test_an_average_may_begin_late(tiny_pictures, tmp_path, caplog):
     settings = "train.steps=2", "train.ema_decay=0"
     run_training(tiny.config("rrdb", tiny_pictures, *settings), tmp_path / "run")
@@ -249,6 +278,7 @@ def test_an_average_may_begin_late(tiny_pictures, tmp_path, caplog):
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000004.ckpt").arrays["optimizer.ema_updates"] == 2
 
 
+@pytest.mark.slow
 def test_passes_come_to_one_large_batch(tiny_pictures, tmp_path):
     whole = tiny.config("rrdb", tiny_pictures, "train.batch_size=4", "train.lr=1e-4")
     parts = tiny.config("rrdb", tiny_pictures, "train.batch_size=2", "train.accumulate=2", "train.lr=1e-4")
@@ -260,6 +290,7 @@ def test_passes_come_to_one_large_batch(tiny_pictures, tmp_path):
         np.testing.assert_allclose(two.weights()[name].asnumpy(), parameter.asnumpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_trains_along_may_have_its_own_rate(tiny_pictures, tiny_checkpoints, tmp_path):
     def moved(*settings):
         config = tiny.config(

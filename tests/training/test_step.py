@@ -122,7 +122,7 @@ class Trained:
 
     def state(self):
         optimizer = self.step.update.optimizer
-        parameters = [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2, *self.average.state()]
+        parameters = [*optimizer.parameters, *optimizer.moment1, *optimizer.moment2, *self.average.averages]
         return {parameter.name: parameter.asnumpy().copy() for parameter in parameters}
 
 

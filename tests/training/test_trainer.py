@@ -1,5 +1,6 @@
-"""Training in this process: what a run needs is refused before any work, and resuming is exact."""
+"""Training in this process: what a run needs is refused before any work, resuming is exact; the device's queue."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 
@@ -8,9 +9,12 @@ from src.errors import UserError
 from src.host.device import select_device
 from src.imaging.io import write_image
 from src.training.run import run_training
-from src.training.trainer import Training, dry_run, load_pretrained_encoder, training_of
+from src.training.trainer import Training, connect, dry_run, training_of, usable_sink
+from src.training.validation import Refreshed
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
+
+ONE_BLOCK = "encoder.blocks=1"
 
 
 @pytest.fixture(autouse=True)
@@ -19,40 +23,59 @@ def device():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tiny_pictures, tiny_checkpoints):
-    """A run of stage 2, the encoder trained along, in one go."""
+def whole(tmp_path_factory, tiny_pictures):
+    """A run in one go."""
     select_device("CPU")
-    config = tiny.config(
-        "srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "encoder.frozen=false"
-    )
+    config = tiny.config("rrdb", tiny_pictures, ONE_BLOCK)
     output = tmp_path_factory.mktemp("runs") / "whole"
     run_training(config, output)
     return config, output
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch, stop):
-    config, output = whole
-    add = Training.batches
+def assert_resumed_run_equals(config, output, run, monkeypatch, stop):
+    """Interrupt a run after some steps, resume it, and compare it with one in one go."""
+    batches = Training.batches
 
     def interrupted(training, progress):
-        for number, batch in enumerate(add(training, progress)):
+        for number, batch in enumerate(batches(training, progress)):
             if number == stop:
                 raise KeyboardInterrupt
             yield batch
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Training, "batches", interrupted)
-        run_training(config, tmp_path / "run")
-    assert not (tmp_path / "run" / "model.ckpt").exists()
-    run_training(config, tmp_path / "run", resume=True)
+        run_training(config, run)
+    assert not (run / "model.ckpt").exists()
+    run_training(config, run, resume=True)
     for name in ("curve.csv", "validation.csv"):
-        assert (tmp_path / "run" / name).read_text() == (output / name).read_text()
+        assert (run / name).read_text() == (output / name).read_text()
     for name in ("model.ckpt", "checkpoints/step_00000004.ckpt"):
-        one, two = load_checkpoint(output / name), load_checkpoint(tmp_path / "run" / name)
+        one, two = load_checkpoint(output / name), load_checkpoint(run / name)
         assert one.step == two.step == 4 and one.arrays.keys() == two.arrays.keys()
         for key in one.arrays:
             np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch):
+    assert_resumed_run_equals(*whole, tmp_path / "run", monkeypatch, stop=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [1, 3])
+def test_so_does_one_of_stage_2_whose_encoder_trains_along(
+    tiny_pictures, tiny_checkpoints, tmp_path, monkeypatch, stop
+):
+    config = tiny.config(
+        "srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "encoder.frozen=false"
+    )
+    run_training(config, tmp_path / "whole")
+    assert_resumed_run_equals(config, tmp_path / "whole", tmp_path / "run", monkeypatch, stop)
+    kinds = {name.split(".")[0] for name in load_checkpoint(tmp_path / "whole" / "model.ckpt").arrays}
+    assert kinds == {"encoder", "unet"}
+    config = with_overrides(config, [f"encoder.checkpoint={tmp_path / 'gone'}"])
+    run_training(config, tmp_path / "run", resume=True)  # which needs no encoder any more
+    with pytest.raises(UserError, match="no encoder at"):
+        run_training(config, tmp_path / "new", resume=True)
 
 
 def test_the_files_of_a_run(whole):
@@ -62,7 +85,7 @@ def test_the_files_of_a_run(whole):
         "train.log", "validation.csv",
     ]  # fmt: skip
     state, model = (load_checkpoint(output / name).arrays for name in ("checkpoints/step_00000004.ckpt", "model.ckpt"))
-    assert {name.split(".")[0] for name in model} == {"encoder", "unet"}
+    assert {name.split(".")[0] for name in model} == {"encoder"}
     extra = state.keys() - model.keys()
     assert {name.split(".")[0] for name in extra} == {"ema", "optimizer", "run"}
     assert {name for name in extra if name.startswith("ema.")} == {f"ema.{name}" for name in model}
@@ -77,27 +100,22 @@ def test_a_finished_run_is_resumed_without_a_step(whole):
     assert (output / "curve.csv").read_text() == before
 
 
-def test_a_run_cannot_be_resumed_to_fewer_steps(whole, tiny_pictures, tiny_checkpoints):
-    _, output = whole
-    config = tiny.config(
-        "srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "train.steps=3",
-        "encoder.frozen=false",
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.steps=3", "has done 4 steps, but train.steps is 3: set it to 4 or more"),
+        ("encoder.features=12", "step_00000004.ckpt: 'encoder.* but the configuration makes it"),
+    ],
+)
+def test_a_run_cannot_be_resumed_as_another(whole, setting, message):
+    config, output = whole
     before = (output / "config.yaml").read_text()
-    with pytest.raises(UserError, match="has done 4 steps, but train.steps is 3: set it to 4 or more"):
-        run_training(config, output, resume=True)
+    with pytest.raises(UserError, match=message):
+        run_training(with_overrides(config, [setting]), output, resume=True)
     assert (output / "config.yaml").read_text() == before
 
 
-def test_a_run_of_another_size_cannot_be_resumed(whole, tiny_pictures, tiny_checkpoints):
-    _, output = whole
-    config = tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "unet.width=12")
-    before = (output / "config.yaml").read_text()
-    with pytest.raises(UserError, match="step_00000004.ckpt: 'unet.* but the configuration makes it"):
-        run_training(config, output, resume=True)
-    assert (output / "config.yaml").read_text() == before
-
-
+@pytest.mark.slow
 def test_resuming_takes_the_configurations_learning_rate(tmp_path, tiny_pictures):
     settings = "train.lr_schedule=constant", "train.steps=1"
     run_training(tiny.config("rrdb", tiny_pictures, *settings), tmp_path / "run")
@@ -127,6 +145,7 @@ def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, sys
     for name, parameter in training_of(tiny.config(system, tiny_pictures, "seed=5", init)).weights().items():
         np.testing.assert_array_equal(parameter.asnumpy(), arrays[name])
     assert f"the weights start from {tiny_checkpoints[system]}'s, after 0 steps" in caplog.text
+    assert ("encoder.checkpoint is not read" in caplog.text) == (system == "srdiff")
 
 
 def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_checkpoints):
@@ -134,23 +153,28 @@ def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_ch
         training_of(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decay", [0, 0.9])
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkpoints, system, decay, monkeypatch):
-    monkeypatch.setattr("src.host.device.release_isa", lambda: None)  # other tests in this process run convolutions
-    encoder = f"encoder.checkpoint={tiny_checkpoints['rrdb']}"
-    config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", encoder, "unet.space_to_depth=4")
+    monkeypatch.setattr("src.training.trainer.release_isa", lambda: None)  # other tests here run convolutions
+    fold = [f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "unet.space_to_depth=4"] if system == "srdiff" else []
+    config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", *fold)
     runs = [training_of(config, dedicated=dedicated) for dedicated in (False, True)]
-    assert [run.convolves for run in runs] == [True, False]
+    assert [runs_products(run) for run in runs] == [False, True]
     runs[1].validate()
     assert list(runs[0].state()) == list(runs[1].state())
     assert list(runs[0].weights()) == list(runs[1].weights())
 
 
 def test_batches_too_large_for_products_run_convolutions(tiny_pictures, monkeypatch):
-    monkeypatch.setattr("src.host.device.release_isa", lambda: None)
+    monkeypatch.setattr("src.training.trainer.release_isa", lambda: None)
     monkeypatch.setattr("src.families.rrdb.family.MAX_ROWS", 100)
-    assert training_of(tiny.config("rrdb", tiny_pictures), dedicated=True).convolves
+    assert not runs_products(training_of(tiny.config("rrdb", tiny_pictures), dedicated=True))
+
+
+def runs_products(training):
+    return isinstance(training.validation.upscaler.networks, Refreshed)
 
 
 def test_the_steps_of_some_epochs(tiny_pictures):
@@ -158,6 +182,7 @@ def test_the_steps_of_some_epochs(tiny_pictures):
     assert training_of(config).steps == 7  # 3 pictures, 2 in a batch
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_what_a_run_will_cost(tiny_pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = dry_run(tiny.config("rrdb", tiny_pictures))
@@ -202,7 +227,7 @@ def test_what_is_missing_is_found_before_any_work(tiny_pictures, tmp_path, photo
 def test_validation_pictures_too_small_for_a_score(tiny_pictures, tmp_path, photo, caplog):
     caplog.set_level("INFO")
     write_image(tmp_path / "val" / "a.png", photo[100:105, 100:105])
-    settings = f"data.val={tmp_path / 'val'}", "eval.protocol=classic", "train.steps=1"
+    settings = f"data.val={tmp_path / 'val'}", "eval.protocol=classic", "train.steps=1", ONE_BLOCK
     run_training(tiny.config("rrdb", tiny_pictures, *settings), tmp_path / "run")
     assert "step 1 bicubic: LR-PSNR inf dB\n" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
 
@@ -216,12 +241,11 @@ def test_validation_pictures_too_small_for_a_score(tiny_pictures, tmp_path, phot
         ("srdiff", ["encoder.blocks=3"], "add encoder.blocks=3"),
     ],
 )
-def test_an_encoder_of_another_size(tmp_path, system, trained, message):
-    trained = [*trained, "unet.space_to_depth=2"]
-    path = tiny.save_untrained(tmp_path / "encoder.ckpt", tiny.config(system, None, *trained))
-    config = tiny.config("srdiff", None, f"encoder.checkpoint={path}")
+def test_an_encoder_of_another_size(tiny_pictures, tmp_path, system, trained, message):
+    fold = ["unet.space_to_depth=2"] if system == "srdiff" else []
+    path = tiny.save_untrained(tmp_path / "encoder.ckpt", tiny.config(system, None, *trained, *fold))
     with pytest.raises(UserError, match=message):
-        load_pretrained_encoder(config)
+        training_of(tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={path}"))
 
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
@@ -232,20 +256,45 @@ def test_the_encoder_of_either_stage_is_loaded(tiny_pictures, tiny_checkpoints, 
         np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])
 
 
-def test_resuming_needs_no_encoder_checkpoint_any_more(whole, tiny_pictures, tmp_path):
-    _, output = whole
-    config = tiny.config("srdiff", tiny_pictures, f"encoder.checkpoint={tmp_path / 'gone'}", "encoder.frozen=false")
-    run_training(config, output, resume=True)
-    with pytest.raises(UserError, match="no encoder at"):
-        run_training(config, tmp_path / "run", resume=True)
-
-
-def test_an_encoder_that_starts_from_nothing_is_pointed_out(caplog):
-    assert load_pretrained_encoder(tiny.config("srdiff", None, "encoder.checkpoint=", "encoder.frozen=false")) is None
+def test_an_encoder_that_starts_from_nothing_is_pointed_out(tiny_pictures, caplog):
+    training_of(tiny.config("srdiff", tiny_pictures, "encoder.checkpoint=", "encoder.frozen=false"))
     assert "the encoder starts from random weights" in caplog.text
 
 
 def test_a_changed_setting_is_pointed_out_on_resuming(whole, caplog):
     config, output = whole
     run_training(with_overrides(config, ["train.lr=1e-7"]), output, resume=True)
-    assert "train.lr was 0.0005 when the run was started and is 1e-07 now" in caplog.text
+    assert "train.lr was 0.001 when the run was started and is 1e-07 now" in caplog.text
+
+
+def test_the_cpu_has_no_queue_and_says_so(caplog):
+    assert not usable_sink(True) and "data.sink is for Ascend and GPU" in caplog.text
+    caplog.clear()
+    assert not usable_sink(False) and caplog.text == ""
+
+
+def test_a_step_is_joined_with_the_queue(monkeypatch):
+    """mindspore hands out empty placeholders, and runs the Cell on the next batch for each."""
+    queue = iter(np.arange(3.0))
+    asked = {}
+
+    class Connected:
+        def __init__(self, cell):
+            self.cell, self.training = cell, False
+
+        def set_train(self):
+            self.training = True
+
+        def __call__(self, *placeholder):
+            assert placeholder == () and self.training
+            return self.cell(next(queue))
+
+    def helper(dataset, **options):
+        asked.update(options, dataset=dataset)
+        return [(), (), ()]
+
+    monkeypatch.setattr(ms, "DatasetHelper", helper)
+    monkeypatch.setattr(ms, "connect_network_with_dataset", lambda cell, helper: Connected(cell))
+    step, arguments = connect(lambda batch: batch * 2, "a dataset")
+    assert [step(argument) for argument in arguments] == [0, 2, 4]
+    assert asked == {"dataset": "a dataset", "dataset_sink_mode": True, "sink_size": 1, "epoch_num": 1}

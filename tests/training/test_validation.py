@@ -1,4 +1,4 @@
-"""The validation of models that make pictures from nothing: fixed levels and noise, and what it refuses."""
+"""The validation of unconditional models: fixed noise levels and noise, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from src.host.device import select_device
 from src.imaging.io import write_image
 from src.inference.diffusion_upscaler import DiffusionUpscaler
 from src.training.distributed import World
-from src.training.validation import LEVELS, DenoisingValidation
+from src.training.validation import LEVELS, validation_of
 from tests import tiny_sr3
 
 
@@ -25,8 +25,8 @@ def folder(tmp_path_factory, photo):
 
 def validation(folder, *overrides):
     data = f"data.val={folder}", *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL
-    config = tiny_sr3.config(*data, *overrides)
-    return DenoisingValidation(config, family_of(config).model(), World())
+    family = family_of(tiny_sr3.config(*data, *overrides))
+    return validation_of(family, family.model(), World(), dedicated=False)
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])
@@ -37,7 +37,7 @@ def test_each_picture_is_looked_at_with_the_same_levels_and_noise(folder, photo,
         batches.append([array.asnumpy() for array in batch])
         return batch[0].max()
 
-    monkeypatch.setattr(looked, "_loss", recorded)
+    monkeypatch.setattr(looked, "loss", recorded)
     looked.run()
     assert len(batches) == 3
     for number, (hr, lr, times, noise) in enumerate(batches):
@@ -73,7 +73,7 @@ def test_losses_and_a_few_pictures(folder, monkeypatch):
 
 def test_no_pictures_are_drawn_where_none_are_wanted(folder, monkeypatch):
     looked, kept = validation(folder, "train.log_pictures=0"), []
-    monkeypatch.setattr(looked, "_loss", lambda hr, *rest: hr.max())
+    monkeypatch.setattr(looked, "loss", lambda hr, *rest: hr.max())
     looked.compile()
     looked.run(lambda *what: kept.append(what))
     assert kept == []
@@ -102,6 +102,6 @@ def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(folde
 
 def test_pictures_cannot_agree_with_an_input_that_is_not_there(folder, monkeypatch):
     looked = validation(folder, "eval.consistency=true")
-    monkeypatch.setattr(looked, "_loss", lambda hr, *rest: hr.max())
+    monkeypatch.setattr(looked, "loss", lambda hr, *rest: hr.max())
     with pytest.raises(UserError, match="consistency is with LR pictures"):
         looked.compile()

@@ -107,7 +107,7 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
         (["--eta", "2", "--sampler", "ddim"], "eta must be a number from 0 to 1, not 2"),
         (["--spacing", "log"], "spacing"),
         (["--temperature", "1e300"], "the temperature must be"),
-        (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 40"),
+        (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 36"),
         (["--tile", "-1"], "--tile must be a number of pixels"),
         (["--halo", "much"], "--halo must be a number of pixels or 'exact', not 'much'"),
         (["--max-memory", "0"], "--max-memory must be a number of GB above 0"),

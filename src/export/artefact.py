@@ -20,6 +20,7 @@ from src.errors import UserError
 from src.inference.tile_size import Cost, Reach
 
 FORMAT, FORMAT_VERSION = "mindspore-sr", 3
+OPSET = 15  # of ONNX exports; every Ascend ATC from CANN 7 on reads it
 RUNTIMES = {".onnx": ("onnxruntime",), ".mindir": ("mindspore", "mindspore_lite")}
 INPUTS = {"whole": ["lr"], "encode": ["lr"], "step": ["x_t", "t", "condition"], "sampler": ["lr", "noise"]}
 OUTPUTS = {"whole": ["sr"], "encode": ["condition", "base"], "step": ["prediction"], "sampler": ["sr"]}
@@ -31,6 +32,27 @@ ADVICE = "export it anew with export.py, and keep its files together"
 def input_names(role, conditional):
     """Return the names of the inputs of a graph, in order."""
     return [name for name in INPUTS[role] if conditional or name not in _CONDITIONAL]
+
+
+def described(role, inputs, conditional):
+    """Describe a graph's inputs.
+
+    Args:
+        role: "whole", "encode", "step" or "sampler".
+        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
+        conditional: whether the model looks at a picture.
+
+    Returns:
+        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
+    """
+    return [
+        {
+            "name": name,
+            "shape": [None if size in (None, -1) else size for size in tensor.shape],
+            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
+        }
+        for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
+    ]
 
 
 def roles_of(cut, conditional):

@@ -7,7 +7,7 @@ from pathlib import Path
 import mindspore as ms
 
 from src.errors import UserError
-from src.export.artefact import file_hash
+from src.export.artefact import OPSET, file_hash
 from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
 from src.families.registry import family_of
 from src.layers.graph import WideResults
@@ -70,8 +70,6 @@ def provenance(checkpoint, kind):
     versions = {"mindspore": ms.__version__, "python": sys.version.split()[0]}
     if kind == "onnx":
         import onnx
-
-        from src.export.onnx_model import OPSET
 
         versions |= {"onnx": onnx.__version__, "opset": OPSET}
     return {"checkpoint": {"name": Path(checkpoint).name, "sha256": file_hash(checkpoint)}, "versions": versions}

@@ -15,12 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from src.errors import UserError
 from src.export import onnx_operators
-from src.export.artefact import OUTPUTS, input_names
-from src.export.exporter import described
+from src.export.artefact import OPSET, OUTPUTS, described, input_names
 from src.export.mindir import read_mindir, save
 from src.export.onnx_operators import Name
 
-OPSET = 15
 IR_VERSION = 8  # what came with opset 15
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 

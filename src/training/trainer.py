@@ -235,7 +235,7 @@ def _initial_weights(family):
         return initial
     checkpoint = load_checkpoint(config.train.init)
     before = config_of(checkpoint)
-    if before.system != config.system:
+    if type(before) is not type(config):
         raise UserError(
             f"train.init={config.train.init} is an {before.system}, the configuration an {config.system}: name another"
         )

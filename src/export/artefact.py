@@ -38,6 +38,18 @@ def roles_of(cut, conditional):
     return [role for role in ROLES[cut] if conditional or role not in _CONDITIONAL]
 
 
+def describe_inputs(role, inputs, conditional):
+    """Return what a description says of a graph's inputs, MindSpore tensors: name, shape with None for free, dtype."""
+    return [
+        {
+            "name": name,
+            "shape": [None if size in (None, -1) else size for size in tensor.shape],
+            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
+        }
+        for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
+    ]
+
+
 def description_path(path):
     """Return ``X.onnx.json`` beside ``X.onnx``; of a folder, the only description in it, else a ``UserError``."""
     path = Path(path)

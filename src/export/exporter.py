@@ -15,30 +15,9 @@ import tempfile
 from pathlib import Path
 
 from src.errors import UserError
-from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
+from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, describe_inputs, description_hash, file_hash
 from src.export.mindir import save
 from src.host.files import replacing, write_text
-
-
-def described(role, inputs, conditional):
-    """Describe a graph's inputs.
-
-    Args:
-        role: "whole", "encode", "step" or "sampler".
-        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
-        conditional: whether the model looks at a picture.
-
-    Returns:
-        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
-    """
-    return [
-        {
-            "name": name,
-            "shape": [None if size in (None, -1) else size for size in tensor.shape],
-            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
-        }
-        for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
-    ]
 
 
 def export(output, kind, graphs, about, precision="float32", check=None):
@@ -68,8 +47,8 @@ def export(output, kind, graphs, about, precision="float32", check=None):
                 _write(temporary, kind, role, cell, inputs, conditional)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
-            entries[role] = {"file": path.name, "sha256": file_hash(path),
-                             "inputs": described(role, inputs, conditional), "outputs": OUTPUTS[role]}  # fmt: skip
+            described = {"inputs": describe_inputs(role, inputs, conditional), "outputs": OUTPUTS[role]}
+            entries[role] = {"file": path.name, "sha256": file_hash(path)} | described
         description["graphs"] = entries
         description["sha256"] = description_hash(description)
         beside = staged.with_name(staged.name + ".json")

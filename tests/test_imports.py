@@ -39,14 +39,8 @@ WITHOUT_MINDSPORE = {  # room: its files that neither import mindspore nor load 
     "dataset": "div2k_preprocess manifest pairs patches preprocess sources",
     "export": "load",
 }
-LATE = (
-    "host.device",
-    "command",
-    "build",
-    "families.registry",
-    "export.artefact",
-    "export.runner",
-)  # load it in functions alone, as each family.py does
+# These load it in functions alone, as each family.py does.
+LATE = ("host.device", "command", "build", "families.registry", "export.artefact", "export.runner")
 OUTSIDE = ("tests", "benchmarks", "scripts", "torch", "train", "eval", "infer", "export", "convert", "demo")
 
 

@@ -34,17 +34,13 @@ def input_names(role, conditional):
     return [name for name in INPUTS[role] if conditional or name not in _CONDITIONAL]
 
 
-def described(role, inputs, conditional):
-    """Describe a graph's inputs.
+def roles_of(cut, conditional):
+    """Return the roles of the graphs of a model, cut into "whole", "step" or "sampler"."""
+    return [role for role in ROLES[cut] if conditional or role not in _CONDITIONAL]
 
-    Args:
-        role: "whole", "encode", "step" or "sampler".
-        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
-        conditional: whether the model looks at a picture.
 
-    Returns:
-        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
-    """
+def describe_inputs(role, inputs, conditional):
+    """Return what a description says of a graph's inputs, MindSpore tensors: name, shape with None for free, dtype."""
     return [
         {
             "name": name,
@@ -53,11 +49,6 @@ def described(role, inputs, conditional):
         }
         for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
     ]
-
-
-def roles_of(cut, conditional):
-    """Return the roles of the graphs of a model, cut into "whole", "step" or "sampler"."""
-    return [role for role in ROLES[cut] if conditional or role not in _CONDITIONAL]
 
 
 def description_path(path):

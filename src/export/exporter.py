@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from src.errors import UserError
-from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, described, description_hash, file_hash
+from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, describe_inputs, description_hash, file_hash
 from src.export.mindir import save
 from src.host.files import replacing, write_text
 
@@ -49,8 +49,8 @@ def export(output, kind, graphs, about, precision="float32", check=None, write=N
                 (write or _write)(temporary, role, cell, inputs, conditional)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
-            entries[role] = {"file": path.name, "sha256": file_hash(path),
-                             "inputs": described(role, inputs, conditional), "outputs": OUTPUTS[role]}  # fmt: skip
+            described = {"inputs": describe_inputs(role, inputs, conditional), "outputs": OUTPUTS[role]}
+            entries[role] = {"file": path.name, "sha256": file_hash(path)} | described
         description["graphs"] = entries
         description["sha256"] = description_hash(description)
         beside = staged.with_name(staged.name + ".json")

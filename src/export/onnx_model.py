@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from src.errors import UserError
 from src.export import onnx_operators
-from src.export.artefact import OPSET, OUTPUTS, described, input_names
+from src.export.artefact import OPSET, OUTPUTS, describe_inputs, input_names
 from src.export.mindir import read_mindir, save
 from src.export.onnx_operators import Name
 
@@ -199,7 +199,7 @@ def write_onnx(path, role, cell, inputs, conditional=True):
         else:
             results = translation.translate(_graph_of(cell, inputs, Path(scratch)), names)
     translation.name_results(results, OUTPUTS[role])
-    taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in described(role, inputs, conditional)]
+    taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in describe_inputs(role, inputs, conditional)]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
     write_model(path, translation.model(taken, outputs))
 

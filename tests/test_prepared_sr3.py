@@ -7,7 +7,7 @@ import pytest
 from src.build import load_upscaler
 from src.commands.evaluate import score_pictures
 from src.commands.evaluated import Model, find_pictures
-from src.dataset.pairs import load_pair
+from src.dataset.pairs import Pair, find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device

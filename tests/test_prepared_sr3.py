@@ -1,13 +1,14 @@
 """Prepared LR↑ pictures in training, validation and evaluation of SR3."""
 
+import dataclasses
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 from src.build import load_upscaler
-from src.commands.evaluate import score_pictures
-from src.commands.evaluated import Model, find_pictures
-from src.dataset.pairs import Pair, find_pairs, load_pair, prepared_lr_up
+from src.commands import evaluate, evaluated
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
@@ -37,7 +38,8 @@ def triples(tmp_path_factory, photo):
 
 
 def config(triples, *overrides):
-    return tiny_sr3.config(f"data.train={triples / 'train'}", f"data.val={triples / 'val'}", *overrides)
+    data = f"data.train={triples / 'train'}", f"data.val={triples / 'val'}"
+    return tiny_sr3.config(*data, *tiny_sr3.ONE_LEVEL, *overrides)
 
 
 def test_the_loss_sees_the_given_picture():
@@ -69,14 +71,16 @@ def test_models_that_make_lr_up_themselves_do_not(triples):
         assert not family_of(made).takes_lr_up
     (pair, *_) = find_pairs(triples / "val", scale=4)
     lr = load_pair(pair, 4)[1]
-    assert list(prepared_lr_up(pair, lr, 4)) == ["lr_up"]
-    assert prepared_lr_up(Pair(pair.name, pair.hr, pair.lr), lr, 4) == {}
+    assert (
+        list(prepared_lr_up(pair, lr, 4)) == ["lr_up"]
+        and prepared_lr_up(dataclasses.replace(pair, lr_up=None), lr, 4) == {}
+    )
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     select_device("CPU")
-    return tiny_sr3.checkpoint(tmp_path_factory.mktemp("model") / "sr3.ckpt")
+    return tiny_sr3.checkpoint(tmp_path_factory.mktemp("model") / "sr3.ckpt", *tiny_sr3.ONE_LEVEL)
 
 
 def expected_pictures(upscaler, triples):
@@ -98,12 +102,12 @@ def test_validation_and_evaluation_take_the_prepared_pictures(triples, checkpoin
 
     pairs = validation_pairs(made, lr_up=True)
     Validation(upscaler, World(), pairs, seed=0, protocol="sr3", lpips_net="none", lr_up=True).run(keep)
-    models = [Model("sr3_tiny", "sr3.ckpt", upscaler, made, made, upscaler.resolve())]
+    models = [evaluated.Model("sr3_tiny", "sr3.ckpt", upscaler, made, made, upscaler.sampling)]
     assert seen.keys() == {(method, name) for method in ("bicubic", "sr3_tiny") for name in ("00000", "00001")}
     for number, picture in enumerate(expected):
         np.testing.assert_array_equal(seen.pop(("sr3_tiny", f"0000{number}")), picture)
-    _, pairs = find_pictures(models, made, 4)
-    score_pictures(models, pairs, protocol="sr3", scale=4, seed=0, keep=keep)
+    _, pairs = evaluated.find_pictures(models, made, 4)
+    evaluate.score_pictures(models, pairs, protocol="sr3", scale=4, seed=0, keep=keep)
     for number, picture in enumerate(expected):
         np.testing.assert_array_equal(seen["sr3_tiny", f"0000{number}"], picture)
     (other,) = upscaler.upscale([load_pair(pairs[0], 4)[1]], seeds=[0])

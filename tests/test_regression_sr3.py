@@ -52,6 +52,7 @@ def test_by_tiles(path, photo):
     assert tiled.sample(lr).shape == (1, 3, 64, 96) and np.isfinite(tiled.sample(lr)).all()
 
 
+@pytest.mark.slow
 def test_exported(path, photo, tmp_path):
     written = models.write(path, tmp_path / "m.mindir")
     assert sorted(file.name for file in written) == ["m.mindir", "m.mindir.json"]
@@ -62,6 +63,7 @@ def test_exported(path, photo, tmp_path):
         models.write(path, tmp_path / "n.mindir", steps=3)
 
 
+@pytest.mark.slow
 def test_the_commands(path, photo, tmp_path, monkeypatch, capsys):
     write_image(tmp_path / "hr" / "eye.png", photo[100:132, 200:232])
     monkeypatch.chdir(tmp_path)

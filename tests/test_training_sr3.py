@@ -91,6 +91,7 @@ def check_what_was_logged_of_drawn_pictures(run):
     assert (logged["val/samples"].image.height, logged["val/samples"].image.width) == (34, 34)  # 2 by 2, one empty
 
 
+@pytest.mark.slow
 def test_validation_drops_nothing(tiny_pictures):
     dropping, other = (
         training_of(config(tiny_pictures, f"sr3.dropout={rate}", "train.ema_decay=0")) for rate in (0.5, 0)

@@ -3,7 +3,7 @@
 ``X.onnx`` is the graph that runs once per step (SRDiff, SR3), the whole network (RRDB), or a whole sampler. Beside it
 stand ``X.onnx.json`` and, with the step of a model that enlarges, ``X.encode.onnx``, which runs once per picture; also
 with ``.mindir``, ``.air``.
-Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
+Noise is an input, never part of a graph. ``src/export/artefact.py`` reads what is written here.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from src.errors import UserError
+from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
 from src.export.mindir import save
-from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
 from src.host.files import replacing, write_text
 
 

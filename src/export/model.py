@@ -6,9 +6,8 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export.offline import file_hash
+from src.export.artefact import file_hash
 from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
 from src.families.registry import family_of
 from src.layers.graph import WideResults
@@ -48,7 +47,7 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     family = family_of(config)
     if precision == "float16":
         model = _in_16_bits(model)
-    about = describe(family)
+    about = family.description()
     if family.one_pass:
         return family.graphs(model, size), about
     if kind == "step":
@@ -64,20 +63,6 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     else:
         graph = UnconditionalSampler(model, plan), [noise]
     return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
-
-
-def describe(family):
-    """Return what a description says of a configuration: all that a runner without it needs, and the whole of it."""
-    return {
-        "cut": "whole",
-        "conditional": family.conditional,
-        "scale": family.scale,
-        "size_multiple": family.size_multiple,
-        "value_range": [-1, 1],
-        "colour": "RGB",
-        "sampling": {"consistency": family.config.eval.consistency},
-        "config": config_to_dict(family.config),
-    } | family.description()
 
 
 def provenance(checkpoint, kind):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 
 from src.build import load_model
+from src.export.artefact import description_hash, description_path
 from src.export.exporter import export
 from src.export.model import export_model, fixed_size, provenance, with_sampling
-from src.export.offline import description_hash, description_path
 from src.families.registry import family_of
 from src.host.device import select_device
 from tests import tiny

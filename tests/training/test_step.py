@@ -15,6 +15,7 @@ from src.training.step import TrainStep, Update
 from src.weights.checkpoint import put
 from tests import tiny
 
+SMALLEST = "encoder.blocks=1", "unet.condition_every=1", "unet.multipliers=[1]"  # whose graphs compile fastest
 RANDOM = np.random.default_rng(3)
 HR, NOISE = (RANDOM.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32) for _ in range(2))
 LR = HR.reshape(2, 3, 8, 4, 8, 4).mean((3, 5))
@@ -59,7 +60,7 @@ def test_a_gradient_of_zero_is_left_alone():
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_frozen_encoder_stays_and_a_free_one_moves(frozen):
     ms.set_seed(0)
-    config = tiny.config("srdiff", None, f"encoder.frozen={frozen}".lower(), "encoder.upsampler=nearest")
+    config = tiny.config("srdiff", None, *SMALLEST, f"encoder.frozen={frozen}".lower())
     model = family_of(config).model()
     trained = model.unet.trainable_params() if frozen else model.trainable_params()
     step = TrainStep(family_of(config).objectives(model)[0].loss, Update(adam([(trained, RATE)])))
@@ -71,9 +72,10 @@ def test_a_frozen_encoder_stays_and_a_free_one_moves(frozen):
     assert condition and (not condition & moved if frozen else condition <= moved)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_batch_does_not_matter():
     ms.set_seed(0)
-    config = tiny.config("srdiff")
+    config = tiny.config("srdiff", None, *SMALLEST)
     loss = family_of(config).objectives(family_of(config).model())[0].loss
     update = Update(nn.SGD(loss.model.unet.trainable_params(), learning_rate=0.0))
     gradient = TrainStep(loss, update).whole.gradient
@@ -84,10 +86,11 @@ def test_the_order_of_the_batch_does_not_matter():
         np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
 def test_thirty_steps_on_one_batch_lower_the_loss(system):
     ms.set_seed(0)
-    config = tiny.config(system, None, "encoder.upsampler=nearest")
+    config = tiny.config(system, None, *(SMALLEST if system == "srdiff" else SMALLEST[:1]))
     model = family_of(config).model()
     rate = RateSchedule(5e-3, "constant", total=30)
     step = TrainStep(
@@ -245,11 +248,11 @@ def flags(cell):
     return getattr(cell, "fp16", False), getattr(cell, "fp32", False)
 
 
-@pytest.mark.parametrize("level", ["O2", "O3"])
+@pytest.mark.parametrize("level", ["O2", pytest.param("O3", marks=pytest.mark.slow)])
 def test_what_stays_in_32_bits_in_the_real_networks(level):
     """LR↑, of which the goal is made, and the time embedding always; normalisation at O2."""
     ms.set_seed(0)
-    config = tiny.config("srdiff", None, "unet.groups=4", "unet.attention=true", "unet.add_lr_up=true")
+    config = tiny.config("srdiff", None, *SMALLEST, "unet.groups=4", "unet.attention=true", "unet.add_lr_up=true")
     model = family_of(config).model()
     compute_in_16_bits(model, level, "float16")
     cells = dict(model.cells_and_names())

@@ -58,11 +58,8 @@ def named(args):
     elif not (checkpoints or args.scale or args.config or args.generated):
         checkpoints = [str(RRDB), str(SRDIFF)]
     settings = given_sampling(args) | ({"protocol": args.protocol} if args.protocol else {})
-    return checkpoints, [
-        *args.overrides,
-        *misread,
-        *(f"eval.{name}={str(value).lower()}" for name, value in settings.items()),
-    ]
+    given = [f"eval.{name}={str(value).lower()}" for name, value in settings.items()]
+    return checkpoints, args.overrides + misread + given
 
 
 def lpips_distance(net, location=None, download=False, device=None):

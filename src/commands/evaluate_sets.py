@@ -25,21 +25,13 @@ _OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # opti
 
 
 class FidOptions(NamedTuple):
-    """What a command line asks for.
+    """What a command line asks for."""
 
-    Attributes:
-        form: who prepares pictures so, a name in ``src.metrics.picture_sets.PREPARATIONS``; or "none".
-        weights: their file or its folder; None takes the cache folder.
-        download: fetch them if they are missing.
-        reference: a folder of pictures or an .npz file to compare with; None takes the HR pictures.
-        save: an .npz file for the reference's statistics; None writes none.
-    """
-
-    form: str
-    weights: str | None = None
-    download: bool = False
-    reference: str | None = None
-    save: str | None = None
+    form: str  # who prepares pictures so, a name in ``src.metrics.picture_sets.PREPARATIONS``; or "none"
+    weights: str | None = None  # their file or its folder; None takes the cache folder
+    download: bool = False  # fetch them if they are missing
+    reference: str | None = None  # pictures or an .npz file to compare with; None takes the HR pictures
+    save: str | None = None  # an .npz file for the reference's statistics; None writes none
 
     def describe(self):
         """Return what a report says of them: a dict that is empty, or has an entry ``"fid"``."""

@@ -20,23 +20,14 @@ from src.metrics.evaluate import BASELINE
 
 
 class Model(NamedTuple):
-    """A checkpoint or an export to evaluate.
+    """A checkpoint or an export to evaluate."""
 
-    Attributes:
-        name: its name in the report.
-        checkpoint: its file.
-        upscaler: ``src.inference.upscaler.Upscaler``.
-        config: the settings that hold for this evaluation.
-        trained: the settings that it was trained with.
-        sampling: how it samples in this evaluation, from ``upscaler.resolve``.
-    """
-
-    name: str
-    checkpoint: str
-    upscaler: Any
-    config: Config
-    trained: Config
-    sampling: Any
+    name: str  # in the report
+    checkpoint: str  # its file
+    upscaler: Any  # ``src.inference.upscaler.Upscaler``
+    config: Config  # the settings that hold for this evaluation
+    trained: Config  # those that it was trained with
+    sampling: Any  # how it samples in this evaluation, from ``upscaler.resolve``
 
     def upscale(self, lr, seed, on_step, pair):
         """Upscale one uint8 (h, w, 3) picture, the LR of ``pair``, whose prepared LR↑ is used where the model takes it.

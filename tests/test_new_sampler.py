@@ -48,10 +48,9 @@ def test_it_is_known_everywhere(house, tiny_checkpoints, photo, tmp_path):
     write_image(picture, photo[100:108, 200:212])
     write_image(tmp_path / "hr" / "0.png", photo[100:132, 200:232])
     options = "--sampler", "still", "--steps", "2"
-    run(
-        house / "infer.py", "--checkpoint", checkpoint, "--input", picture, "--output", "sr.png", *options, cwd=tmp_path
-    )
-    table = run(house / "eval.py", "--checkpoint", checkpoint, "--hr", "hr", "--lpips", "none", *options, cwd=tmp_path)
+    model = "--checkpoint", checkpoint
+    run(house / "infer.py", *model, "--input", picture, "--output", "sr.png", *options, cwd=tmp_path)
+    table = run(house / "eval.py", *model, "--hr", "hr", "--lpips", "none", *options, cwd=tmp_path)
     assert "still" in table
     expected = read_rgb(tmp_path / "sr.png").astype(int)
     for graph in ("step", "sampler"):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import infer
+from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from tests import tiny, tiny_sr3
 from tests.weights.checkpoints import sr3_tensors
@@ -22,8 +24,8 @@ def test_convert_then_infer(tmp_path, picture, level):
     given = "--input", "I10_E1_gen.pth", "--output", "w.ckpt", "data.scale=4", "sr3.groups=4"
     code, out, err = tiny.run("convert.py", *given, cwd=tmp_path)
     assert code == 0 and "sr3 x4" in out and "taking sr3.image_size=128, which no tensor tells" in err[0]
-    infer = "--checkpoint", "w.ckpt", "--input", picture, "--output", "sr.png", "--device", "CPU", "--steps", "3"
-    code, _, err = tiny.run("infer.py", *infer, cwd=tmp_path)
+    given = "--checkpoint", "w.ckpt", "--input", picture, "--output", "sr.png", "--device", "CPU", "--steps", "3"
+    code, _, err = tiny.run("infer.py", *given, cwd=tmp_path)
     assert code == 0 and err == []
     assert read_rgb(tmp_path / "sr.png").shape == (36, 28, 3)
 
@@ -37,7 +39,9 @@ def test_eval(tmp_path, photo):
     assert "protocol sr3" in out and "sr3_tiny" in out and (tmp_path / "found" / "metrics.json").is_file()
 
 
-def test_what_such_a_model_cannot_do_is_one_line(tmp_path, picture):
+def test_what_such_a_model_cannot_do(tmp_path, picture, monkeypatch):
     path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", *tiny_sr3.UNCONDITIONAL)
-    code, out, err = tiny.run("infer.py", "--checkpoint", path, "--input", picture, "--output", "x.png", cwd=tmp_path)
-    assert (code, out) == (2, "") and len(err) == 1 and "from nothing and enlarges none" in err[0]
+    given = ["--checkpoint", path, "--input", picture, "--output", tmp_path / "x.png"]
+    monkeypatch.setattr("sys.argv", ["infer.py", *map(str, given)])
+    with pytest.raises(UserError, match="from nothing and enlarges none"):
+        infer.main()

@@ -1,25 +1,25 @@
 """eval.py with an exported model in place of a checkpoint."""
 
+import importlib
 import json
 
 import pytest
 
 from src.export.model import export_model, provenance
 from src.imaging.io import write_image
-from tests import tiny
 from tests.export import models
 
 
 @pytest.mark.parametrize("system", ["rrdb", "srdiff"])
-def test_exports_score_like_their_checkpoint(system, tiny_checkpoints, photo, tmp_path):
+def test_exports_score_like_their_checkpoint(system, tiny_checkpoints, photo, tmp_path, monkeypatch):
     checkpoint = tiny_checkpoints[system]
     exports = [models.write(checkpoint, tmp_path / f"m.{kind}")[-2] for kind in ("mindir", "onnx")]
     if system == "srdiff":
         exports += [models.write(checkpoint, tmp_path / "s.onnx", "sampler", (16, 16))[0]]
     write_image(tmp_path / "val" / "face.png", photo[60:124, 200:264])  # LR of the sampler's size
     arguments = ["--checkpoint", checkpoint, *exports, "--data", tmp_path / "val", "--lpips", "none", "--device", "CPU"]
-    status, out, lines = tiny.run("eval.py", *arguments, "--output", tmp_path / "eval", cwd=tmp_path)
-    assert status == 0, lines
+    monkeypatch.setattr("sys.argv", ["eval.py", *map(str, [*arguments, "--output", tmp_path / "eval"])])
+    importlib.import_module("eval").main()
     report = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     means = list(report["mean"].values())[1:]  # without bicubic
     assert len(means) == 1 + len(exports)

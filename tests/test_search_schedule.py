@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.search_schedule import Candidate, Search, candidates, halve, record_sampling, rungs, scorer
+from scripts.search_schedule import Candidate, Search, candidates, halve, main, record_sampling, rungs, scorer
 from src.build import load_model
 from src.errors import UserError
 from src.imaging.io import write_image
@@ -129,11 +129,12 @@ def test_from_the_command_line(tmp_path, photo):
     assert counts == [1] * 3 + [2] * 2 + [3] * 2  # 7 on one picture, 4 on two, 2 on all
 
 
-def test_a_model_that_samples_nothing_is_refused(tmp_path):
+def test_a_model_that_samples_nothing_is_refused(tmp_path, monkeypatch):
     path = tiny_sr3.checkpoint(tmp_path / "w.ckpt", "sr3.noise_level=none", *tiny_sr3.ONE_LEVEL)
     given = ["--checkpoint", path, "--data", tmp_path, "--device", "CPU"]
-    code, out, err = tiny.run("scripts/search_schedule.py", *given, cwd=tmp_path)
-    assert (code, out) == (2, "") and "is no diffusion model that enlarges pictures" in err[-1]
+    monkeypatch.setattr("sys.argv", ["search_schedule.py", *map(str, given)])
+    with pytest.raises(UserError, match="is no diffusion model that enlarges pictures"):
+        main()
 
 
 def test_the_plan():

@@ -9,13 +9,12 @@ from argparse import ArgumentTypeError
 from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
+from src.metrics.scores import PROTOCOLS
+from src.metrics.weight_files import LPIPS_NETS
 
 
 def arguments():
     """Return the parsed command line."""
-    from src.metrics.scores import PROTOCOLS
-    from src.metrics.weight_files import LPIPS_NETS
-
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
                    "for bicubic alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip

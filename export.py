@@ -18,8 +18,8 @@ def arguments():
     p.add_argument("--graph", choices=("step", "sampler"), default="step", help="step: the host loops, choosing "
                    "sampler, steps, seed and tiles; sampler: LR and noise in, picture out, in one graph")  # fmt: skip
     p.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of weights and arithmetic")
-    p.add_argument("--output", metavar="FILE", help="X.mindir, X.onnx or X.air, beside which X.encode.* and X.*.json "
-                   "go; by default results/NAME/NAME.mindir")  # fmt: skip
+    p.add_argument("--output", metavar="FILE", help="X.mindir, X.onnx or X.air, beside which X.encode.*, X.*.json "
+                   "and offline.pyz go; by default results/NAME/NAME.mindir")  # fmt: skip
     p.add_argument("--check", action=BooleanOptionalAction, default=True, help="compare export and checkpoint; "
                    "fail above 1e-4, with float16 above 2e-2")  # fmt: skip
     p.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="the fixed LR size of AIR and of --graph "

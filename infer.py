@@ -8,7 +8,7 @@ from src.host.tracking import add_wandb
 
 def arguments():
     """Return the parsed command line."""
-    from src.export.offline import RUNTIMES
+    from src.export.artefact import RUNTIMES
 
     runtimes = [name for names in RUNTIMES.values() for name in names]
     p = parser(__doc__)

@@ -4,7 +4,7 @@
     python scripts/convert_artefact.py --model srdiff.mindir --size 128x128 --output srdiff_128x128
 
 The folder that it writes is an exported model like the one that it was made from, with a description of its own. It
-needs what src/export/offline.py needs, and converter_lite in PATH. docs/deployment.md says more.
+needs NumPy, Pillow, and converter_lite in PATH. docs/deployment.md says more.
 """
 
 import argparse
@@ -19,14 +19,9 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.export.offline import (  # noqa: E402
-    ArtefactError,
-    as_command,
-    description_hash,
-    description_path,
-    file_hash,
-    read_description,
-)
+from src.command import run  # noqa: E402
+from src.errors import UserError  # noqa: E402
+from src.export.artefact import description_hash, description_path, file_hash, read_description  # noqa: E402
 
 PRECISIONS = ("enforce_fp16", "preferred_optimal", "preferred_fp32", "enforce_fp32", "enforce_origin")
 
@@ -62,19 +57,17 @@ def checked_size(about, text):
     """(height, width) from "HxW", if the model can be converted and take it.
 
     Raises:
-        ArtefactError: it cannot.
+        UserError: it cannot.
     """
     if about["kind"] != "mindir" or about["cut"] == "sampler":
-        raise ArtefactError("only a MindIR of one step can be converted: export with --format mindir --graph step")
+        raise UserError("only a MindIR of one step can be converted: export with --format mindir --graph step")
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:
-        raise ArtefactError(f"the size must be HEIGHTxWIDTH of the LR picture, such as 128x128, not '{text}'")
+        raise UserError(f"the size must be HEIGHTxWIDTH of the LR picture, such as 128x128, not '{text}'")
     scale, sides = about["scale"], [int(side) for side in match.groups()]
     unit = math.lcm(scale, about["size_multiple"])
     if any(side * scale % unit or side * scale < 2 * unit for side in sides):
-        raise ArtefactError(
-            f"both sides must be multiples of {unit // scale}, at least {2 * unit // scale}, not {text}"
-        )
+        raise UserError(f"both sides must be multiples of {unit // scale}, at least {2 * unit // scale}, not {text}")
     return sides
 
 
@@ -82,16 +75,16 @@ def check_earlier(beside, origin):
     """Refuse a folder that is there already, unless it holds just what would be written.
 
     Raises:
-        ArtefactError: it holds something else.
+        UserError: it holds something else.
     """
     try:
         about = read_description(beside)
         files = [(beside.with_name(entry["file"]), entry["sha256"]) for entry in about["graphs"].values()]
         same = about.get("converted") == origin and all(file_hash(file) == found for file, found in files)
-    except (ArtefactError, OSError, KeyError):
+    except (UserError, OSError, KeyError):
         same = False
     if not same:
-        raise ArtefactError(f"{beside.parent} exists and holds something else: remove it, or name another --output")
+        raise UserError(f"{beside.parent} exists and holds something else: remove it, or name another --output")
 
 
 def convert(beside, about, origin, output):
@@ -104,30 +97,28 @@ def convert(beside, about, origin, output):
         output: the folder.
 
     Raises:
-        ArtefactError: converter_lite is missing or fails, or a file is missing, damaged, or cannot be written.
+        UserError: converter_lite is missing or fails, or a file is missing, damaged, or cannot be written.
     """
     tool = shutil.which("converter_lite")
     if tool is None:
-        raise ArtefactError("converter_lite is not in PATH: unpack MindSpore Lite, put its tools/converter/converter "
+        raise UserError("converter_lite is not in PATH: unpack MindSpore Lite, put its tools/converter/converter "
                             "into PATH and its tools/converter/lib into LD_LIBRARY_PATH")  # fmt: skip
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     except OSError as error:
-        raise ArtefactError(f"cannot write {output} ({error}): name another --output") from error
+        raise UserError(f"cannot write {output} ({error}): name another --output") from error
     try:
         made, graphs = scratch / output.name, {}
         made.mkdir()
         for role, entry in about["graphs"].items():
             source = beside.with_name(entry["file"])
             if not source.is_file() or file_hash(source) != entry["sha256"]:
-                raise ArtefactError(f"{source} is missing or damaged: export it anew with export.py")
+                raise UserError(f"{source} is missing or damaged: export it anew with export.py")
             inputs = fixed_inputs(about, entry["inputs"], origin["size"])
             names = input_names(source)
             if len(names) != len(inputs):
-                raise ArtefactError(
-                    f"{source} has {len(names)} inputs, not {len(inputs)}: export it anew with export.py"
-                )
+                raise UserError(f"{source} has {len(names)} inputs, not {len(inputs)}: export it anew with export.py")
             shapes = [f"{name}:{','.join(map(str, inputs[k]['shape']))}" for k, name in enumerate(names)]
             config = scratch / "converter.cfg"
             config.write_text(f"[ascend_context]\nprecision_mode={origin['precision_mode']}\n")
@@ -138,7 +129,7 @@ def convert(beside, about, origin, output):
         (made / beside.name).write_text(json.dumps(description, indent=1), encoding="utf-8")
         made.rename(output)
     except OSError as error:
-        raise ArtefactError(f"cannot write {output} ({error}): name another --output") from error
+        raise UserError(f"cannot write {output} ({error}): name another --output") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -161,7 +152,7 @@ def run_converter(tool, source, target, shapes, config):
     """Run converter_lite; it adds ``.mindir`` to the name that it is given.
 
     Raises:
-        ArtefactError: it fails, or leaves no file.
+        UserError: it fails, or leaves no file.
     """
     command = [
         tool, "--fmk=MINDIR", "--saveType=MINDIR", "--optimize=ascend_oriented", f"--modelFile={source}",
@@ -171,12 +162,12 @@ def run_converter(tool, source, target, shapes, config):
     try:
         status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     except OSError as error:
-        raise ArtefactError(f"{tool} cannot be run ({error}): is it built for this machine?") from error
+        raise UserError(f"{tool} cannot be run ({error}): is it built for this machine?") from error
     if status:
-        raise ArtefactError(f"converter_lite failed on {source} (status {status}): its messages are above")
+        raise UserError(f"converter_lite failed on {source} (status {status}): its messages are above")
     if not target.is_file():
         left = ", ".join(sorted(p.name for p in target.parent.iterdir())) or "nothing"
-        raise ArtefactError(f"converter_lite was to write {target.name} but left {left}: its messages are above")
+        raise UserError(f"converter_lite was to write {target.name} but left {left}: its messages are above")
 
 
 def input_names(path):
@@ -216,13 +207,13 @@ def _varint(message, at):
             return value, at
 
 
-def run():
+def command():
     """:func:`main`, for which a field that the description lacks is a mistake like others."""
     try:
         main()
     except KeyError as missing:
-        raise ArtefactError(f"the model's description lacks {missing}: export it anew with export.py") from missing
+        raise UserError(f"the model's description lacks {missing}: export it anew with export.py") from missing
 
 
 if __name__ == "__main__":
-    as_command(run)
+    run(command)

@@ -97,7 +97,7 @@ run infer.py --checkpoint "$runs/srdiff/model.ckpt" --input "$picture" --output 
 
 say "7/7 The same with the model exported to ONNX, which runs without MindSpore and without this project"
 run export.py --checkpoint "$runs/srdiff/model.ckpt" --format onnx --output "$runs/export/srdiff.onnx" --device "$device"
-run src/export/offline.py --model "$runs/export/srdiff.onnx" --input "$picture" --output "$runs/upscaled_onnx"
+run "$runs/export/offline.pyz" --model "$runs/export/srdiff.onnx" --input "$picture" --output "$runs/upscaled_onnx"
 
 say "Finished in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"
 cat "$runs/table.txt"

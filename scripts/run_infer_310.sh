@@ -22,9 +22,9 @@ Pillow and mindspore_lite, but not MindSpore. It has not been run on a device: d
 For example:
     bash scripts/run_infer_310.sh --model srdiff.mindir --convert 128x128 --input photos --output results
 
-Everything else is passed on to src/export/offline.py, whose --help lists all options. Paths are
-relative to the folder that you are in. PYTHON names another python3. Exit status: 0, 2 for a mistake
-or a missing tool, something else for the rest.
+Everything else is passed on to src/export/runner.py, whose options "python offline.pyz --help" lists
+(export.py writes that file beside a model). Paths are relative to the folder that you are in. PYTHON
+names another python3. Exit status: 0, 2 for a mistake or a missing tool, something else for the rest.
 HELP
 }
 
@@ -56,7 +56,7 @@ done
 
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
-command -v "$python" >/dev/null || fail "$python is not there: install Python 3.9 or newer, or name it with PYTHON"
+command -v "$python" >/dev/null || fail "$python is not there: install Python 3.10 or newer, or name it with PYTHON"
 for module in numpy PIL mindspore_lite; do
     "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)' "$module" ||
         fail "$python has no $module: install numpy, pillow, and the wheel of MindSpore Lite for Ascend" \
@@ -67,5 +67,5 @@ if [[ -n "$size" ]]; then
     model=$("$python" "$project/scripts/convert_artefact.py" --model "$model" --size "$size" \
         ${mode:+--precision-mode "$mode"}) || exit
 fi
-exec "$python" "$project/src/export/offline.py" --runtime mindspore_lite --device Ascend --model "$model" \
-    ${rest[@]+"${rest[@]}"}
+export PYTHONPATH=$project${PYTHONPATH:+:$PYTHONPATH}
+exec "$python" -m src.export.runner --runtime mindspore_lite --device Ascend --model "$model" ${rest[@]+"${rest[@]}"}

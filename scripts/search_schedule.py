@@ -275,7 +275,7 @@ def prepare(args):
     from src.build import load
     from src.commands.evaluate import lpips_distance
     from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
-    from src.export.offline import file_hash
+    from src.export.artefact import file_hash
     from src.families.registry import family_of
 
     config, upscaler = load(args.checkpoint, args.device)

@@ -1,9 +1,13 @@
 """From a file to a model: the public face of the package."""
 
+import importlib.util
+import json
+import sys
 from pathlib import Path
 
+from src.config.loader import config_from_dict
 from src.errors import UserError
-from src.families.registry import config_of, family_of
+from src.families.registry import SCHEMAS, config_of, family_of
 from src.host.device import device_memory, release_isa, select_device
 
 
@@ -30,9 +34,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=F
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if is_export(path):
-        from src.export.load import load_export
-
-        return load_export(path, device, tile_options, runtime)
+        return _load_export(path, device, tile_options, runtime)
     if path.suffix != ".ckpt":
         raise UserError(
             f"{path} is neither a .ckpt nor a .mindir or .onnx file; PyTorch checkpoints are read by convert.py"
@@ -77,6 +79,36 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
             for each in paths
         ]
     )
+
+
+def _load_export(path, device, tile_options, runtime):
+    """Return the configuration that an exported model carries, and its upscaler."""
+    from src.export.artefact import ADVICE, Artefact
+    from src.export.load import upscaler_of
+
+    memory = None
+    if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
+        device, runtime = select_device(device), "mindspore"
+        memory = device_memory()
+    artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
+    about = artefact.description
+    config = config_from_dict(about["config"], SCHEMAS, f"the configuration of {path}", stored=True)
+    family = family_of(config)
+    wanted = json.loads(json.dumps(family.description()))
+    if not family.one_pass:
+        wanted["cut"] = "sampler" if artefact.cut == "sampler" else "step"
+    for name, value in wanted.items():
+        if about.setdefault(name, value) != value and name not in ("config", "reach", "cost"):  # some older ones lack
+            raise UserError(f"{artefact.path} contradicts its configuration in its field {name}: {ADVICE}")
+    return config, upscaler_of(artefact, tile_options, memory)
+
+
+def _is_mindir(path):
+    return path.suffix == ".mindir" or (path.is_dir() and any(path.glob("*.mindir.json")))
+
+
+def _installed(package):
+    return package in sys.modules or importlib.util.find_spec(package) is not None
 
 
 def is_export(path):

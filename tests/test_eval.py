@@ -1,7 +1,7 @@
 """eval.py from its command line, with a nearest-neighbour upscaler in the place of a checkpoint's."""
 
 import csv
-import importlib.util
+import importlib
 import json
 import subprocess
 import sys
@@ -12,12 +12,15 @@ import pytest
 
 import src.build
 from src.command import RRDB, SRDIFF, run
-from src.config.schema import Config, DataConfig, EvalConfig
+from src.config.schema import DataConfig, EvalConfig
 from src.errors import UserError
+from src.families.registry import SCHEMAS, family_of
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import side_by_side
+from src.inference.sampling import Sampling
 from src.inference.tile_size import Cost, Reach, Tiling
+from src.inference.upscaler import Upscaler
 from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,38 +29,45 @@ TILES = {"tiles": {"tile": "as memory allows", "halo": 32, "exact": True, "max_m
 PLAIN = {"spacing": "uniform", "eta": 0.0, "consistency": False}  # what a configuration leaves as it is
 
 
-class Nearest:
-    """An upscaler that repeats pixels, and remembers how it was asked."""
+class Nearest(Upscaler):
+    """Repeats pixels, and remembers the seeds and how it was told to sample."""
 
     def __init__(self, scale=2, system="srdiff", name="nearest", data=None, **settings):
-        self.scale = scale
         data = DataConfig(scale=scale, **(data or {}))
-        self.config = Config(name=name, system=system, data=data, eval=EvalConfig(**settings))
-        self.calls = []
-        self.tiling = Tiling(scale, scale, Reach(0), Cost(1))
+        self.config = SCHEMAS[system](name=name, system=system, data=data, eval=EvalConfig(**settings))
+        family = family_of(self.config)
+        tiling = Tiling(scale, scale, Reach(0), Cost(1))
+        super().__init__(None, tiling, name=name, system=system, sampling=family.sampling())
+        self.one_pass, self.calls = family.one_pass, []
 
-    def check(self, samples=1, **options):
-        """Takes every option."""
+    def resolve(self, defaults=None, **options):
+        sampling = (defaults or self.sampling).replaced(**options)
+        return Sampling(consistency=sampling.consistency or None) if self.one_pass else sampling
 
-    def upscale(self, pictures, seeds=None, callback=None, **options):
-        self.calls.append((seeds, options))
-        if callback:
-            for k in range(options["steps"]):
-                callback(k, None, None, None)
-        return [picture.repeat(self.scale, 0).repeat(self.scale, 1) for picture in pictures]
+    def passes(self, shape, sampling):
+        return 1
+
+    def _encode(self, lr, lr_up):
+        return lr
+
+    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
+        self.calls.append((seed, sampling.options()))
+        for _ in range(sampling.steps or 0):
+            callback()
+        return condition.repeat(self.scale, 2).repeat(self.scale, 3)
 
 
 @pytest.fixture
 def checkpoints(monkeypatch):
-    """A dict of path to upscaler, which load_upscaler then knows."""
+    """A dict of path to upscaler, which ``load`` then knows."""
     known = {}
 
-    def load_upscaler(path, **_):
+    def load(path, **_):
         if str(path) not in known:
             raise UserError(f"no model at {path}")
-        return known[str(path)]
+        return known[str(path)].config, known[str(path)]
 
-    monkeypatch.setattr(src.build, "load_upscaler", load_upscaler)
+    monkeypatch.setattr(src.build, "load", load)
     return known
 
 
@@ -77,9 +87,7 @@ def evaluate(tmp_path, monkeypatch, capsys):
     """Run eval.py with arguments in an empty folder; return (exit status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "cache"))
-    spec = importlib.util.spec_from_file_location("eval_command", ROOT / "eval.py")
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
+    command = importlib.import_module("eval")
 
     def evaluate(*arguments):
         monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])
@@ -146,7 +154,7 @@ def test_a_model_is_scored_beside_bicubic(evaluate, data, checkpoints):
     assert [line.split()[0] for line in out.splitlines()[2:]] == ["bicubic", "nearest"]
     assert out.splitlines()[3].endswith("ddpm, steps 20, temperature 0.5")
     sampling = PLAIN | {"sampler": "ddpm", "steps": 20, "temperature": 0.5}
-    assert checkpoints["w.ckpt"].calls == [([5], sampling), ([6], sampling)]
+    assert checkpoints["w.ckpt"].calls == [(5, sampling), (6, sampling)]
     report = metrics("out")
     assert report["methods"] == {
         "bicubic": {},
@@ -164,7 +172,7 @@ def test_several_models_in_one_table(evaluate, data, checkpoints):
     checkpoints.update({"a.ckpt": Nearest(system="rrdb"), "b.ckpt": Nearest()})
     assert evaluate("--checkpoint", "a.ckpt", "b.ckpt", "--data", data)[0] == 0
     assert list(metrics("runs/eval")["mean"]) == ["bicubic", "nearest", "nearest-2"]
-    assert checkpoints["a.ckpt"].calls[0] == ([0], {})  # nothing is sampled
+    assert checkpoints["a.ckpt"].calls[0] == (0, {})  # nothing is sampled
 
 
 def test_flags_come_before_the_checkpoints_settings(evaluate, data, checkpoints):
@@ -336,7 +344,7 @@ def test_wandb_gets_few_pictures_and_hears_of_a_failure(evaluate, data, checkpoi
     assert evaluate("--data", data, "--scale", 2, "--lpips", "none", "--wandb", "offline")[0] == 0
     logged = wandb_files.read(Path("runs/eval"))["history"][0]
     assert [name for name in logged if name.startswith("pictures/")] == ["pictures/img_0"]
-    monkeypatch.setattr(Nearest, "upscale", lambda self, pictures, **options: pictures)
+    monkeypatch.setattr(Nearest, "draw", lambda self, condition, *_, **__: condition)
     checkpoints["w.ckpt"] = Nearest()
     status, _, err = evaluate("--checkpoint", "w.ckpt", "--data", data, "--output", "out", "--wandb", "offline")
     assert status == 2 and "nearest made" in last_line(err)

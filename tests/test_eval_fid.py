@@ -1,12 +1,11 @@
 """FID and IS from the command line of eval.py, with a small network in the place of Inception."""
 
 import csv
-import importlib.util
+import importlib
 import json
 import logging
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +13,11 @@ import pytest
 import src.commands.evaluate_sets
 import src.metrics.inception
 from src.command import run
-from src.commands.evaluate_sets import sampled
 from src.imaging.io import read_rgb, write_image
-from src.inference.files import TOGETHER
+from src.metrics.picture_sets import PREPARATIONS
 from tests import tiny_sr3, wandb_files
 from tests.metrics.fake_inception import FakeInception
 
-ROOT = Path(__file__).resolve().parents[1]
 BICUBIC = "--checkpoint", "none", "--scale", 2, "--lpips", "none"
 
 
@@ -55,9 +52,7 @@ def evaluate(tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "cache"))
     caplog.set_level(logging.INFO)
-    spec = importlib.util.spec_from_file_location("eval_command", ROOT / "eval.py")
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
+    command = importlib.import_module("eval")
 
     def evaluate(*arguments):
         monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])
@@ -138,28 +133,8 @@ def test_wandb_gets_the_scores_some_pictures_and_no_whole_paths(evaluate, hr, in
     np.testing.assert_array_equal(picture, read_rgb(hr / "1.png"))
 
 
-def test_samples_have_the_usual_size_and_batches_that_fit_so_that_none_is_cut_into_tiles():
-    class Upscaler:
-        usual_size, batches, seeds = (16, 24), [], []
-
-        def batch(self, wanted, height, width):
-            return 3 if (wanted, height, width) == (TOGETHER, 16, 24) else wanted
-
-        def encode(self, shape):
-            return shape
-
-        def draw(self, shape, sampling, seed, callback):
-            self.batches.append(shape)
-            self.seeds.extend(range(seed, seed + shape[0]))
-            callback()
-            return np.zeros(shape, np.float32)
-
-    upscaler, done = Upscaler(), []
-    model = SimpleNamespace(upscaler=upscaler, sampling=None)
-    pictures = list(sampled(model, 7, 5, done.append))
-    assert [picture.shape for picture in pictures] == [(16, 24, 3)] * 7
-    assert upscaler.batches == [(3, 3, 16, 24), (3, 3, 16, 24), (1, 3, 16, 24)] and done == [3, 3, 1]
-    assert upscaler.seeds == list(range(5, 12))
+def test_the_choices_are_all_that_pictures_are_prepared_as(evaluate):
+    assert f"{{{','.join(PREPARATIONS)},none}}" in evaluate("--help")[1]
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_it_exports_and_checks(kind, tiny_checkpoints, tmp_path):
     (tmp_path / "cwd").mkdir()
     status, out, lines = tiny.run("export.py", *arguments, cwd=tmp_path / "cwd")
     assert status == 0, lines
-    names = (f"m.encode.{kind}", f"m.{kind}", f"m.{kind}.json")
-    assert out.splitlines()[:3] == [str(output.with_name(name)) for name in names]
-    assert out.splitlines()[3].split() == ["stage", "largest", "deviation", "at"]
-    stages = [line.rsplit(maxsplit=1)[0][:14].strip() for line in out.splitlines()[4:]]
+    names = (f"m.encode.{kind}", f"m.{kind}", f"m.{kind}.json", "offline.pyz")
+    assert out.splitlines()[:4] == [str(output.with_name(name)) for name in names]
+    assert out.splitlines()[4].split() == ["stage", "largest", "deviation", "at"]
+    stages = [line.rsplit(maxsplit=1)[0][:14].strip() for line in out.splitlines()[5:]]
     assert stages == ["condition", "base picture", "step t=0", "step t=2", "step t=3", "picture"]
     assert list((tmp_path / "cwd").iterdir()) == []
 
@@ -40,12 +40,13 @@ def test_a_sampler_with_its_own_settings(command, tiny_checkpoints, tmp_path, ca
     arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", tmp_path / "m.onnx", "--format", "onnx"]
     command(*arguments, "--graph", "sampler", "--size", 8, 12, "--batch", 2, "--sampler", "ddim", "--steps", 3)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == [str(tmp_path / "m.onnx"), str(tmp_path / "m.onnx.json")] and lines[3].startswith("picture ")
+    assert lines[:3] == [str(tmp_path / name) for name in ("m.onnx", "m.onnx.json", "offline.pyz")]
+    assert lines[4].startswith("picture ")
 
 
 def test_without_the_check(command, tiny_checkpoints, tmp_path, capsys):
     command("--checkpoint", tiny_checkpoints["rrdb"], "--output", tmp_path / "m.mindir", "--no-check")
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
         (["--eta", "2", "--sampler", "ddim"], "eta must be a number from 0 to 1, not 2"),
         (["--spacing", "log"], "spacing"),
         (["--temperature", "1e300"], "the temperature must be"),
-        (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 40"),
+        (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 36"),
         (["--tile", "-1"], "--tile must be a number of pixels"),
         (["--halo", "much"], "--halo must be a number of pixels or 'exact', not 'much'"),
         (["--max-memory", "0"], "--max-memory must be a number of GB above 0"),
@@ -186,7 +186,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(co
 def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_checkpoints, monkeypatch):
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    monkeypatch.setattr("src.commands.infer.INFERENCE_PICTURES", 2)
+    monkeypatch.setattr("src.commands.infer.LOGGED_PICTURES", 2)
     out = tmp_path / "out"
     printed = command("--input", folder, "--output", out, "--seed", 7, "--temperature", 0.5, "--wandb", "offline")
     assert printed == [str(out / f"{stem}.png") for stem in ("a", "b é", "c")]

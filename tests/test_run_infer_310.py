@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.export.offline import FORMAT, FORMAT_VERSION, INPUTS, OUTPUTS, Artefact, description_hash, file_hash
-from src.export.offline import read_description as description_of
+from src.export.artefact import FORMAT, FORMAT_VERSION, INPUTS, OUTPUTS, Artefact, description_hash, file_hash
+from src.export.artefact import read_description as description_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONVERTER = """#!/bin/sh
@@ -108,10 +108,12 @@ def model(tmp_path):
         inputs = [{"name": item, "shape": shapes[item], "dtype": "float32"} for item in INPUTS[role]]
         digest = file_hash(folder / name)
         graphs[role] = {"file": name, "sha256": digest, "inputs": inputs, "outputs": OUTPUTS[role]}
-    sampling = {"sampler": "ddim", "steps": 2, "eta": 0.0, "temperature": 1.0, "consistency": False, "times": [3, 0]}
+    sampling = {"sampler": "ddim", "steps": 2, "spacing": "uniform", "eta": 0.0, "temperature": 1.0,
+                "consistency": False, "times": [3, 0]}  # fmt: skip
     about = {
         "format": FORMAT, "format_version": FORMAT_VERSION, "kind": "mindir", "cut": "step", "scale": 2,
-        "size_multiple": 8, "sampling": sampling, "config": {"system": "srdiff", "unet": {"space_to_depth": 1}},
+        "size_multiple": 8, "sampling": sampling,
+        "config": {"name": "m", "system": "srdiff", "unet": {"space_to_depth": 1}},
         "graphs": graphs, "conditional": True, "alphas_cumprod": [0.9, 0.7, 0.4, 0.1],
         "process": {"target": "residual", "prediction": "noise", "noise_level": "discrete", "residual_scale": 2.0,
                     "clip": True},
@@ -263,7 +265,7 @@ def test_the_names_in_a_real_mindir(tiny_checkpoints, tmp_path):
     shapes = [
         item["shape"] for item in module.fixed_inputs(description, description["graphs"]["step"]["inputs"], [8, 8])
     ]
-    condition, _ = Artefact(tmp_path / "m.mindir", "mindspore").graph("encode")(np.zeros((1, 3, 8, 8), np.float32))
+    condition, _ = Artefact(tmp_path / "m.mindir", "mindspore").graphs["encode"](np.zeros((1, 3, 8, 8), np.float32))
     assert shapes == [[1, 3, 32, 32], [1], list(condition.shape)]
 
 

@@ -13,9 +13,9 @@ from src.commands.infer import LONGEST
 from src.dataset.pairs import check_headers, load_pair
 from src.host.device import select_device
 from src.imaging.io import write_image
-from src.imaging.strip import at_most, side_by_side
+from src.imaging.strip import at_most
 from src.inference.tile_size import TileOptions
-from src.metrics.evaluate import METRICS, evaluate, picture_seed
+from src.metrics.evaluate import METRICS, comparison, evaluate, picture_seed
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import WeightsMissing, find_weights
 
@@ -135,7 +135,7 @@ def keeping(folder, tracker, pairs, methods, scale):
             results.append(sr)
         if len(results) == methods:
             hr, lr = load_pair(logged[name], scale)
-            tracker.pictures(0, {f"pictures/{name}": at_most(side_by_side(lr, *results, hr), LONGEST)})
+            tracker.pictures(0, {f"pictures/{name}": at_most(comparison(lr, *results, hr), LONGEST)})
             results.clear()
 
     return keep

@@ -16,8 +16,7 @@ from src.imaging.io import picture_size, read_rgb, write_image
 from src.inference.files import unconditional_samples
 from src.metrics.evaluate import Report
 from src.metrics.fid import read_statistics, write_statistics
-from src.metrics.inception import FEATURES
-from src.metrics.picture_sets import PictureSet, SetComparison
+from src.metrics.picture_sets import FEATURES, PictureSet, SetComparison
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import find_weights
 
@@ -29,7 +28,7 @@ class FidOptions(NamedTuple):
     """What a command line asks for.
 
     Attributes:
-        form: who prepares pictures so, a name in ``src.metrics.inception.PREPARATIONS``; or "none".
+        form: who prepares pictures so, a name in ``src.metrics.picture_sets.PREPARATIONS``; or "none".
         weights: their file or its folder; None takes the cache folder.
         download: fetch them if they are missing.
         reference: a folder of pictures or an .npz file to compare with; None takes the HR pictures.
@@ -61,7 +60,7 @@ def given_fid(args, default="none"):
 
 
 def open_sets(options, count, device=None, files=None):
-    """Return the :class:`src.metrics.fid.SetComparison` that measures FID and IS; None where they are not asked for.
+    """Return the ``SetComparison`` that measures FID and IS; None where they are not asked for.
 
     Args:
         options: :class:`FidOptions`.

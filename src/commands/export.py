@@ -14,6 +14,7 @@ def run(args):
     from src.export.check import TOLERANCE, check_pictures, deviations, table
     from src.export.exporter import check_request, export
     from src.export.model import export_model, fixed_size, provenance, with_sampling
+    from src.export.runner import pack
 
     check = args.check and args.format != "air"
     output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
@@ -39,10 +40,23 @@ def run(args):
             )
 
     about |= provenance(args.checkpoint, args.format)
-    written = export(output, args.format, graphs, about, args.precision, compare if check else None)
+    written = export(
+        output, args.format, graphs, about, args.precision, compare if check else None, _writer(args.format)
+    )
+    if args.format != "air":  # which other programs run
+        written.append(pack(written[0].parent))
     print("\n".join(str(path) for path in written))
     if found:
         print(table(found))
+
+
+def _writer(kind):
+    """Return what writes a graph in a format that MindSpore does not write as it should be; None where it does."""
+    if kind != "onnx":
+        return None
+    from src.export.onnx_model import write_onnx
+
+    return write_onnx
 
 
 def default_output(checkpoint, kind, graph, precision):

@@ -157,6 +157,15 @@ class Schedule:
                 f"{self.alphas_cumprod[0]} to {self.alphas_cumprod[-1]}: choose other betas or fewer steps"
             )
 
+    @classmethod
+    def of_levels(cls, alphas_cumprod):
+        """Return the schedule with just these ᾱ; its β follow from them, to float64's accuracy."""
+        levels = np.asarray(alphas_cumprod, np.float64)
+        before = np.append(1.0, levels[:-1])
+        schedule = cls(1 - levels / before)
+        schedule.alphas_cumprod, schedule.alphas_cumprod_prev = levels, before
+        return schedule
+
     def __len__(self):
         return len(self.betas)
 

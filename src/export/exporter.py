@@ -3,7 +3,7 @@
 ``X.onnx`` is the graph that runs once per step (SRDiff, SR3), the whole network (RRDB), or a whole sampler. Beside it
 stand ``X.onnx.json`` and, with the step of a model that enlarges, ``X.encode.onnx``, which runs once per picture; also
 with ``.mindir``, ``.air``.
-Noise is an input, never part of a graph. ``src/export/offline.py`` reads what is written here.
+Noise is an input, never part of a graph. ``src/export/artefact.py`` reads what is written here.
 """
 
 import contextlib
@@ -15,33 +15,12 @@ import tempfile
 from pathlib import Path
 
 from src.errors import UserError
+from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, described, description_hash, file_hash
 from src.export.mindir import save
-from src.export.offline import FORMAT, FORMAT_VERSION, OUTPUTS, description_hash, file_hash, input_names
 from src.host.files import replacing, write_text
 
 
-def described(role, inputs, conditional):
-    """Describe a graph's inputs.
-
-    Args:
-        role: "whole", "encode", "step" or "sampler".
-        inputs: its inputs as MindSpore tensors; None or −1 in a shape is free.
-        conditional: whether the model looks at a picture.
-
-    Returns:
-        list of {"name", "shape" with None for free sizes, "dtype" such as "float32"}.
-    """
-    return [
-        {
-            "name": name,
-            "shape": [None if size in (None, -1) else size for size in tensor.shape],
-            "dtype": str(tensor.dtype).rpartition(".")[2].lower(),
-        }
-        for name, tensor in zip(input_names(role, conditional), inputs, strict=True)
-    ]
-
-
-def export(output, kind, graphs, about, precision="float32", check=None):
+def export(output, kind, graphs, about, precision="float32", check=None, write=None):
     """Write graphs and their description. What stood there before is touched only when all is written and checked.
 
     Args:
@@ -52,6 +31,8 @@ def export(output, kind, graphs, about, precision="float32", check=None):
         about: what the description says beside the files, a dict.
         precision: "float32" or "float16", that of the Cells, for the description.
         check: called with the path of the model under a temporary name; raises where it must not be kept.
+        write: ``write(path, role, cell, inputs, conditional)`` of another format than MindSpore's own, such as
+            ``src.export.onnx_model.write_onnx``.
 
     Returns:
         list of the files written, the description last.
@@ -65,7 +46,7 @@ def export(output, kind, graphs, about, precision="float32", check=None):
         staged, entries = folder / output.name, {}
         for role, (cell, inputs) in graphs.items():
             with replacing(graph_path(staged, role), "exported model") as temporary:
-                _write(temporary, kind, role, cell, inputs, conditional)
+                (write or _write)(temporary, role, cell, inputs, conditional)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
             entries[role] = {"file": path.name, "sha256": file_hash(path),
@@ -102,14 +83,9 @@ def _moved(path, output):
     return target
 
 
-def _write(path, kind, role, cell, inputs, conditional):
-    if kind == "onnx":
-        from src.export.onnx_model import write_onnx
-
-        write_onnx(path, role, cell, inputs, conditional)
-        return
+def _write(path, role, cell, inputs, conditional):
     with tempfile.TemporaryDirectory() as scratch:  # MindSpore puts files of its own beside
-        exported = Path(scratch) / f"{role}.{kind}"
+        exported = Path(scratch) / f"{role}{path.suffix}"
         save(exported, cell, inputs)
         shutil.copyfile(exported, path)
 

@@ -1,81 +1,90 @@
-"""From an exported model to an upscaler."""
+"""From an exported model to an upscaler, from its description alone."""
 
-import importlib.util
-import json
-import sys
-from pathlib import Path
+import functools
 
-from src.config.loader import config_from_dict
+import numpy as np
+
+from src.diffusion.noise_level import noise_level
+from src.diffusion.process import ImageTarget, ResidualTarget
+from src.diffusion.schedule import Schedule, has_own_betas
 from src.errors import UserError
-from src.export.model import describe
-from src.export.offline import ADVICE, Artefact, ArtefactError
-from src.families.registry import SCHEMAS, family_of
-from src.host.device import device_memory, select_device
-from src.inference.networks import as_numpy
+from src.inference.diffusion_upscaler import DiffusionUpscaler
+from src.inference.networks import DiffusionNetworks, EnlargedNetworks, RegressionNetworks, as_numpy
 from src.inference.sampler_upscaler import SamplerUpscaler
-from src.inference.tile_size import FixedTiling
+from src.inference.sampling import Sampling
+from src.inference.tile_size import MARGIN, Cost, FixedTiling, Reach, TileOptions, Tiling, free_memory
+from src.inference.upscaler import OnePassUpscaler
 
 
-def load_export(path, device=None, tile_options=None, runtime=None):
-    """Return an exported model's configuration and upscaler; arguments as for :func:`src.build.load_upscaler`."""
-    if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
-        device, runtime = select_device(device), "mindspore"
-    try:
-        artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
-        config = config_from_dict(artefact.config, SCHEMAS, f"the configuration of {path}", stored=True)
-        family = family_of(config)
-        _check_agreement(artefact, family)
-        if artefact.cut == "sampler":
-            return config, _sampler_upscaler(artefact, family, tile_options)
-    except ArtefactError as error:
-        raise UserError(str(error)) from error
-    if artefact.fixed_size:
-        tiling = _fixed_tiling(artefact, family, tile_options)
-    else:
-        memory = device_memory() if runtime == "mindspore" else None
-        tiling = family.tiling(tile_options, device_memory=memory, alone=True)
-    return config, family.upscaler(family.networks({role: _graph(artefact, role) for role in artefact.roles}), tiling)
+def upscaler_of(artefact, tile_options=None, device_memory=None):
+    """Return the ``src.inference.upscaler.Upscaler`` of a ``src.export.artefact.Artefact``.
+
+    Args:
+        tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.
+        device_memory: bytes of the device that the graphs run on; None where they run in the machine's memory.
+    """
+    about, sampling = artefact.description, artefact.description["sampling"]
+    common = {
+        "name": about["config"]["name"],
+        "system": about["config"]["system"],
+        "sampling": Sampling(**{name: sampling.get(name) for name in Sampling._fields}),
+    }
+    tiling, graph = _tiling(artefact, tile_options or TileOptions(), device_memory), _checked(artefact)
+    if artefact.cut == "sampler":
+        return SamplerUpscaler(
+            lambda *inputs: graph(*inputs)[0], tiling, **common, batch=artefact.fixed_size[0],
+            draws=about["noise_draws"], conditional=artefact.conditional,
+        )  # fmt: skip
+    if artefact.cut == "whole":
+        return OnePassUpscaler(RegressionNetworks(graph), tiling, **common)
+    return _diffusion_upscaler(artefact, graph, tiling, common)
 
 
-def _fixed_tiling(artefact, family, options):
-    batch, *size = artefact.fixed_size
-    return FixedTiling(artefact.scale, family.size_multiple, size, batch, options)
+def _checked(artefact):
+    """The graph whose result is, or becomes, the picture; it is NumPy, and refused where it is no number."""
 
-
-def _check_agreement(artefact, family):
-    """The description repeats for offline.py what the configuration in it says."""
-    for name, value in describe(family).items():
-        wanted = artefact.description.get(name) if name != "config" else value
-        if name != "cut" and wanted != json.loads(json.dumps(value)):
-            raise ArtefactError(f"{artefact.path} contradicts its configuration in its field {name}: {ADVICE}")
-    if (artefact.cut == "whole") != family.one_pass:
-        raise ArtefactError(f"{artefact.path} contradicts its configuration in its field cut: {ADVICE}")
-
-
-def _is_mindir(path):
-    return Path(path).suffix == ".mindir" or (Path(path).is_dir() and any(Path(path).glob("*.mindir.json")))
-
-
-def _installed(package):
-    return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def _graph(artefact, role):
-    """A graph whose refusals are a user's errors."""
-
-    def graph(*arrays):
-        try:
-            return artefact.graph(role)(*arrays)
-        except ArtefactError as error:
-            raise UserError(str(error)) from error
+    def graph(*inputs):
+        result = as_numpy(artefact.graphs[artefact.cut](*inputs)[0])
+        if not np.isfinite(result).all():
+            raise UserError(f"{artefact.path} gave numbers that are none (NaN, infinity): export it in float32")
+        return (result,)
 
     return graph
 
 
-def _sampler_upscaler(artefact, family, tile_options):
-    graph, config = _graph(artefact, "sampler"), family.config
-    return SamplerUpscaler(
-        lambda *inputs: as_numpy(graph(*inputs)[0]), _fixed_tiling(artefact, family, tile_options), name=config.name,
-        system=config.system, sampling=family.sampling(), batch=artefact.fixed_size[0],
-        draws=artefact.description["noise_draws"], conditional=artefact.conditional,
+def _diffusion_upscaler(artefact, step, tiling, common):
+    about, process = artefact.description, artefact.description["process"]
+    sampling, levels = common["sampling"], about.get("trained_alphas_cumprod", about["alphas_cumprod"])
+    if len(levels) == sampling.steps and "trained_alphas_cumprod" not in about and has_own_betas(sampling.spacing):
+        common["sampling"] = sampling._replace(spacing="uniform")  # an export of before: the levels of its own β alone
+    schedule = Schedule.of_levels(levels)
+    if process["target"] == "residual":
+        target = ResidualTarget(process["residual_scale"], process["clip"])
+    else:
+        target = ImageTarget(process["clip"])
+    lr_up = about.get("lr_up", "apart")
+    kind = EnlargedNetworks if lr_up == "condition" else DiffusionNetworks
+    side = about.get("image_size")
+    return DiffusionUpscaler(
+        kind(artefact.graphs.get("encode"), step, uses_lr_up=lr_up == "part"), tiling, **common, schedule=schedule,
+        target=target, prediction=process["prediction"], noise_level=noise_level(process["noise_level"], schedule),
+        conditional=artefact.conditional, usual_size=side and (side, side),
     )  # fmt: skip
+
+
+def _tiling(artefact, options, device_memory):
+    about, scale, multiple = artefact.description, artefact.scale, artefact.description["size_multiple"]
+    if artefact.fixed_size:
+        batch, *size = artefact.fixed_size
+        return FixedTiling(scale, multiple, size, batch, options)
+    if "reach" in about and "cost" in about:
+        reach, cost = Reach(**about["reach"]), Cost(**about["cost"])
+    elif options.tile is None or options.halo == "exact":
+        raise UserError(
+            f"{artefact.path} does not say how far its networks see and what memory they need: export it anew with "
+            "export.py, or name pixels with --tile and --halo"
+        )
+    else:
+        reach, cost = Reach(1 << 16, MARGIN), Cost(0)
+    budget = functools.partial(free_memory, options.max_memory, device_memory)
+    return Tiling(scale, multiple, reach, cost, options, functools.cache(budget))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.config.loader import config_to_dict
 from src.errors import UserError
-from src.export.offline import file_hash
+from src.export.artefact import OPSET, file_hash
 from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
 from src.families.registry import family_of
 from src.layers.graph import WideResults
@@ -48,7 +47,7 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     family = family_of(config)
     if precision == "float16":
         model = _in_16_bits(model)
-    about = describe(family)
+    about = family.description()
     if family.one_pass:
         return family.graphs(model, size), about
     if kind == "step":
@@ -66,27 +65,11 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     return {"sampler": graph}, about | {"cut": "sampler", "noise_draws": plan.draws}
 
 
-def describe(family):
-    """Return what a description says of a configuration: all that a runner without it needs, and the whole of it."""
-    return {
-        "cut": "whole",
-        "conditional": family.conditional,
-        "scale": family.scale,
-        "size_multiple": family.size_multiple,
-        "value_range": [-1, 1],
-        "colour": "RGB",
-        "sampling": {"consistency": family.config.eval.consistency},
-        "config": config_to_dict(family.config),
-    } | family.description()
-
-
 def provenance(checkpoint, kind):
     """Return what a description says of where a model comes from: the checkpoint's name and hash, and versions."""
     versions = {"mindspore": ms.__version__, "python": sys.version.split()[0]}
     if kind == "onnx":
         import onnx
-
-        from src.export.onnx_model import OPSET
 
         versions |= {"onnx": onnx.__version__, "opset": OPSET}
     return {"checkpoint": {"name": Path(checkpoint).name, "sha256": file_hash(checkpoint)}, "versions": versions}

@@ -15,12 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from src.errors import UserError
 from src.export import onnx_operators
-from src.export.exporter import described
+from src.export.artefact import OPSET, OUTPUTS, described, input_names
 from src.export.mindir import read_mindir, save
-from src.export.offline import OUTPUTS, input_names
 from src.export.onnx_operators import Name
 
-OPSET = 15
 IR_VERSION = 8  # what came with opset 15
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
@@ -185,7 +183,7 @@ def write_onnx(path, role, cell, inputs, conditional=True):
 
     Args:
         path: the file.
-        role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``offline.INPUTS``.
+        role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``artefact.INPUTS``.
         cell: the ``nn.Cell``, of float32 results; for the role "sampler" a ``Sampler`` of
             :mod:`src.export.sampler_graph`.
         inputs: its inputs as tensors; None in a shape is free.

@@ -164,7 +164,7 @@ class Agreement(nn.Cell):
 
     def __init__(self, plan):
         super().__init__(auto_prefix=False)
-        rows, columns = (reduction_matrix(side, plan.scale)[0].toarray() for side in plan.size[1:])
+        rows, columns = (reduction_matrix(side, plan.scale) for side in plan.size[1:])
         solve_rows, solve_columns = (np.linalg.inv(matrix @ matrix.T) for matrix in (rows, columns))
         self.reduced, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
         self.spread = Separable(rows.T, columns.T)

@@ -9,6 +9,7 @@ import math
 from dataclasses import fields
 from typing import NamedTuple
 
+from src.config.loader import config_to_dict
 from src.config.schema import Config, EvalConfig, TrainConfig
 from src.diffusion.noise_level import noise_level
 from src.diffusion.samplers import SAMPLERS
@@ -248,8 +249,19 @@ class Family:
         )
 
     def description(self):
-        """Return what an export says of the model beyond the common fields: a dict."""
-        return {}
+        """Return what an export says of the model, a dict: all that running it needs, and the whole configuration."""
+        return {
+            "cut": "whole",
+            "conditional": self.conditional,
+            "scale": self.scale,
+            "size_multiple": self.size_multiple,
+            "value_range": [-1, 1],
+            "colour": "RGB",
+            "sampling": {"consistency": self.config.eval.consistency},
+            "reach": self.reach()._asdict(),
+            "cost": self.cost()._asdict(),
+            "config": config_to_dict(self.config),
+        }
 
     def summary(self):
         """Return lines of text that say which network it is."""
@@ -302,6 +314,7 @@ class Diffusion(Family):
     """A network that removes noise, once per step."""
 
     last_beta = None  # of the schedule, where it is another than the family of β says
+    uses_lr_up = False  # LR↑ is a part of its condition
 
     def check(self):
         super().check()
@@ -372,30 +385,27 @@ class Diffusion(Family):
         return self.schedule().steps(options.steps, options.spacing, self.told == "level")
 
     def description(self):
-        schedule, target, options = self.schedule(), self.target(), self.config.eval
+        schedule, steps, options = self.schedule(), self.steps(), self.config.eval
         names = [field.name for field in fields(EvalConfig) if field.name != "protocol"]
-        alphas, times = self._tables(schedule)
-        return {
-            "sampling": {name: getattr(options, name) for name in names} | {"times": times},
-            "alphas_cumprod": alphas,
-            "process": {
-                **self.target_description(),
-                "prediction": self.config.diffusion.prediction,
-                "noise_level": "continuous" if self.told == "level" else "discrete",
-                "clip": target.clip,
-            },
-        }
-
-    def _tables(self, schedule):
-        """Return ᾱ and, for each step, where in it its level stands.
-
-        They are the trained ᾱ and the trained t, but for a schedule with levels of its own: then these, least noisy
-        first.
-        """
-        steps = self.steps()
-        if all(step.alpha_bar == schedule.alpha_bar(step.t) for step in steps):
-            return schedule.alphas_cumprod.tolist(), [step.t for step in steps]
-        return [step.alpha_bar for step in reversed(steps)], [*reversed(range(len(steps)))]
+        levels, times = {"alphas_cumprod": schedule.alphas_cumprod.tolist()}, [step.t for step in steps]
+        if any(step.alpha_bar != schedule.alpha_bar(step.t) for step in steps):  # levels of its own, least noisy first
+            levels = {"alphas_cumprod": [step.alpha_bar for step in reversed(steps)],
+                      "trained_alphas_cumprod": levels["alphas_cumprod"]}  # fmt: skip
+            times = [*reversed(range(len(steps)))]
+        return (
+            super().description()
+            | levels
+            | {
+                "sampling": {name: getattr(options, name) for name in names} | {"times": times},
+                "lr_up": "condition" if self.takes_lr_up else "part" if self.uses_lr_up else "apart",
+                "process": {
+                    **self.target_description(),
+                    "prediction": self.config.diffusion.prediction,
+                    "noise_level": "continuous" if self.told == "level" else "discrete",
+                    "clip": self.target().clip,
+                },
+            }
+        )
 
 
 def unfolded(radius, space_to_depth):

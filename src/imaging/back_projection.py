@@ -21,6 +21,8 @@ from src.imaging.resize import contributions, inside
 
 _STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, whose operands stay in the cache
 _REACH = 3  # the kernel is four LR samples wide: those further apart than this are made of different HR samples
+# (D Dᵀ)⁻¹ falls by five with every three LR samples, since the condition is below 2.2: to nothing in float32
+_INVERSE_REACH = 36
 _ROUNDS = 40
 CLOSE_ENOUGH = 0.2 * (1 / 127.5)  # root mean square, of 8-bit levels; rounding to them adds an error of this size
 PROGRESS = 0.99  # a round that leaves more than this of the error says that no picture in [−1, 1] comes closer
@@ -137,26 +139,28 @@ class BackProjection:
 
 
 class _Axis:
-    """The reduction of one dimension, D, as a list of blocks, and D Dᵀ, factorised."""
+    """The reduction of one dimension, D, as a list of blocks, which hold (D Dᵀ)⁻¹ as well."""
 
     def __init__(self, length, scale):
-        from scipy.linalg import cholesky_banded  # late: only pictures that are made to agree need it
-
         self.length, self._hr_length = length, length * scale
-        matrix, indices = reduction_matrix(length, scale)
-        self.blocks = [self._block(matrix, indices, first) for first in range(0, length, _STRIP)]
-        gram = matrix @ matrix.T
-        bands = np.zeros((min(_REACH + 1, length), length))
-        for below, band in enumerate(bands):
-            band[: length - below] = gram.diagonal(-below)
-        self._factor = cholesky_banded(bands, lower=True).astype(np.float32)
+        taps, inverses = _taps(length, scale), {}
+        self.blocks = [self._block(*taps, first, inverses) for first in range(0, length, _STRIP)]
 
-    def _block(self, matrix, indices, first):
+    def _block(self, weights, indices, first, inverses):
         rows = slice(first, min(first + _STRIP, self.length))
-        near = slice(max(rows.start - _REACH, 0), min(rows.stop + _REACH, self.length))
+        near, around = (
+            slice(max(rows.start - reach, 0), min(rows.stop + reach, self.length)) for reach in (_REACH, _INVERSE_REACH)
+        )
         span = slice(indices[rows].min(), indices[rows].max() + 1)
-        all_weights = matrix[near, span].toarray().astype(np.float32)
-        return _Block(rows, span, all_weights[rows.start - near.start :][: rows.stop - rows.start], near, all_weights)
+        matrix, left = _dense(weights[around], indices[around])
+        gram = matrix @ matrix.T
+        if gram.tobytes() not in inverses:  # away from the edges all are equal
+            inverses[gram.tobytes()] = np.linalg.inv(gram).astype(np.float32)
+        inverse = inverses[gram.tobytes()][rows.start - around.start :][: rows.stop - rows.start]
+        all_weights = matrix[near.start - around.start :, span.start - left :][: near.stop - near.start]
+        all_weights = all_weights[:, : span.stop - span.start].astype(np.float32)
+        own_weights = all_weights[rows.start - near.start :][: rows.stop - rows.start]
+        return _Block(rows, span, own_weights, near, all_weights, around, inverse)
 
     def reduce(self, strip):
         """(n, HR length) → (n, length): the rows of ``strip`` times Dᵀ."""
@@ -174,9 +178,10 @@ class _Axis:
 
     def solve(self, right):
         """(length, n) → (length, n): (D Dᵀ)⁻¹ times the columns of ``right``."""
-        from scipy.linalg import cho_solve_banded
-
-        return cho_solve_banded((self._factor, True), right, check_finite=False)
+        result = np.empty_like(right)
+        for block in self.blocks:
+            np.matmul(block.inverse, right[block.around], out=result[block.rows])
+        return result
 
 
 class _Block(NamedTuple):
@@ -187,17 +192,24 @@ class _Block(NamedTuple):
     weights: np.ndarray  # float32 (rows, span)
     near: slice  # of all the LR samples that are made of any sample in span
     all_weights: np.ndarray  # float32 (near, span)
+    around: slice  # of all the LR samples that (D Dᵀ)⁻¹ takes for these rows
+    inverse: np.ndarray  # float32 (rows, around), those rows of it
 
 
 def reduction_matrix(length, scale):
-    """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each.
+    """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each: float64."""
+    return _dense(*_taps(length, scale))[0]
 
-    D is SciPy's sparse float64 (length, length · scale); with it come the HR samples, (length, K), of each LR sample.
-    """
-    from scipy.sparse import csr_array
 
+def _taps(length, scale):
+    """Return the weights and the indices of the HR samples, both (length, K), that make each LR sample."""
     weights, indices = contributions(length, Fraction(1, scale))
-    indices = inside(indices, length * scale, "symmetric")
-    rows = np.arange(length).repeat(indices.shape[1])
-    matrix = csr_array((weights.ravel(), (rows, indices.ravel())), (length, length * scale))  # adds up mirrored edges
-    return matrix, indices
+    return weights, inside(indices, length * scale, "symmetric")
+
+
+def _dense(weights, indices):
+    """Return the matrix of these rows without the zeros to their left and right, and where its columns begin."""
+    first = indices.min()
+    matrix = np.zeros((len(indices), indices.max() + 1 - first))
+    np.add.at(matrix, (np.arange(len(indices))[:, None], indices - first), weights)  # adds up mirrored edges
+    return matrix, first

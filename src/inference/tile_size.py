@@ -1,6 +1,5 @@
 """The size of the tiles, from a memory budget and what a network needs."""
 
-import contextlib
 import logging
 import math
 import os
@@ -8,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
+try:
+    import psutil
+except ImportError:  # not where exported models run alone
+    psutil = None
 
 from src.errors import UserError
 from src.inference.tiling import Grid, check_tile
@@ -255,19 +257,27 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
     """
     if limit is not None:
         return limit - host_use()
-    free = psutil.virtual_memory().available
+    free = psutil.virtual_memory().available if psutil else _statistic(Path("/proc/meminfo"), "MemAvailable:") << 10
     for maximum, use, statistics, name in _CONTROL_GROUPS:
         try:
             rest = int(Path(control_groups, maximum).read_text()) - int(Path(control_groups, use).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
-        with contextlib.suppress(OSError, ValueError):
-            lines = [line.split() for line in Path(control_groups, statistics).read_text().splitlines()]
-            rest += next((int(value) for key, value in lines if key == name), 0)
-        free = min(free, max(rest, 0))
+        free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
     return int(_SHARE * free)
+
+
+def _statistic(path, name):
+    """Return the number in the line of that name; 0 where there is none."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return next((int(line[1]) for line in lines if line[:1] == [name]), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def host_use():
     """Bytes that this process holds in the machine's memory."""
-    return psutil.Process(os.getpid()).memory_info().rss
+    if psutil:
+        return psutil.Process(os.getpid()).memory_info().rss
+    return _statistic(Path("/proc/self/status"), "VmRSS:") << 10

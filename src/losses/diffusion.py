@@ -8,13 +8,72 @@ from src.diffusion.process import PREDICTIONS, q_sample, velocity
 from src.errors import UserError
 from src.losses.pixel import PixelLoss
 
+LOSS_WEIGHTS = ("uniform", "min_snr", "x0")
+_GAMMA = 5.0  # arXiv 2303.09556, section 3.4
 
-class StepLevels(nn.Cell):
-    """A step t, int32 in [0, T), as DDPM and SRDiff draw it; the network is told t.
+
+class DiffusionLoss(nn.Cell):
+    """Noise HR's residual, or HR, to a level and measure how well the network names the noise (or the velocity).
 
     Args:
-        schedule: a ``Schedule``.
+        model: with ``given``, ``project`` and ``construct``, as ``SRDiff`` and ``SR3`` have.
+        schedule, target: of :mod:`src.diffusion`.
+        prediction: what the network predicts, "noise" or "velocity".
+        loss: "l1" or "l2".
+        weight: how much each t counts, see :func:`error_scale`.
+        frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
+        continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
+        lr_up, dropout: whether batches bring LR↑, and the keys of dropout's masks; for an ``SR3`` only.
     """
+
+    def __init__(
+        self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True,
+        continuous=False, lr_up=False, dropout=False,
+    ):  # fmt: skip
+        super().__init__(auto_prefix=False)
+        if prediction not in PREDICTIONS:
+            raise UserError(f"diffusion.prediction must be one of {', '.join(PREDICTIONS)}, not '{prediction}'")
+        self.model, self.target = model, target
+        self.predicts_velocity = prediction == "velocity"
+        self.frozen_encoder = frozen_encoder
+        self.lr_up, self.dropout = lr_up, dropout
+        self.pixel_loss = PixelLoss(loss)
+        self.noise_levels = ContinuousLevels(schedule) if continuous else StepLevels(schedule)
+        self.uniform = weight == "uniform"
+        if continuous and not self.uniform:
+            raise UserError(f"diffusion.loss_weight={weight} is a function of the step: take uniform or discrete steps")
+        self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
+
+    def construct(self, hr, lr, t, noise, *given):
+        """The loss of one batch, a float32 scalar.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [−1, 1].
+            lr: (B, 3, h, w) float32 in [−1, 1].
+            t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
+            noise: (B·D, 3, H, W) float32, standard normal.
+            given: as the constructor says: lr_up (B, 3, H, W) float32 in [−1, 1], instead of the model's own; keys
+                (B·D,) int32, those of dropout's masks.
+        """
+        features, base = self.model.given(lr, *(given[:1] if self.lr_up else ()))
+        if self.frozen_encoder:
+            features, base = ops.stop_gradient(features), ops.stop_gradient(base)
+        draws = t.shape[0] // hr.shape[0]
+        condition = _repeated(self.model.project(features, base), draws)
+        x_0 = _repeated(self.target.to_x0(hr, base), draws)
+
+        signal, noise_rate, told = self.noise_levels(t)
+        x_t = q_sample(x_0, noise, signal, noise_rate)
+        goal = velocity(x_0, noise, signal, noise_rate) if self.predicts_velocity else noise
+        prediction = self.model(x_t, told, condition, *(given[-1:] if self.dropout else ()))
+        if self.uniform:
+            return self.pixel_loss(prediction, goal)
+        scale = self.error_scale[t].reshape(-1, 1, 1, 1)
+        return self.pixel_loss(prediction * scale, goal * scale)
+
+
+class StepLevels(nn.Cell):
+    """The noise level of a step t, int32 in [0, T), as DDPM and SRDiff draw it; the network is told t."""
 
     def __init__(self, schedule):
         super().__init__()
@@ -26,13 +85,10 @@ class StepLevels(nn.Cell):
 
 
 class ContinuousLevels(nn.Cell):
-    """A time t, float32 in [0, T), as SR3 draws it; the network is told √ᾱ, float32.
+    """The noise level of a time t, float32 in [0, T), as SR3 draws it; the network is told √ᾱ, float32.
 
     Between two whole times, √ᾱ is linear: a uniform t draws a step and, uniformly between √ᾱ of this step and of the
     one before it, a level (arXiv 2104.07636, section 2.4, p(γ); of √ᾱ instead of ᾱ as in WaveGrad, arXiv 2009.00713).
-
-    Args:
-        schedule: a ``Schedule``.
     """
 
     def __init__(self, schedule):
@@ -50,10 +106,6 @@ class ContinuousLevels(nn.Cell):
         return signal_rate.reshape(-1, 1, 1, 1), noise_rate.reshape(-1, 1, 1, 1), signal_rate
 
 
-LOSS_WEIGHTS = ("uniform", "min_snr", "x0")
-_GAMMA = 5.0  # arXiv 2303.09556, section 3.4
-
-
 def error_scale(kind, prediction, alpha_bar):
     """What the difference between prediction and goal is multiplied by before its absolute value or square is taken.
 
@@ -67,9 +119,6 @@ def error_scale(kind, prediction, alpha_bar):
 
     Returns:
         (T,) float32, scaled to a mean square of 1.
-
-    Raises:
-        UserError: the kind is unknown, or "x0" is asked for with noise.
     """
     if kind not in LOSS_WEIGHTS:
         raise UserError(f"diffusion.loss_weight must be one of {', '.join(LOSS_WEIGHTS)}, not '{kind}'")
@@ -79,70 +128,6 @@ def error_scale(kind, prediction, alpha_bar):
     x0_error = 1 / (snr if prediction == "noise" else snr + 1)
     squared = {"uniform": np.ones_like(snr), "min_snr": np.minimum(snr, _GAMMA) * x0_error, "x0": x0_error}[kind]
     return np.sqrt(squared / squared.mean()).astype(np.float32)
-
-
-class DiffusionLoss(nn.Cell):
-    """Noise HR's residual, or HR, to a level and measure how well the network names the noise (or the velocity).
-
-    Args:
-        model: an ``SRDiff`` or an ``SR3``.
-        schedule: a ``Schedule``.
-        target: a ``ResidualTarget`` or an ``ImageTarget``.
-        prediction: what the network predicts, "noise" or "velocity".
-        loss: "l1" or "l2".
-        weight: how much each t counts, see :func:`src.losses.diffusion.error_scale`.
-        frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
-        continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
-        lr_up, dropout: whether batches bring LR↑, and the keys of dropout's masks; for an ``SR3`` only.
-    """
-
-    def __init__(
-        self, model, schedule, target, prediction="noise", loss="l1", weight="uniform", frozen_encoder=True,
-        continuous=False, lr_up=False, dropout=False,
-    ):  # fmt: skip
-        super().__init__(auto_prefix=False)
-        if prediction not in PREDICTIONS:
-            raise UserError(f"diffusion.prediction must be one of {', '.join(PREDICTIONS)}, not '{prediction}'")
-        self.model = model
-        self.target = target
-        self.predicts_velocity = prediction == "velocity"
-        self.frozen_encoder = frozen_encoder
-        self.lr_up, self.dropout = lr_up, dropout
-        self.pixel_loss = PixelLoss(loss)
-        self.levels = ContinuousLevels(schedule) if continuous else StepLevels(schedule)
-        self.uniform = weight == "uniform"
-        if continuous and not self.uniform:
-            raise UserError(
-                f"diffusion.loss_weight={weight} is a function of the step: take uniform, or discrete steps"
-            )
-        self.error_scale = ms.Tensor(error_scale(weight, prediction, schedule.signal_rate**2), ms.float32)
-
-    def construct(self, hr, lr, t, noise, *given):
-        """The loss of one batch, a float32 scalar.
-
-        Args:
-            hr: (B, 3, H, W) float32 in [−1, 1].
-            lr: (B, 3, h, w) float32 in [−1, 1].
-            t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
-            noise: (B·D, 3, H, W) float32, standard normal.
-            given: as the constructor says: lr_up (B, 3, H, W) float32 in [−1, 1], used as given instead of the model's
-                own; keys (B·D,) int32, those of the masks of a model with dropout.
-        """
-        features, base = self.model.given(lr, *(given[:1] if self.lr_up else ()))
-        if self.frozen_encoder:
-            features, base = ops.stop_gradient(features), ops.stop_gradient(base)
-        draws = t.shape[0] // hr.shape[0]
-        condition = _repeated(self.model.project(features, base), draws)
-        x_0 = _repeated(self.target.to_x0(hr, base), draws)
-
-        signal, noise_rate, told = self.levels(t)
-        x_t = q_sample(x_0, noise, signal, noise_rate)
-        goal = velocity(x_0, noise, signal, noise_rate) if self.predicts_velocity else noise
-        prediction = self.model(x_t, told, condition, *(given[-1:] if self.dropout else ()))
-        if self.uniform:
-            return self.pixel_loss(prediction, goal)
-        scale = self.error_scale[t].reshape(-1, 1, 1, 1)
-        return self.pixel_loss(prediction * scale, goal * scale)
 
 
 def _repeated(x, times):

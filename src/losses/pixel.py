@@ -24,14 +24,10 @@ class PixelLoss(nn.Cell):
 
 
 class RegressionLoss(nn.Cell):
-    """The difference between the network's picture and HR.
+    """The difference between HR and the picture of a network that maps LR (B, 3, h, w) to it, both in [−1, 1].
 
     It is SRDiff's pre-training of the encoder, with L1 (arXiv 2104.14951, section 3.3), and SR3's regression baseline
     (arXiv 2104.07636, section 4).
-
-    Args:
-        model: maps LR (B, 3, h, w) to HR (B, 3, H, W), both in [−1, 1].
-        loss: "l1" or "l2".
     """
 
     def __init__(self, model, loss="l1"):

@@ -3,11 +3,13 @@
 import io
 import logging
 
+import numpy as np
 import pytest
 from tqdm import tqdm
 
 from src.commands import infer
 from src.commands.infer import InferenceWatch
+from src.host.tracking import Tracker
 from src.inference.jobs import Job
 
 
@@ -33,40 +35,42 @@ def bars(monkeypatch):
     return made
 
 
+SR = np.zeros((4, 6, 3), np.uint8)
+
+
 def jobs(tmp_path, count):
     return [Job(tmp_path / f"{number}.png", tmp_path / "out" / f"{number}.png") for number in range(count)]
 
 
 def test_one_pictures_bar_counts_passes(tmp_path, bars, capsys):
-    logged, (job,) = [], jobs(tmp_path, 1)
-    with InferenceWatch([job], lambda *result: logged.append(result)) as watch:
+    (job,) = jobs(tmp_path, 1)
+    with InferenceWatch([job], Tracker()) as watch:
         watch.begin([job], 12)
         for _ in range(12):
             watch.passed()
-        watch.done(job, "lr", "sr", job.outputs(samples=2))
+        watch.done(job, None, SR, job.outputs(samples=2))
     (bar,) = bars
     assert (bar.total, bar.n, bar.unit) == (12, 12, "pass")
-    assert logged == [(job, "lr", "sr")]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in job.outputs(samples=2)]
 
 
 def test_several_pictures_bar_counts_pictures(tmp_path, bars):
     some = jobs(tmp_path, 3)
-    with InferenceWatch(some, lambda *result: None) as watch:
+    with InferenceWatch(some, Tracker()) as watch:
         for group in (some[:2], some[2:]):
             watch.begin(group, 5)
             for _ in range(5):
                 watch.passed()
             assert "pass 5 of 5" in bars[0].postfix
             for job in group:
-                watch.done(job, None, None, [job.result])
+                watch.done(job, None, SR, [job.result])
     assert len(bars) == 1 and (bars[0].total, bars[0].n, bars[0].unit) == (3, 3, "picture")
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(40, "about 65 minutes for the other 97 passes"), (0.1, None)])
 def test_a_long_run_is_told_beforehand(tmp_path, bars, clock, caplog, seconds, told):
     caplog.set_level(logging.INFO)
-    with InferenceWatch(jobs(tmp_path, 1), None) as watch:
+    with InferenceWatch(jobs(tmp_path, 1), Tracker()) as watch:
         watch.begin([], 100)
         for count in range(5):
             clock["now"] += 1000 if count == 0 else seconds  # the first one compiles

@@ -13,9 +13,9 @@ from onnx import numpy_helper
 from src.build import load_upscaler
 from src.errors import UserError
 from src.export import onnx_operators
+from src.export.artefact import file_hash
 from src.export.check import deviations, random_pictures
 from src.export.mindir import Graph, Operator, read_mindir
-from src.export.offline import file_hash
 from src.export.onnx_model import OPSET, Translation
 from src.imaging.io import write_image
 from tests import tiny

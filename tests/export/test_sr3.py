@@ -1,4 +1,4 @@
-"""SR3 and DDPM as artefacts: equal to the checkpoint and to PyTorch, with and without pictures, and as offline.py."""
+"""SR3 and DDPM as artefacts: equal to the checkpoint and to PyTorch, with and without pictures; and in offline.pyz."""
 
 import functools
 import json
@@ -12,11 +12,13 @@ import export as export_command
 import infer as infer_command
 from src.build import load_upscaler
 from src.errors import UserError
-from src.export import offline
+from src.export import runner
+from src.export.artefact import Artefact, description_path
 from src.export.check import TOLERANCE, deviations, random_pictures
-from src.export.offline import Artefact, ArtefactError, generate, upscale
+from src.export.load import upscaler_of
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
+from src.inference.tile_size import TileOptions
 from src.inference.upscaler import to_uint8
 from tests import tiny_sr3
 from tests.export import models
@@ -97,6 +99,19 @@ def test_all_steps_are_one_loop(exported):
     assert kinds.count("Conv") == 1
 
 
+def test_levels_of_its_own_are_sampled_from_the_description_alone(exported, original, tmp_path, photo):
+    path, (picture, _) = exported("sr3", "m.onnx"), models.picture(photo, *ODD)
+    expected = original("sr3").upscale([picture], seeds=[1])[0].astype(int)
+    for file in path.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    for fields in ((), ("trained_alphas_cumprod", "reach", "cost", "lr_up")):  # of exports of before
+        models.rewrite(tmp_path / "m.onnx", lambda about, fields=fields: [about.pop(name) for name in fields])
+        up = upscaler_of(Artefact(tmp_path / "m.onnx"), TileOptions(tile=0))
+        assert np.abs(up.upscale([picture], seeds=[1])[0] - expected).max() <= 1
+        assert len(up.schedule) == (5 if fields else 4)
+        assert len(load_upscaler(tmp_path / "m.onnx").schedule) == 4
+
+
 @pytest.mark.parametrize("name", ["sr3", "ddpm"])
 def test_lr_up_may_be_given(name, exported, original):
     path = exported(name, {"sr3": "m.onnx", "ddpm": "m.mindir"}[name])
@@ -108,7 +123,7 @@ def test_lr_up_may_be_given(name, exported, original):
 def test_the_description_says_what_is_told_and_diffused(exported):
     about = {}
     for name, file in (("sr3", "m.onnx"), ("ddpm", "m.mindir"), ("sr3 from nothing", "m.onnx")):
-        about[name] = json.loads(offline.description_path(exported(name, file)).read_text())
+        about[name] = json.loads(description_path(exported(name, file)).read_text())
     assert {name: entry["conditional"] for name, entry in about.items()} == {
         "sr3": True, "ddpm": True, "sr3 from nothing": False,
     }  # fmt: skip
@@ -122,7 +137,7 @@ def test_the_description_says_what_is_told_and_diffused(exported):
     assert "encode" in about["sr3"]["graphs"] and "encode" not in about["sr3 from nothing"]["graphs"]
 
 
-# infer.py, eval.py, export.py and offline.py
+# infer.py, eval.py, export.py and offline.pyz
 
 
 @pytest.fixture
@@ -144,7 +159,7 @@ def test_three_ways_to_the_same_picture(name, exported, original, command, tmp_p
     write_image(tmp_path / "in.png", picture)
     path = exported(name, {"sr3": "m.onnx", "ddpm": "m.mindir"}[name])
     options = ("--seed", "5", "--sampler", "ddim", "--consistency")
-    command(offline, "--model", path, "--input", "in.png", "--output", "one.png", *options)
+    command(runner, "--model", path, "--input", "in.png", "--output", "one.png", *options)
     command(infer_command, "--model", path, "--input", "in.png", "--output", "two.png", "--device", "CPU", *options)
     (expected,) = original(name).upscale([picture], seeds=[5], sampler="ddim", consistency=True)
     for result in ("one.png", "two.png"):
@@ -166,28 +181,30 @@ def test_eval_scores_it(exported, original, command, tmp_path, photo):
 
 def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.onnx")
-    command(offline, "--model", path, "--count", 2, "--seed", 7, "--output", "made here", "--size", 13, "--steps", 3)
-    assert capsys.readouterr().out.splitlines() == ["made here/7.png", "made here/8.png"]
+    command(runner, "--model", path, "--count", 2, "--seed", 7, "--output", "made here", "--size", 13, "--steps", 3)
+    assert capsys.readouterr().out.splitlines() == [f"made here/{name}.png" for name in (7, 8, "grid")]
     expected = to_uint8(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
     for seed, picture in zip((7, 8), expected, strict=True):
         assert np.abs(read_rgb(tmp_path / "made here" / f"{seed}.png").astype(int) - picture).max() <= 1
-    assert generate(Artefact(path)).shape == (16, 16, 3)  # sr3.image_size
+    command(runner, "--model", path, "--output", "usual")
+    assert read_rgb(tmp_path / "usual" / "0.png").shape == (16, 16, 3)  # sr3.image_size
 
 
 def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.mindir", "sampler", batch=2)
     expected = to_uint8(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
-    up, artefact = load_upscaler(path, "CPU"), Artefact(path)
+    up = load_upscaler(path, "CPU")
     found = to_uint8(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
     assert np.abs(found.astype(int) - expected).max() <= 1
-    assert np.abs(generate(artefact, seed=2).astype(int) - expected[1]).max() <= 1
     command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")
     assert capsys.readouterr().out.split() == ["out/1.png", "out/2.png", "out/grid.png"]
     assert np.abs(read_rgb(tmp_path / "out" / "2.png").astype(int) - expected[1]).max() <= 1
     with pytest.raises(UserError, match="makes pictures of 12 x 8, not 8 x 8: ask for these, or export with --graph"):
         up.sample(None, shape=(1, 3, 8, 8))
-    with pytest.raises(ArtefactError, match="this graph makes pictures of 12 x 8 only: leave --size out"):
-        generate(artefact, (8, 8))
+    command(runner, "--model", path, "--count", 1, "--seed", 2, "--output", "alone")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "alone" / "2.png"), found[1])
+    with pytest.raises(UserError, match="makes pictures of 12 x 8, not 8 x 8"):
+        command(runner, "--model", path, "--size", 8)
     with pytest.raises(UserError, match="makes pictures from nothing and enlarges none"):
         up.sample(np.zeros((1, 3, *WHOLE), np.float32))
     with pytest.raises(UserError, match="from nothing, but of which size"):
@@ -199,11 +216,15 @@ def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, cap
     [
         ("sr3 from nothing", ["--input", "in.png"], "this model makes pictures from nothing and enlarges none"),
         ("sr3 from nothing", ["--consistency"], "consistency is with the input, which this model has not"),
-        ("sr3 from nothing", ["--output", "x.png"], "--output must be a folder where pictures are made from nothing"),
-        ("sr3 from nothing", ["--output", "in.png/x"], "cannot write in.png/x/0.png"),
+        ("sr3 from nothing", ["--output", "x.png"], "so --output must be one, not the file x.png"),
+        ("sr3 from nothing", ["--output", "in.png/x"], "cannot make the folder in.png/x"),
         ("sr3 from nothing", ["--size", "0"], "--size from 1 to 65536"),
-        ("sr3 from nothing", ["--count", "0"], "--count must be 1 or more"),
-        ("sr3 from nothing", ["--seed", 2**64 - 1, "--count", "2"], "with --seed up to 2^64 together"),
+        ("sr3 from nothing", ["--count", "0"], "--count must be from 1 to 100000"),
+        (
+            "sr3 from nothing",
+            ["--seed", 2**64 - 1, "--count", "2"],
+            "--seed must be from 0 to 2^64 - 1 less",
+        ),
         ("sr3 from nothing", ["--steps", "5"], "the number of sampling steps must be from 1 to 4"),
         ("sr3", [], "this model enlarges pictures: name one with --input, and leave --count and --size out"),
         ("sr3", ["--input", "in.png", "--size", "8"], "--count and --size are for models that make pictures"),
@@ -212,8 +233,8 @@ def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, cap
 def test_mistakes_offline(name, arguments, message, exported, command, tmp_path, photo):
     write_image(tmp_path / "in.png", photo[:8, :8])
     path = exported(name, "m.onnx")
-    with pytest.raises(ArtefactError) as caught:
-        command(offline, "--model", path, *arguments)
+    with pytest.raises(UserError) as caught:
+        command(runner, "--model", path, *arguments)
     assert message in str(caught.value) and "\n" not in str(caught.value)
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.png"]
 
@@ -237,8 +258,8 @@ def test_nonsense_in_a_description_is_one_line(field, exported, tmp_path):
             load_upscaler(tmp_path / "m.onnx")
         assert field in str(caught.value) or field.partition(".")[0] in str(caught.value)
         assert "\n" not in str(caught.value)
-        if (field, value) != ("image_size", 3):  # which may be, as far as offline.py knows
-            with pytest.raises(ArtefactError, match=f"incomplete or wrong in its field {field}"):
+        if (field, value) != ("image_size", 3):  # which may be, as far as the description alone knows
+            with pytest.raises(UserError, match=f"incomplete or wrong in its field {field}"):
                 Artefact(tmp_path / "m.onnx")
 
 
@@ -246,13 +267,13 @@ def test_export_prints_every_stage(checkpoint, command, tmp_path, capsys):
     arguments = ("--checkpoint", checkpoint("sr3 from nothing"), "--format", "onnx", "--device", "CPU")
     command(export_command, *arguments, "--output", "m.onnx")
     lines = capsys.readouterr().out.splitlines()  # export.py has held them to its tolerance
-    assert lines[:2] == ["m.onnx", "m.onnx.json"]
-    assert [line.split("  ")[0] for line in lines[2:]] == ["stage", "step t=0", "step t=2", "step t=3", "picture"]
+    assert lines[:3] == ["m.onnx", "m.onnx.json", "offline.pyz"]
+    assert [line.split("  ")[0] for line in lines[3:]] == ["stage", "step t=0", "step t=2", "step t=3", "picture"]
     with pytest.raises(UserError, match="looks at no picture that its own could agree with: leave --consistency out"):
         command(export_command, *arguments, "--output", "n.onnx", "--consistency")
     with pytest.raises(UserError, match="and --batch 1 or more, not 16 x 16 and 0"):  # sr3.image_size
         command(export_command, *arguments, "--output", "n.onnx", "--graph", "sampler", "--batch", 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json", "offline.pyz"]
 
 
 def test_an_export_of_converted_weights_gives_what_pytorch_gives(shared, tmp_path):
@@ -274,8 +295,3 @@ def test_an_export_of_converted_weights_gives_what_pytorch_gives(shared, tmp_pat
     assert np.abs(up.sample(None, noise=noise, lr_up=golden["SR"]) - golden["sample"]).max() < 1e-4
     found = up.predict_noise(golden["x_t"], np.full(2, 0.5, np.float32), up.encode(None, golden["SR"]))
     assert np.abs(found - golden["eps_level_0.5"]).max() < 1e-4
-
-
-def test_upscale_is_not_for_a_model_that_enlarges_none(exported, photo):
-    with pytest.raises(ArtefactError, match="enlarges none: leave --input out"):
-        upscale(Artefact(exported("sr3 from nothing", "m.onnx")), photo[:8, :8])

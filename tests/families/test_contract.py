@@ -9,7 +9,7 @@ import pytest
 from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
-from src.export.offline import roles_of
+from src.export.artefact import roles_of
 from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
 from tests import tiny, tiny_sr3

@@ -10,7 +10,7 @@ from PIL import Image
 from src.errors import UserError
 from src.imaging.io import read_image
 from src.imaging.resize import imresize
-from src.inference.files import Watch, comparison, upscale_files
+from src.inference.files import TOGETHER, Watch, comparison, unconditional_samples, upscale_files
 from src.inference.jobs import make_folders, plan_jobs
 
 
@@ -240,3 +240,26 @@ def test_the_comparison_is_lr_bicubic_sr(save, tmp_path):
     expected = np.concatenate([repeated, imresize(lr, 2), repeated], axis=1)
     np.testing.assert_array_equal(read_image(jobs[0].comparison).rgb, expected)
     np.testing.assert_array_equal(comparison(lr, repeated, 2), expected)
+
+
+def test_pictures_from_nothing_come_in_batches_that_fit_so_that_none_is_cut_into_tiles():
+    class Upscaler:
+        batches, seeds = [], []
+
+        def batch(self, wanted, height, width):
+            return 3 if (wanted, height, width) == (TOGETHER, 16, 24) else wanted
+
+        def encode(self, shape):
+            return shape
+
+        def draw(self, shape, sampling, seed, callback):
+            self.batches.append(shape)
+            self.seeds.extend(range(seed, seed + shape[0]))
+            callback()
+            return np.zeros(shape, np.float32)
+
+    upscaler, done = Upscaler(), []
+    pictures = list(unconditional_samples(upscaler, 7, (16, 24), None, 5, done.append))
+    assert [picture.shape for picture in pictures] == [(16, 24, 3)] * 7
+    assert upscaler.batches == [(3, 3, 16, 24), (3, 3, 16, 24), (1, 3, 16, 24)] and done == [3, 3, 1]
+    assert upscaler.seeds == list(range(5, 12))

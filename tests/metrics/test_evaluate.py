@@ -7,7 +7,7 @@ import pytest
 
 from src.errors import UserError
 from src.imaging.resize import imresize
-from src.metrics.evaluate import Report, Scores, evaluate, picture_seed
+from src.metrics.evaluate import Denoising, Report, Scores, evaluate, picture_seed
 from src.metrics.scores import PROTOCOLS, lr_agreement
 
 
@@ -79,6 +79,20 @@ def test_the_mean_is_over_the_pictures_that_have_the_score():
     assert report.mean("bicubic") == Scores(25, 0.5, None, np.inf)
     assert report.without("ssim") == ["a"]
     assert report.without("psnr") == []
+
+
+def test_rows_make_the_same_report_again():
+    report = Report("y", 2, None, ["a"], {"bicubic": [Scores(30, None, 0.5, 40, 1)], "one": [Scores(20, 0.5, None, 9)]})
+    assert report.rows().shape == (1, 10)
+    assert report.with_rows(["a"], report.rows()) == report
+    assert report.with_rows([], []).scores == {"bicubic": [], "one": []}
+
+
+def test_a_report_holds_losses_too():
+    report = Report(names=["a", "b"], scores={"model": [Denoising(1.0), Denoising(2.0)]}, kind=Denoising)
+    assert report.mean("model") == Denoising(1.5)
+    np.testing.assert_array_equal(report.rows(), [[1.0], [2.0]])
+    assert report.with_rows(report.names, report.rows()) == report
 
 
 def test_a_picture_too_small_for_ssim_does_not_stop_the_evaluation(photo):

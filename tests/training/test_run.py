@@ -16,6 +16,7 @@ from src.training.trainer import Training, training_of
 from src.training.validation import Validation
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
+from tests.event_files import logged
 
 SETTINGS = "encoder.blocks=1", "train.steps=10", "train.max_skipped=2", "train.best_metric=lr_psnr"
 NAN = float("nan")
@@ -138,6 +139,8 @@ def test_after_many_it_goes_back_and_on_with_other_data(config, spoil, tmp_path,
     run_training(config, tmp_path / "run")
     assert "up to step 7, 2 steps in a row were skipped: going back to step 4, to go on with other data" in caplog.text
     assert curve(tmp_path / "run") == (list(range(1, 11)), [0] * 10)
+    shown = [step for step, name, _ in logged(tmp_path / "run" / "tensorboard") if name == "train/loss"]
+    assert shown == list(range(1, 11))
     state = load_checkpoint(tmp_path / "run" / "checkpoints" / "step_00000010.ckpt").arrays
     # ten steps and the three that are left out; none skipped; saved at 10 and not gone back to since
     assert state["run.counts"].tolist() == [26, 0, 10, 0]

@@ -110,6 +110,10 @@ class SRDiff(Diffusion):
         return not self.config.encoder.frozen
 
     @property
+    def uses_lr_up(self):
+        return self.config.unet.add_lr_up
+
+    @property
     def freezes_encoder(self):
         return self.config.encoder.frozen
 
@@ -196,8 +200,7 @@ class SRDiff(Diffusion):
     def networks(self, graphs):
         from src.inference.networks import DiffusionNetworks
 
-        uses_lr_up = self.config.unet.add_lr_up
-        return DiffusionNetworks(graphs["encode"], graphs["step"], graphs.get("project"), uses_lr_up=uses_lr_up)
+        return DiffusionNetworks(graphs["encode"], graphs["step"], graphs.get("project"), uses_lr_up=self.uses_lr_up)
 
     def model_networks(self, model):
         import mindspore as ms

@@ -12,7 +12,7 @@ from tests import tiny
 
 pytestmark = pytest.mark.slow
 
-STEPS = 60
+STEPS = 90
 # a network whose checkpoint takes a while to write, and log lines that do not end where checkpoints are saved
 SETTINGS = (
     "encoder.features=64", "encoder.growth=64", f"train.steps={STEPS}", "train.save_every=3", "train.log_every=2",

@@ -2,7 +2,8 @@
 
 The processes are started by ``scripts/run_distribute_train.sh`` or by ``msrun``, which tell each its part by
 environment variables: N workers, the ranks, and one scheduler through which they find each other. One process alone
-is a ``World()`` of size 1, for which everything here is the identity and loads nothing.
+is a ``World()`` of size 1, for which every function here is the identity and loads nothing, but for what belongs in
+graphs, :class:`Mean` and :func:`gradient_mean`: these are of several ranks.
 """
 
 import atexit
@@ -217,11 +218,6 @@ def _meet():
     _collective("sum")(ms.Tensor(np.ones(1, np.float32))).asnumpy()
 
 
-@cache
-def _collective(kind):
-    return _Collective(kind)
-
-
 class _Collective(nn.Cell):
     def __init__(self, kind):
         super().__init__(auto_prefix=False)
@@ -231,6 +227,9 @@ class _Collective(nn.Cell):
 
     def construct(self, tensor):
         return self.run((tensor,))[0] if self.is_broadcast else self.run(tensor)
+
+
+_collective = cache(_Collective)  # of a kind: each is compiled once
 
 
 def _serve(communication):

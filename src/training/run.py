@@ -5,7 +5,6 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -115,7 +114,10 @@ class Run:
                     f"{self.folder.path} has done {checkpoint.step} steps, but train.steps is {training.steps}: "
                     f"set it to {checkpoint.step} or more"
                 )
-            _tell_changes(_settings(config_of(checkpoint)), self.settings)
+            for name, value in _settings(config_of(checkpoint)).items():
+                now = self.settings.get(name, value)
+                if now != value:
+                    logging.warning("%s was %s when the run was started and is %s now", name, value, now)
         plan = {name: value for name, value in self.settings.items() if name not in _PATHS}
         pictures = [pair.name for pair in training.validation.pairs]
         plan |= {"number of pictures": training.pictures, "validation pictures": pictures, "steps": training.steps}
@@ -246,7 +248,12 @@ class Run:
 
     def _validate(self, step):
         strips = {}
-        report = self.training.validate(keep=partial(self._keep_strip, strips) if self.tracker else None)
+
+        def keep(name, method, sr):
+            if method != BASELINE and len(strips) < self.log_pictures:
+                strips[f"val/{name}"] = self.training.validation.shown(name, sr)
+
+        report = self.training.validate(keep=keep if self.tracker else None)
         if not self.folder:
             return
         name, metric = self.name, self.best_metric
@@ -259,10 +266,6 @@ class Run:
             group = "val" if method == name else method
             self.tracker.scalars(step, {f"{group}/{key}": value for key, value in dataclasses.asdict(mean).items()})
         self.tracker.pictures(step, strips)
-
-    def _keep_strip(self, strips, name, method, sr):
-        if method != BASELINE and len(strips) < self.log_pictures:
-            strips[f"val/{name}"] = self.training.validation.shown(name, sr)
 
     def _validate_if_missed(self):
         """Validate where the run was interrupted between saving and validating."""
@@ -292,16 +295,8 @@ def _progress_in(checkpoint):
     return progress_in(checkpoint.arrays, checkpoint.step, config_of(checkpoint).train.batch_size)
 
 
-def _tell_changes(before, now):
-    """Warn of settings that differ from those that the run was started with: from here on the new ones hold."""
-    for name, value in now.items():
-        if name in before and before[name] != value:
-            logging.warning("%s was %s when the run was started and is %s now", name, before[name], value)
-
-
 def _shown(mean):
     """The scores as text; pictures may be too small for one, and LPIPS may not have been asked for."""
     formats = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
-    formats |= {"loss": "loss {:.4g}"}
-    scores = {key: getattr(mean, key, None) for key in formats}
-    return ", ".join(formats[key].format(score) for key, score in scores.items() if score is not None)
+    scores = {form: getattr(mean, key, None) for key, form in (formats | {"loss": "loss {:.4g}"}).items()}
+    return ", ".join(form.format(score) for form, score in scores.items() if score is not None)

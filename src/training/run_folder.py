@@ -32,11 +32,6 @@ TABLES = {
 SMALLER_IS_BETTER = ("lpips", "loss")
 
 
-def holds_checkpoints(path):
-    """Return whether a run in this folder can be resumed."""
-    return bool(paths_of(Path(path) / "checkpoints", "step", "interrupted"))
-
-
 class RunFolder:
     """The files of one training run.
 
@@ -54,7 +49,8 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--output {self.path} is a file: name a folder")
-        if not resume and (holds_checkpoints(self.path) or (self.path / "model.ckpt").exists()):
+        saved = paths_of(self.checkpoints, "step", "interrupted")
+        if not resume and (saved or (self.path / "model.ckpt").exists()):
             raise UserError(f"{self.path} holds a run already: add --resume to go on with it, or name another --output")
         self._held = contextlib.ExitStack()
         self._held.enter_context(locked(self.path))
@@ -98,11 +94,7 @@ class RunFolder:
         for name, columns in TABLES.items():
             rows = [row for row in self.rows(name) if 0 < int(row["step"]) <= step]
             self._write_table(name, [[row[column] for column in columns] for row in rows])
-        best = paths_of(self.checkpoints, "best")
-        for path in best:
-            if step_of(path) > step:
-                path.unlink()
-        if best and step_of(best[-1]) > step:
+        if self._unlink_after(step, "best"):
             self._show_best()
 
     def before(self, checkpoint):
@@ -115,9 +107,7 @@ class RunFolder:
 
     def discard_after(self, step):
         """Delete the checkpoints after a step, interrupted ones too: the run has gone back to it."""
-        for path in paths_of(self.checkpoints, "step", "interrupted"):
-            if step_of(path) > step:
-                path.unlink()
+        self._unlink_after(step, "step", "interrupted")
 
     def rows(self, name):
         """Return the whole lines of a table as dicts of texts; a column that the file does not have is empty."""
@@ -206,6 +196,12 @@ class RunFolder:
     def close(self):
         """Close the log file and release the folder."""
         self._held.close()
+
+    def _unlink_after(self, step, *kinds):
+        late = [path for path in paths_of(self.checkpoints, *kinds) if step_of(path) > step]
+        for path in late:
+            path.unlink()
+        return bool(late)
 
     def _show_best(self):
         """Make ``best.ckpt`` a copy of the last ``best_N.ckpt``."""

@@ -33,7 +33,6 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     """Return the :class:`Training` of a checked configuration.
 
     Args:
-        config: a ``Config`` of any family.
         world: the ranks that train together; None for one alone.
         pretrained: load what the configuration starts from; not needed before :meth:`Training.restore`.
         done: (steps, samples) that the run has done so far.

@@ -26,9 +26,7 @@ def validation_of(family, model, world, dedicated):
     """Return what validates a configuration's model: :class:`Validation`, or :class:`DenoisingValidation`.
 
     Args:
-        family: a ``Family``.
         model: the network, with the weights to look at.
-        world: the ranks that share the work.
         dedicated: the process runs no convolution, see ``src.training.trainer.training_of``.
 
     Raises:
@@ -191,13 +189,8 @@ class DenoisingValidation:
 def validation_pairs(config, at_least=1, lr_up=False):
     """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
 
-    Args:
-        config: a ``Config``.
-        at_least: pixels that the sides of HR must have.
-        lr_up: whether prepared LR↑ pictures are used.
-
     Raises:
-        UserError: there are none, one cannot be read or is too small, or HR and LR do not fit.
+        UserError: there are none, one cannot be read or has less than ``at_least`` pixels, or HR and LR do not fit.
     """
     pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
     for pair in pairs:

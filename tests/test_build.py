@@ -12,7 +12,6 @@ from mindspore import nn
 from src.build import load_model, load_upscaler
 from src.errors import UserError
 from src.families.registry import family_of
-from src.host import device
 from src.inference import tile_size
 from src.inference.tile_size import TileOptions
 from src.weights.checkpoint import load_checkpoint, save_model
@@ -126,11 +125,9 @@ def test_of_a_runs_checkpoint_the_average_is_taken_unless_it_is_not_wanted(tmp_p
 def test_tiles_fit_the_memory_of_where_the_networks_run(monkeypatch, system):
     config = tiny.config(system)
     monkeypatch.setattr(tile_size, "host_budget", lambda limit=None: 1 << 30 if limit is None else limit - (1 << 29))
-    monkeypatch.setattr(device, "device_memory", lambda: None)
-    on_cpu = family_of(config).tiling()
-    monkeypatch.setattr(device, "device_memory", lambda: 80 << 30)
-    on_device = family_of(config).tiling()
-    limited = family_of(config).tiling(TileOptions(max_memory=0.5))
+    family = family_of(config)
+    on_cpu, on_device = family.tiling(), family.tiling(device_memory=80 << 30)
+    limited = family.tiling(TileOptions(max_memory=0.5), device_memory=80 << 30)
     grid = on_cpu.grid(1, 2000, 4000)
     assert not grid.whole and not limited.grid(1, 2000, 4000).whole
     # the HR pictures, 1.1 GB and more each, are in the machine's memory, not in the device's

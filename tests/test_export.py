@@ -3,6 +3,7 @@
 import pytest
 
 import export
+from src.commands.export import default_output
 from src.errors import UserError
 from src.export.check import Deviation
 from src.host.device import select_device
@@ -62,7 +63,7 @@ def test_without_the_check(command, tiny_checkpoints, tmp_path, capsys):
         (["--output", "m.mindir", "--batch", 0], "this export takes any, leave them out"),
         (["--output", "m.mindir", "--graph", "sampler", "--batch", 0], "and --batch 1 or more, not 128 x 128 and 0"),
         (["--output", "m.mindir", "--batch", 2], "this export takes any, leave them out"),
-        (["--output", "m.mindir", "--graph", "sampler", "--size", 7, 8], "must be multiples of 8, at least 16"),
+        (["--output", "m.mindir", "--graph", "sampler", "--size", 0, 8], "must be multiples of 2, at least 4"),
         (["--output", "m.mindir", "--sampler", "euler"], "sampler must be one of"),
         (["--output", "m.mindir", "--temperature", -1], "the temperature must be a number from 0 to 100"),
         (["--output", "m.mindir", "--steps", 5], "the number of sampling steps must be from 1 to 4"),
@@ -102,4 +103,4 @@ def test_a_check_that_fails(command, tiny_checkpoints, tmp_path, monkeypatch):
     ],
 )
 def test_where_it_goes_by_default(checkpoint, arguments, name, tmp_path):
-    assert export.default_output(tmp_path / checkpoint, *arguments) == f"results/{name}"
+    assert default_output(tmp_path / checkpoint, *arguments) == f"results/{name}"

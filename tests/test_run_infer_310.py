@@ -296,7 +296,7 @@ def test_the_script_tells_how_to_use_it(tools, tmp_path, flag):
         (["--model"], "--model needs a value"),
         (["--model", "m.mindir", "--convert="], "--convert needs a value"),
         (["--model", "m.mindir", "--precision-mode", "enforce_fp32"], "--precision-mode is of the conversion"),
-        (["--model", "m.mindir", "--input", "p.png"], "no picture or folder p.png: check --input"),
+        (["--model", "m.mindir", "--input", "p.png"], "no picture or folder at p.png (--input)"),
         (["--model", "m.mindir", "--convert", "16x16"], "m.mindir does not exist: export it anew"),
     ],
 )

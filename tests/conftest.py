@@ -17,11 +17,21 @@ prepare()  # before any test module imports mindspore
 os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _graphs_end_with_their_module():
-    """Cells that hold themselves in circles keep their compiled graphs, hundreds of MB by the end: collect them."""
+_held = [0]  # bytes of this process after the last collection
+
+
+@pytest.fixture(autouse=True)
+def _graphs_end_with_their_test():
+    """Collect cells that hold themselves in circles, and with them their compiled graphs, where a test left many."""
     yield
-    gc.collect()
+    if _memory() > _held[0] + (128 << 20):
+        gc.collect()
+        _held[0] = _memory()
+
+
+def _memory():
+    pages = Path("/proc/self/statm").read_text().split()[1] if Path("/proc/self/statm").exists() else 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")

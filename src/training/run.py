@@ -72,7 +72,7 @@ def _run_of(config, training, folder):
         training, folder, name=config.name, settings=_settings(config), config_json=config_json(config),
         config_yaml=dump_yaml(config), open_log=open_log, best_metric=settings.best_metric, keep=settings.keep,
         log_pictures=settings.log_pictures, max_loss_ratio=settings.max_loss_ratio,
-        intervals={name: getattr(settings, name) for name in names},
+        intervals={name: getattr(config.train, name) for name in names},
     )  # fmt: skip
 
 

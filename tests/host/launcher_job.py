@@ -13,7 +13,7 @@ LAUNCH = """
 import logging, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from src import launcher
+from src.host import launcher
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 launcher.LAST_WORDS = 1
 folder, node_rank, nnodes, port, *actions = sys.argv[2:]

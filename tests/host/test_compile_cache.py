@@ -188,7 +188,7 @@ def test_infer_never_takes_the_graph_of_another_configuration(tiny_checkpoints, 
     write_image(picture, photo[100:116, 200:220])
     first = load_checkpoint(tiny_checkpoints["srdiff"])
     settings = json.loads(first.config_json)
-    settings["diffusion"]["lr_divisor"] = 128
+    settings["diffusion"]["lr_divisor"] = 256
     other = tmp_path / "other.ckpt"
     save_model(other, first.arrays, json.dumps(settings), 1)
     expected = infer(other, picture, tmp_path / "off.png", None)

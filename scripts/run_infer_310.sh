@@ -57,6 +57,8 @@ done
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null || fail "$python is not there: install Python 3.10 or newer, or name it with PYTHON"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "$python is $("$python" --version), Python 3.10 or newer is needed: install it, or name it with PYTHON"
 for module in numpy PIL mindspore_lite; do
     "$python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)' "$module" ||
         fail "$python has no $module: install numpy, pillow, and the wheel of MindSpore Lite for Ascend" \
@@ -68,4 +70,4 @@ if [[ -n "$size" ]]; then
         ${mode:+--precision-mode "$mode"}) || exit
 fi
 export PYTHONPATH=$project${PYTHONPATH:+:$PYTHONPATH}
-exec "$python" -m src.export.runner --runtime mindspore_lite --device Ascend --model "$model" ${rest[@]+"${rest[@]}"}
+exec "$python" "$project/src/export/runner.py" --runtime mindspore_lite --device Ascend --model "$model" ${rest[@]+"${rest[@]}"}

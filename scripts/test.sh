@@ -47,7 +47,7 @@ failed=0
 for group in "families layers losses diffusion" "inference metrics" "export training"; do
     read -ra rooms <<<"$group"
     rest+=("${rooms[@]/#/--ignore=tests/}")
-    "$python" -m pytest -ra -n 2 --dist loadfile "${which[@]}" "${rooms[@]/#/tests/}" || failed=1
+    "$python" -m pytest -ra -n 2 --dist loadfile ${which[@]+"${which[@]}"} "${rooms[@]/#/tests/}" || failed=1
 done
-"$python" -m pytest -ra -n 2 --dist loadfile "${which[@]}" "${rest[@]}" || failed=1
+"$python" -m pytest -ra -n 2 --dist loadfile ${which[@]+"${which[@]}"} "${rest[@]}" || failed=1
 exit "$failed"

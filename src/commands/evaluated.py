@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from src import build
 from src.commands.infer import last_names
-from src.config.loader import config_from_dict, with_overrides
+from src.config.loader import config_from_dict, load_config, with_overrides
 from src.config.schema import Config
 from src.dataset.pairs import find_pairs, prepared_lr_up, shared_pictures
 from src.errors import UserError
-from src.families.registry import SCHEMAS, family_of, read_config
+from src.families.registry import SCHEMAS, family_of
 from src.host.tracking import open_tracker
 from src.inference.sampling import no_eta, takes_eta
 from src.inference.upscaler import to_network, to_uint8
@@ -61,7 +61,7 @@ def settings_for(config, config_file=None, overrides=()):
         if not override.startswith(("eval.", "data.val=", "data.test=")):
             raise UserError(f"'{override}' has no effect on an evaluation: change data.test=DIR or eval.NAME=VALUE")
     own = config or config_from_dict({}, SCHEMAS)
-    given = read_config(config_file, overrides) if config_file else with_overrides(own, overrides)
+    given = load_config(config_file, overrides, SCHEMAS) if config_file else with_overrides(own, overrides)
     if any(override.startswith("eval.eta=") for override in overrides) and not takes_eta(given.eval.sampler):
         raise no_eta(given.eval.sampler)
     for override in overrides:

@@ -172,9 +172,12 @@ def _build(sources, schemas, stored=False):
     if system not in list(schemas):
         raise UserError(f"{where}: 'system' must be one of {', '.join(schemas)}, got {shown(system)}")
     schema, flat = schemas[system], {"system": system}
-    sections = {name.partition(".")[0] for name in _of_any(schemas) if "." in name}
-    for where, settings in sources:  # with all sections it is the config.yaml of a run of an earlier version
-        written = stored or (isinstance(settings, dict) and sections <= settings.keys())
+    common = {each.name for each in dataclasses.fields(Config)}
+    for (
+        where,
+        settings,
+    ) in sources:  # with all that is common it is a config.yaml, once of all families
+        written = stored or (isinstance(settings, dict) and common <= settings.keys())
         flat.update(_check(settings, where, settings_of(schema), schemas, written))
     kinds, values = typing.get_type_hints(schema), _nested(flat)
     return schema(**{key: kinds[key](**value) if isinstance(value, dict) else value for key, value in values.items()})
@@ -197,7 +200,7 @@ def _check(settings, where, known, schemas, stored=False):
                     raise UserError(f"{where}: '{name}' should be a group of settings, got {shown(item)}")
             elif not (owners := [system for system, schema in schemas.items() if name in _names(settings_of(schema))]):
                 raise UserError(f"{where}: unknown setting '{name}'; did you mean {_nearest(name, known)}?")
-            elif not stored:
+            elif not stored and ("." in name or (item is not None and item != {})):
                 system = " or ".join(owners)
                 raise UserError(f"{where}: unknown setting '{name}', it belongs to system={system}; leave it out")
     return flat

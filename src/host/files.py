@@ -2,13 +2,17 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
 from pathlib import Path
 
 from src.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where offline.pyz may run, has no such lock
+    fcntl = None
 
 LOCK_NAME = ".lock"
 CACHE_VARIABLE = "MINDSPORE_SR_CACHE"
@@ -46,7 +50,7 @@ def replacing(path, what="file"):
 
 def flush(path):
     """Wait until a file, or a folder's list of names, is on the disk and would survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows flushes what may be written alone
     try:
         os.fsync(handle)
     finally:
@@ -105,7 +109,8 @@ def locked(folder):
         raise UserError(f"cannot write to {folder}: {error.strerror}; {remedy}") from error
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another run is writing to {folder}: wait for its end or name another folder") from error
         except OSError as error:

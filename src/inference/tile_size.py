@@ -258,13 +258,14 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
     if limit is not None:
         return limit - host_use()
     free = psutil.virtual_memory().available if psutil else _statistic(Path("/proc/meminfo"), "MemAvailable:") << 10
+    free = free or math.inf  # not told, as on macOS without psutil
     for maximum, use, statistics, name in _CONTROL_GROUPS:
         try:
             rest = int(Path(control_groups, maximum).read_text()) - int(Path(control_groups, use).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
         free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
-    return int(_SHARE * free)
+    return free if free == math.inf else int(_SHARE * free)
 
 
 def _statistic(path, name):

@@ -11,6 +11,7 @@ from src.errors import UserError
 from src.families.registry import family_of
 from src.families.rrdb.family import RRDBSettings
 from src.families.srdiff.family import SRDiffSettings as Config
+from tests import tiny_sr3
 
 
 @pytest.fixture
@@ -111,3 +112,10 @@ def test_the_scale_is_the_models(checkpoints):
 def test_without_models_the_scale_is_the_wanted_one():
     assert common_scale([], wanted=3) == 3
     assert common_scale([], default=8) == 8
+
+
+def test_a_file_of_settings_of_evaluation_alone_fits_any_checkpoint(tmp_path):
+    """By itself it would be a configuration of 100 steps."""
+    (tmp_path / "eval.yaml").write_text("eval: {steps: 500}\n", encoding="utf-8")
+    given = settings_for(tiny_sr3.config("diffusion.steps=2000"), tmp_path / "eval.yaml")
+    assert given.eval.steps == 500 and given.diffusion.steps == 2000

@@ -89,10 +89,10 @@ def test_a_setting_of_another_system_is_unknown(load, name):
 
 
 def test_the_config_yaml_of_a_run_of_an_earlier_version_is_read(load):
-    sections = (
-        "data: {}\ntrain: {}\neval: {}\nencoder: {features: 8}\nunet: {space_to_depth: 2}\ndiffusion: {steps: 5}\n"
-    )
-    assert load(f"system: rrdb\n{sections}") == Plain(system="rrdb", encoder=Encoder(features=8))
+    common = "name: a\nseed: 0\nsystem: rrdb\ndata: {}\ntrain: {}\neval: {}\n"
+    sections = "encoder: {features: 8}\nunet: {space_to_depth: 2}\ndiffusion: {steps: 5}\n"
+    assert load(common + sections) == Plain(name="a", system="rrdb", encoder=Encoder(features=8))
+    assert load("system: rrdb\nunet:\n") == Plain(system="rrdb")
     with pytest.raises(UserError, match="unknown setting 'unet.space_to_depth', it belongs to system=srdiff"):
         load("system: rrdb\nunet: {space_to_depth: 2}\n")
 

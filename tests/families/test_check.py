@@ -227,3 +227,9 @@ def test_the_loss_is_the_metric_of_models_without_lr_alone():
     assert "'train.best_metric' may be loss only where 'sr3.conditional' is false" in refusal(train__best_metric="loss")
     settings = {"system": "sr3", "sr3.conditional": False, "data.scale": 1, "train.best_metric": "loss"}
     assert check(settings) is None
+
+
+def test_a_checkpoint_without_an_encoder_is_refused_as_stage_1():
+    config, other = (config_from_dict({"system": system}, SCHEMAS) for system in ("srdiff", "sr3"))
+    with pytest.raises(UserError, match="expected an RRDB or an SRDiff in encoder.checkpoint, got the sr3 w.ckpt"):
+        family_of(config).check_pretrained("encoder", other, "w.ckpt")

@@ -172,6 +172,11 @@ class SRDiff(Diffusion):
         return [("encoder", path)]
 
     def check_pretrained(self, part, config, path):
+        if not isinstance(getattr(config, "encoder", None), rrdb.EncoderConfig):
+            raise UserError(
+                f"expected an RRDB or an SRDiff in encoder.checkpoint, got the {config.system} {path}: name stage 1's "
+                "model.ckpt"
+            )
         wanted = rrdb.encoder_sizes(self.config.encoder, self.scale)
         found = rrdb.encoder_sizes(config.encoder, config.data.scale)
         if wanted != found:

@@ -41,7 +41,7 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.evaluated import common_scale, load_models
+    from src.commands.evaluation_setup import common_scale, load_models
     from src.dataset.pairs import find_pairs, load_pair
     from src.metrics.lpips import load_lpips
     from src.metrics.weight_files import find_weights

@@ -20,7 +20,7 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands.evaluated import settings_for
+    from src.commands.evaluation_setup import settings_for
     from src.families.registry import config_of
     from src.weights.checkpoint import config_json, load_checkpoint, save_model
 

@@ -1,6 +1,5 @@
 """What every test may use: the repository on the import path, mindspore's environment, and real pictures."""
 
-import gc
 import os
 import sys
 from pathlib import Path
@@ -15,23 +14,6 @@ from src.host.device import prepare  # noqa: E402
 
 prepare()  # before any test module imports mindspore
 os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder
-
-
-_held = [0]  # bytes of this process after the last collection
-
-
-@pytest.fixture(autouse=True)
-def _graphs_end_with_their_test():
-    """Collect cells that hold themselves in circles, and with them their compiled graphs, where a test left many."""
-    yield
-    if _memory() > _held[0] + (128 << 20):
-        gc.collect()
-        _held[0] = _memory()
-
-
-def _memory():
-    pages = Path("/proc/self/statm").read_text().split()[1] if Path("/proc/self/statm").exists() else 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(scope="session")

@@ -340,7 +340,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
 
 
 def test_wandb_gets_few_pictures_and_hears_of_a_failure(evaluate, data, checkpoints, wandb, monkeypatch):
-    monkeypatch.setattr("src.commands.evaluate.EVALUATION_PICTURES", 1)
+    monkeypatch.setattr("src.commands.evaluate.LOGGED_PICTURES", 1)
     assert evaluate("--data", data, "--scale", 2, "--lpips", "none", "--wandb", "offline")[0] == 0
     logged = wandb_files.read(Path("runs/eval"))["history"][0]
     assert [name for name in logged if name.startswith("pictures/")] == ["pictures/img_0"]

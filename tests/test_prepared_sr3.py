@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.build import load_upscaler
-from src.commands import evaluate, evaluated
+from src.commands import evaluate, evaluation_setup
 from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
@@ -102,11 +102,11 @@ def test_validation_and_evaluation_take_the_prepared_pictures(triples, checkpoin
 
     pairs = validation_pairs(made, lr_up=True)
     Validation(upscaler, World(), pairs, seed=0, protocol="sr3", lpips_net="none", lr_up=True).run(keep)
-    models = [evaluated.Model("sr3_tiny", "sr3.ckpt", upscaler, made, made, upscaler.sampling)]
+    models = [evaluation_setup.Model("sr3_tiny", "sr3.ckpt", upscaler, made, made, upscaler.sampling)]
     assert seen.keys() == {(method, name) for method in ("bicubic", "sr3_tiny") for name in ("00000", "00001")}
     for number, picture in enumerate(expected):
         np.testing.assert_array_equal(seen.pop(("sr3_tiny", f"0000{number}")), picture)
-    _, pairs = evaluated.find_pictures(models, made, 4)
+    _, pairs = evaluation_setup.find_pictures(models, made, 4)
     evaluate.score_pictures(models, pairs, protocol="sr3", scale=4, seed=0, keep=keep)
     for number, picture in enumerate(expected):
         np.testing.assert_array_equal(seen["sr3_tiny", f"0000{number}"], picture)

@@ -248,6 +248,7 @@ def test_a_model_that_cannot_be_converted(model, tools, change, message):
 def test_the_names_in_a_real_mindir(tiny_checkpoints, tmp_path):
     from src.build import load_model
     from src.export.exporter import export
+    from src.export.mindir import write_mindir
     from src.export.model import export_model
 
     specification = importlib.util.spec_from_file_location("convert_artefact", ROOT / "scripts/convert_artefact.py")
@@ -258,7 +259,7 @@ def test_the_names_in_a_real_mindir(tiny_checkpoints, tmp_path):
     finally:
         sys.path[0] = first
     graphs, about = export_model(*load_model(tiny_checkpoints["srdiff"]))
-    export(tmp_path / "m.mindir", "mindir", graphs, about)
+    export(tmp_path / "m.mindir", "mindir", graphs, about, write_mindir)
     assert module.input_names(tmp_path / "m.encode.mindir") == ["lr"]
     assert module.input_names(tmp_path / "m.mindir") == ["x_t", "t", "condition"]
     description = description_of(tmp_path / "m.mindir")

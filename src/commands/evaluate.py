@@ -8,7 +8,15 @@ from tqdm import tqdm
 
 from src.command import RRDB, SRDIFF, given_sampling
 from src.commands.evaluate_sets import evaluate_generation, given_fid, is_generation, open_sets, save_reference
-from src.commands.evaluated import common_scale, describe, evaluation_tracker, find_pictures, load_models, settings_for
+from src.commands.evaluation_setup import (
+    LOGGED_PICTURES,
+    common_scale,
+    describe,
+    evaluation_tracker,
+    find_pictures,
+    load_models,
+    settings_for,
+)
 from src.commands.infer import LONGEST
 from src.dataset.pairs import check_headers, load_pair
 from src.host.device import select_device
@@ -18,8 +26,6 @@ from src.inference.tile_size import TileOptions
 from src.metrics.evaluate import METRICS, comparison, evaluate, picture_seed
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import WeightsMissing, find_weights
-
-EVALUATION_PICTURES = 8
 
 
 def run(args):
@@ -87,7 +93,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=Non
     """Upscale and score pictures, with a progress bar.
 
     Args:
-        models: from :func:`src.commands.evaluated.load_models`.
+        models: from :func:`src.commands.evaluation_setup.load_models`.
         pairs: from :func:`src.dataset.pairs.find_pairs`.
         seed: the run's seed, from 0.
         protocol, scale, lpips, sets, keep: see :func:`src.metrics.evaluate.evaluate`.
@@ -122,7 +128,7 @@ def keeping(folder, tracker, pairs, methods, scale):
     It writes FOLDER/METHOD/PICTURE.png where a folder is given, and logs the first pictures as strips: LR, bicubic,
     each model, HR.
     """
-    logged = {pair.name: pair for pair in pairs[:EVALUATION_PICTURES]} if tracker else {}
+    logged = {pair.name: pair for pair in pairs[:LOGGED_PICTURES]} if tracker else {}
     results = []
 
     def keep(name, method, sr):

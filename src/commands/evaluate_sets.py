@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from src.command import given_sampling
-from src.commands.evaluated import describe, evaluation_tracker, find_pictures
+from src.commands.evaluation_setup import LOGGED_PICTURES, describe, evaluation_tracker, find_pictures
 from src.dataset.pairs import list_pictures
 from src.errors import UserError
 from src.host.device import select_device
@@ -20,7 +20,6 @@ from src.metrics.picture_sets import FEATURES, PictureSet, SetComparison
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import find_weights
 
-LOGGED_PICTURES = 8  # of each method
 _OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
 
 
@@ -139,7 +138,7 @@ def evaluate_generation(models, config, args, output):
     """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run.
 
     Args:
-        models: unconditional ones, from :func:`src.commands.evaluated.load_models`; none with ``--generated``.
+        models: unconditional ones, from :func:`src.commands.evaluation_setup.load_models`; none with ``--generated``.
         config: the settings whose pictures are compared with where the command line names none.
         args: the command line of eval.py.
         output: folder for the metrics.

@@ -41,7 +41,7 @@ def run(args):
 
     about |= provenance(args.checkpoint, args.format)
     written = export(
-        output, args.format, graphs, about, args.precision, compare if check else None, _writer(args.format)
+        output, args.format, graphs, about, writer(args.format), args.precision, compare if check else None
     )
     if args.format != "air":  # which other programs run
         written.append(pack(written[0].parent))
@@ -50,10 +50,12 @@ def run(args):
         print(table(found))
 
 
-def _writer(kind):
-    """Return what writes a graph in a format that MindSpore does not write as it should be; None where it does."""
+def writer(kind):
+    """Return what writes a graph in a format; MindSpore's own ONNX exporter lacks too much."""
     if kind != "onnx":
-        return None
+        from src.export.mindir import write_mindir
+
+        return write_mindir
     from src.export.onnx_model import write_onnx
 
     return write_onnx

@@ -150,7 +150,6 @@ class Schedule:
     def __init__(self, betas):
         self.betas = np.asarray(betas, np.float64)
         self.alphas_cumprod = np.cumprod(1 - self.betas)
-        self.alphas_cumprod_prev = np.append(1.0, self.alphas_cumprod[:-1])
         if not ((self.alphas_cumprod > 0) & (self.alphas_cumprod < 1)).all():
             raise UserError(
                 "the signal level of a noise schedule must stay between 0 and 1, but this one goes from "
@@ -161,9 +160,8 @@ class Schedule:
     def of_levels(cls, alphas_cumprod):
         """Return the schedule with just these ᾱ; its β follow from them, to float64's accuracy."""
         levels = np.asarray(alphas_cumprod, np.float64)
-        before = np.append(1.0, levels[:-1])
-        schedule = cls(1 - levels / before)
-        schedule.alphas_cumprod, schedule.alphas_cumprod_prev = levels, before
+        schedule = cls(1 - levels / np.append(1.0, levels[:-1]))
+        schedule.alphas_cumprod = levels
         return schedule
 
     def __len__(self):

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from src.errors import UserError
 from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, describe_inputs, description_hash, file_hash
-from src.export.mindir import save
 from src.host.files import replacing, write_text
 
 
-def export(output, kind, graphs, about, precision="float32", check=None, write=None):
+def export(output, kind, graphs, about, write, precision="float32", check=None):
     """Write graphs and their description. What stood there before is touched only when all is written and checked.
 
     Args:
@@ -29,10 +28,10 @@ def export(output, kind, graphs, about, precision="float32", check=None, write=N
         graphs: role ("whole"; "encode" and "step", or of a model that makes pictures from nothing "step" alone; or
             "sampler") → (Cell, its inputs as tensors; None in a shape is free).
         about: what the description says beside the files, a dict.
+        write: ``write(path, role, cell, inputs, conditional)``: ``src.export.mindir.write_mindir``, for AIR as well, or
+            ``src.export.onnx_model.write_onnx``.
         precision: "float32" or "float16", that of the Cells, for the description.
         check: called with the path of the model under a temporary name; raises where it must not be kept.
-        write: ``write(path, role, cell, inputs, conditional)`` of another format than MindSpore's own, such as
-            ``src.export.onnx_model.write_onnx``.
 
     Returns:
         list of the files written, the description last.
@@ -46,7 +45,7 @@ def export(output, kind, graphs, about, precision="float32", check=None, write=N
         staged, entries = folder / output.name, {}
         for role, (cell, inputs) in graphs.items():
             with replacing(graph_path(staged, role), "exported model") as temporary:
-                (write or _write)(temporary, role, cell, inputs, conditional)
+                write(temporary, role, cell, inputs, conditional)
         for role, (_, inputs) in graphs.items():
             path = graph_path(staged, role)
             described = {"inputs": describe_inputs(role, inputs, conditional), "outputs": OUTPUTS[role]}
@@ -81,13 +80,6 @@ def _moved(path, output):
     except OSError as error:
         raise UserError(f"cannot write the exported model {target}: {error.strerror}; name another --output") from error
     return target
-
-
-def _write(path, role, cell, inputs, conditional):
-    with tempfile.TemporaryDirectory() as scratch:  # MindSpore puts files of its own beside
-        exported = Path(scratch) / f"{role}{path.suffix}"
-        save(exported, cell, inputs)
-        shutil.copyfile(exported, path)
 
 
 def check_request(output, kind, cut, precision, device, check=False):

@@ -1,7 +1,5 @@
 """From an exported model to an upscaler, from its description alone."""
 
-import functools
-
 import numpy as np
 
 from src.diffusion.noise_level import noise_level
@@ -12,7 +10,7 @@ from src.inference.diffusion_upscaler import DiffusionUpscaler
 from src.inference.networks import DiffusionNetworks, EnlargedNetworks, RegressionNetworks, as_numpy
 from src.inference.sampler_upscaler import SamplerUpscaler
 from src.inference.sampling import Sampling
-from src.inference.tile_size import MARGIN, Cost, FixedTiling, Reach, TileOptions, Tiling, free_memory
+from src.inference.tile_size import MARGIN, Cost, FixedTiling, Reach, TileOptions, Tiling, memory_budget
 from src.inference.upscaler import OnePassUpscaler
 
 
@@ -86,5 +84,4 @@ def _tiling(artefact, options, device_memory):
         )
     else:
         reach, cost = Reach(1 << 16, MARGIN), Cost(0)
-    budget = functools.partial(free_memory, options.max_memory, device_memory)
-    return Tiling(scale, multiple, reach, cost, options, functools.cache(budget))
+    return Tiling(scale, multiple, reach, cost, options, memory_budget(options, device_memory, alone=True))

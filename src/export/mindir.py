@@ -1,9 +1,11 @@
-"""Read a MindIR file as a list of operators with their constants, for whoever translates it.
+"""Write a MindIR file; read one as a list of operators with their constants, for whoever translates it.
 
 MindIR is MindSpore's interchange format, a protobuf whose classes come with it (``mindspore/train/mind_ir_pb2.py``). On
 export the Cells of this project are inlined into one flat graph, which is all that is read here.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +107,14 @@ def _value(attribute):
     if kind.startswith(("INT", "UINT", "BOOL")):
         return attribute.ints[0] if attribute.ints else attribute.i
     return None
+
+
+def write_mindir(path, role, cell, inputs, conditional=True):
+    """Write a Cell as the one file ``path``; arguments as of ``src.export.onnx_model.write_onnx``."""
+    with tempfile.TemporaryDirectory() as scratch:  # MindSpore puts files of its own beside
+        exported = Path(scratch) / f"{role}{path.suffix}"
+        save(exported, cell, inputs)
+        shutil.copyfile(exported, path)
 
 
 def save(path, cell, inputs):

@@ -4,8 +4,8 @@
 family whether a configuration can work before anything heavy is loaded.
 """
 
-import functools
 import math
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from src.diffusion.samplers import SAMPLERS
 from src.diffusion.schedule import check_spacing, make_schedule
 from src.errors import UserError
 from src.inference.sampling import Sampling
-from src.inference.tile_size import TileOptions, Tiling, free_memory
+from src.inference.tile_size import TileOptions, Tiling, memory_budget
 
 BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
 MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
@@ -43,7 +43,7 @@ class Objective(NamedTuple):
     groups: list
 
 
-class Family:
+class Family(ABC):
     """One kind of network, set up by one configuration.
 
     Args:
@@ -57,6 +57,7 @@ class Family:
     takes_lr_up = False  # its condition is LR↑, so that a prepared one is used as given
     multiple_is = "space_to_depth·2^(levels−1)"  # size_multiple in words
     usual_size = None  # (height, width) of HR that it was made for; None where any is as good
+    trains_encoder = False  # along with the rest
 
     def __init__(self, config):
         self.config = config
@@ -73,10 +74,8 @@ class Family:
         Raises:
             UserError: naming the settings, and how to change them.
         """
-        scale, evaluation = self.scale, self.config.eval
-        if not self.conditional and scale != 1:
-            raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {scale}")
-        if scale == 1 and self.conditional:
+        evaluation = self.config.eval
+        if self.conditional and self.scale == 1:
             raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
         if evaluation.sampler not in SAMPLERS:
             raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {evaluation.sampler!r}")
@@ -138,26 +137,25 @@ class Family:
                 "encoder.frozen=false"
             )
 
-    trains_encoder = False
-
     @property
+    @abstractmethod
     def size_multiple(self):
         """HR sizes must be multiples of this."""
-        raise NotImplementedError
 
     @property
     def smallest_side(self):
         """HR pixels that a patch must have at least."""
         return self.size_multiple
 
+    @abstractmethod
     def model(self):
         """Return the network, an nn.Cell whose parameters are named by part (``encoder.*``, ``unet.*``)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns(self):
         """Return the :class:`Columns` of training batches."""
-        raise NotImplementedError
 
+    @abstractmethod
     def objectives(self, model, network=None, lr_up=False):
         """Return what training minimises, one :class:`Objective` for each optimiser.
 
@@ -166,7 +164,6 @@ class Family:
             network: computes what the model does, with its parameters; None takes the model itself.
             lr_up: whether batches bring LR↑.
         """
-        raise NotImplementedError
 
     def groups(self, model):
         """Return the trained parameters as a list of (parameters, learning rate)."""
@@ -182,7 +179,9 @@ class Family:
 
     def check_pretrained(self, part, config, path):
         """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
+        return None
 
+    @abstractmethod
     def graphs(self, model, size=(None, None, None)):
         """Return role → (Cell, inputs): what inference runs and exports hold.
 
@@ -190,11 +189,10 @@ class Family:
             model: from :meth:`model`.
             size: batch, height and width of the LR picture, or of an unconditional model's picture; None is free.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def networks(self, graphs):
         """Return the ``src.inference.networks`` around callables by role."""
-        raise NotImplementedError
 
     def model_networks(self, model):
         """Return :meth:`networks` of a model's own graphs; batch, height and width are free: each compiles once."""
@@ -208,21 +206,23 @@ class Family:
 
     def product_networks(self, model):
         """Return :meth:`model_networks` computed as matrix products (:mod:`src.layers.products`), or None."""
+        return None
 
     def trained_products(self, model):
         """Return the model as products for training batches of the configuration, or None."""
+        return None
 
+    @abstractmethod
     def upscaler(self, networks, tiling):
         """Return the ``src.inference.upscaler.Upscaler`` around networks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reach(self):
         """Return the receptive field, a ``src.inference.tile_size.Reach``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cost(self, products=False):
         """Return the bytes per pixel, a ``src.inference.tile_size.Cost``; of :meth:`product_networks` or not."""
-        raise NotImplementedError
 
     def tiling(self, options=None, products=False, device_memory=None, alone=False):
         """Return what cuts large pictures, a ``src.inference.tile_size.Tiling``.
@@ -231,15 +231,11 @@ class Family:
             options: ``src.inference.tile_size.TileOptions``; None for the defaults.
             products: whether the networks are :meth:`product_networks`.
             device_memory: bytes of the device that the networks run on; None where they run in the machine's memory.
-            alone: whether the process does nothing but inference: its free memory is then that before the first
-                picture, since the networks keep much of what a picture took for the next one.
+            alone: see ``src.inference.tile_size.memory_budget``.
         """
         options = options or TileOptions()
-        budget = functools.partial(free_memory, options.max_memory, device_memory)
-        return Tiling(
-            self.scale, self.size_multiple, self.reach(), self.cost(products), options,
-            functools.cache(budget) if alone else budget,
-        )  # fmt: skip
+        budget = memory_budget(options, device_memory, alone)
+        return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(products), options, budget)
 
     def sampling(self):
         """Return the model's own ``Sampling``, that of the section ``eval``."""
@@ -263,9 +259,9 @@ class Family:
             "config": config_to_dict(self.config),
         }
 
+    @abstractmethod
     def summary(self):
         """Return lines of text that say which network it is."""
-        raise NotImplementedError
 
     @staticmethod
     def convert(obj, given):
@@ -275,6 +271,7 @@ class Family:
             obj: from :func:`src.weights.torch_file.read_torch`.
             given: nested dict of settings that somebody names.
         """
+        return None
 
 
 class OnePass(Family):
@@ -339,13 +336,13 @@ class Diffusion(Family):
             last_beta=self.last_beta,
         )  # fmt: skip
 
+    @abstractmethod
     def target(self):
         """Return what is diffused, a target of :mod:`src.diffusion.process`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target_description(self):
         """Return what an export says of :meth:`target`: a dict."""
-        raise NotImplementedError
 
     def noise_level(self):
         """Return what the network is told, see :mod:`src.diffusion.noise_level`."""
@@ -355,7 +352,8 @@ class Diffusion(Family):
         return Columns(self.config.diffusion.steps, self.config.train.draws, self.told == "level")
 
     def objectives(self, model, network=None, lr_up=False):
-        return [Objective(self.loss(network or model, lr_up), self.groups(model))]
+        loss = self.loss(network or model, lr_up, self.columns().dropout_keys)
+        return [Objective(loss, self.groups(model))]
 
     def loss(self, model, lr_up=False, dropout=False):
         """Return the loss Cell of (hr, lr, t, noise), and, if batches have them, lr_up and dropout's keys."""
@@ -364,10 +362,8 @@ class Diffusion(Family):
         diffusion = self.config.diffusion
         return DiffusionLoss(
             model, self.schedule(), self.target(), diffusion.prediction, diffusion.loss, diffusion.loss_weight,
-            self.freezes_encoder, self.told == "level", lr_up, dropout,
+            not self.trains_encoder, self.told == "level", lr_up, dropout,
         )  # fmt: skip
-
-    freezes_encoder = True
 
     def upscaler(self, networks, tiling):
         from src.inference.diffusion_upscaler import DiffusionUpscaler
@@ -411,3 +407,12 @@ class Diffusion(Family):
 def unfolded(radius, space_to_depth):
     """Return the radius in pixels of one in folded cells: from the far side of one cell to that of another."""
     return radius * space_to_depth + space_to_depth - 1
+
+
+def check_levels(name, unet):
+    """Refuse a U-Net's width and levels that cannot be built; ``unet`` is the section of that name."""
+    # The embedding of the step or the noise level is sin and cos halves, with frequencies spaced by 1 / (half − 1).
+    if unet.width < 4 or unet.width % 2:
+        raise UserError(f"'{name}.width' must be even and at least 4, got {unet.width}")
+    if not unet.multipliers or min(unet.multipliers) < 1:
+        raise UserError(f"'{name}.multipliers' must be one or more numbers from 1 up, got {list(unet.multipliers)}")

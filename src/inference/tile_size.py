@@ -1,5 +1,6 @@
 """The size of the tiles, from a memory budget and what a network needs."""
 
+import functools
 import logging
 import math
 import os
@@ -235,6 +236,19 @@ class FixedTiling:
 
     def settings(self):
         return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
+
+
+def memory_budget(options, device=None, alone=False):
+    """Return ``budget() → Memory`` for a :class:`Tiling`.
+
+    Args:
+        options: a :class:`TileOptions`.
+        device: as of :func:`free_memory`.
+        alone: whether the process does nothing but inference: the free memory is then that before the first picture,
+            since the networks keep much of what a picture took for the next one.
+    """
+    budget = functools.partial(free_memory, options.max_memory, device)
+    return functools.cache(budget) if alone else budget
 
 
 def free_memory(max_memory=None, device=None):

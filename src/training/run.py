@@ -67,12 +67,14 @@ def _run_of(config, training, folder):
             name=config.name, config=config_to_dict(config), step=step,
         )  # fmt: skip
 
-    names = "max_skipped", "log_every", "val_every", "save_every"
+    intervals = {
+        "max_skipped": settings.max_skipped, "log_every": settings.log_every, "val_every": settings.val_every,
+        "save_every": settings.save_every,
+    }  # fmt: skip
     return Run(
         training, folder, name=config.name, settings=_settings(config), config_json=config_json(config),
         config_yaml=dump_yaml(config), open_log=open_log, best_metric=settings.best_metric, keep=settings.keep,
-        log_pictures=settings.log_pictures, max_loss_ratio=settings.max_loss_ratio,
-        intervals={name: getattr(config.train, name) for name in names},
+        log_pictures=settings.log_pictures, max_loss_ratio=settings.max_loss_ratio, intervals=intervals,
     )  # fmt: skip
 
 

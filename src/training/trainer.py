@@ -81,9 +81,7 @@ class Training:
     """What one run trains, and what resuming it needs."""
 
     model: nn.Cell  # the network, whose parameters are trained or frozen
-    shown: (
-        nn.Cell
-    )  # what validation runs: a copy that holds averages, or in float32 where it trains in 16 bits; else it
+    shown: nn.Cell  # what validation runs: the model, or a copy that holds averages or is in float32
     step: TrainStep
     schedule: RateSchedule  # the learning rate that is shown
     validation: Validation | DenoisingValidation  # of what is shown

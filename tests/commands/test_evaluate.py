@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import src.build
-from src.commands.evaluated import common_scale, load_models, settings_for
+from src.commands.evaluation_setup import common_scale, load_models, settings_for
 from src.config.schema import DataConfig, EvalConfig, TrainConfig
 from src.errors import UserError
 from src.families.registry import family_of

@@ -57,7 +57,7 @@ def deviation(found, expected):
 
 def test_schedule(converted):
     schedule, golden = family_of(converted.config).schedule(), converted.golden
-    variance = schedule.betas * (1 - schedule.alphas_cumprod_prev) / (1 - schedule.alphas_cumprod)
+    variance = schedule.betas * (1 - np.append(1.0, schedule.alphas_cumprod[:-1])) / (1 - schedule.alphas_cumprod)
     assert deviation(schedule.betas, golden["sched_betas"]) < 1e-7
     log_variance = np.log(np.maximum(variance, 1e-20))
     assert deviation(log_variance, golden["sched_posterior_log_variance_clipped"]) < TOLERANCE

@@ -138,7 +138,7 @@ def test_every_step_is_the_papers(steps):
 
 
 def test_the_posterior_agrees_with_the_tables():
-    before, after = SCHEDULE.alphas_cumprod_prev, SCHEDULE.alphas_cumprod
+    before, after = np.append(1.0, SCHEDULE.alphas_cumprod[:-1]), SCHEDULE.alphas_cumprod
     for step in SCHEDULE.steps():
         t = step.t
         of_x0, of_xt, deviation, _ = posterior(step)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 
 from src.build import load_model
+from src.commands.export import writer
 from src.export.artefact import description_hash, description_path
 from src.export.exporter import export
 from src.export.model import export_model, fixed_size, provenance, with_sampling
-from src.export.onnx_model import write_onnx
 from src.families.registry import family_of
 from src.host.device import select_device
 from tests import tiny
@@ -42,15 +42,8 @@ def write(checkpoint, output, cut="step", size=None, precision="float32", batch=
     config = with_sampling(config, sampling)
     size = fixed_size(family_of(config), size, batch) if size else (None,) * 3
     graphs, about = export_model(config, model, cut, size, precision)
-    return export(
-        output,
-        kind,
-        graphs,
-        about | provenance(checkpoint, kind),
-        precision,
-        check,
-        write_onnx if kind == "onnx" else None,
-    )
+    about |= provenance(checkpoint, kind)
+    return export(output, kind, graphs, about, writer(kind), precision, check)
 
 
 def rewrite(path, change, sign=True):

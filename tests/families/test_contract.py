@@ -36,7 +36,7 @@ def family(name):
     return family_of(CONFIGS[name]())
 
 
-def test_every_family_is_here(name):
+def test_every_family_is_here():
     assert {CONFIGS[each]().system for each in CONFIGS} == set(FAMILIES)
 
 
@@ -131,6 +131,7 @@ def test_a_file_of_nobody_is_not_converted(system):
     assert FAMILIES[system].convert({"another.weight": np.zeros(3, np.float32)}, {}) is None
 
 
-def test_products_give_what_the_networks_give(family):
-    products = family.product_networks(tiny.model(family.config))
-    assert products is None or [type(cell) for cell in products.cells()]
+def test_the_encoder_and_srdiffs_unet_can_be_computed_as_products(family, name):
+    model = tiny.model(family.config)
+    for products in (family.product_networks(model), family.trained_products(model)):
+        assert (products is not None) == (name in ("rrdb", "srdiff"))

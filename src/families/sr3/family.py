@@ -6,7 +6,7 @@ from typing import Literal
 
 from src.config.schema import Config, DiffusionConfig, setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, Diffusion, Objective, OnePass, unfolded
+from src.families.family import BICUBIC_RADIUS, Diffusion, OnePass, check_levels, unfolded
 from src.inference.tile_size import Cost, Reach
 
 
@@ -49,11 +49,7 @@ class _SR3:
 
     def _check_sizes(self):
         sr3 = self.config.sr3
-        # The embedding of the noise level is sin and cos halves.
-        if sr3.width < 4 or sr3.width % 2:
-            raise UserError(f"'sr3.width' must be even and at least 4, got {sr3.width}")
-        if not sr3.multipliers or min(sr3.multipliers) < 1:
-            raise UserError(f"'sr3.multipliers' must be one or more numbers from 1 up, got {list(sr3.multipliers)}")
+        check_levels("sr3", sr3)
         if any(sr3.width * multiplier % sr3.groups for multiplier in sr3.multipliers):
             raise UserError(
                 f"'sr3.groups' must divide the channels of every level, got {sr3.groups} groups for "
@@ -167,6 +163,8 @@ class SR3(_SR3, Diffusion):
         self.conditional = self.takes_lr_up = config.sr3.conditional
 
     def check(self):
+        if not self.conditional and self.scale != 1:
+            raise UserError(f"'data.scale' must be 1 where 'sr3.conditional' is false, got {self.scale}")
         super().check()
         if self.told == "level" and self.config.diffusion.loss_weight != "uniform":
             raise UserError(
@@ -189,10 +187,6 @@ class SR3(_SR3, Diffusion):
 
     def description(self):
         return super().description() | {"image_size": self.config.sr3.image_size}
-
-    def objectives(self, model, network=None, lr_up=False):
-        loss = self.loss(network or model, lr_up, dropout=self.config.sr3.dropout > 0)
-        return [Objective(loss, self.groups(model))]
 
     def graphs(self, model, size=(None, None, None)):
         import mindspore as ms

@@ -9,7 +9,7 @@ from typing import Literal
 from src.config import schema
 from src.config.schema import Config, setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, MAX_ROWS, Diffusion, unfolded
+from src.families.family import BICUBIC_RADIUS, MAX_ROWS, Diffusion, check_levels, unfolded
 from src.families.rrdb import family as rrdb
 from src.inference.tile_size import Cost, Reach
 
@@ -74,11 +74,7 @@ class SRDiff(Diffusion):
 
     def _check_unet(self):
         unet = self.config.unet
-        # The time embedding is sin and cos halves, with frequencies spaced by 1 / (half − 1).
-        if unet.width < 4 or unet.width % 2:
-            raise UserError(f"'unet.width' must be even and at least 4, got {unet.width}")
-        if not unet.multipliers or min(unet.multipliers) < 1:
-            raise UserError(f"'unet.multipliers' must be one or more numbers from 1 up, got {list(unet.multipliers)}")
+        check_levels("unet", unet)
         for multiplier in unet.multipliers if unet.groups else ():
             channels = unet.width * multiplier
             if channels % unet.groups:
@@ -112,10 +108,6 @@ class SRDiff(Diffusion):
     @property
     def uses_lr_up(self):
         return self.config.unet.add_lr_up
-
-    @property
-    def freezes_encoder(self):
-        return self.config.encoder.frozen
 
     @property
     def size_multiple(self):

@@ -18,6 +18,8 @@ from src.inference.sampling import no_eta, takes_eta
 from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import BASELINE
 
+LOGGED_PICTURES = 8  # of each method
+
 
 class Model(NamedTuple):
     """A checkpoint or an export to evaluate."""

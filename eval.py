@@ -6,7 +6,7 @@ Prints the means as a table; writes metrics.json (every picture, the means, how 
 
 from argparse import ArgumentTypeError
 
-from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
+from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 from src.metrics.scores import PROTOCOLS
@@ -38,6 +38,7 @@ def arguments():
     add_tiling(p)
     add_wandb(p, "DIR")
     add_ema(p)
+    add_runtime(p)
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.test=DIR")
     args = p.parse_intermixed_args()

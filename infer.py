@@ -1,16 +1,13 @@
 #!/usr/bin/env python3
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
 
-from src.command import add_device, add_ema, add_sampling, add_tiling, parser, run
+from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
 
 def arguments():
     """Return the parsed command line."""
-    from src.export.artefact import RUNTIMES
-
-    runtimes = [name for names in RUNTIMES.values() for name in names]
     p = parser(__doc__)
     model = p.add_mutually_exclusive_group()
     model.add_argument("--checkpoint", nargs="+", metavar="W", help="a .ckpt written by train.py or convert.py, by "
@@ -23,8 +20,6 @@ def arguments():
                    "picture n, counted from 0, from the seed + n")  # fmt: skip
     p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
-    p.add_argument("--runtime", choices=runtimes, help="what runs --model; by default the first that is installed, "
-                   "mindspore before mindspore_lite")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
     add_process(p)
@@ -33,6 +28,7 @@ def arguments():
     add_tiling(p)
     add_wandb(p, "runs/infer")
     add_ema(p)
+    add_runtime(p)
     add_device(p)
     return p.parse_args()
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Make a small checkpoint to give away: the averaged weights in float16, with the best way to sample as default."""
+"""Make a small checkpoint to give away: the averaged weights in float16, with the best way to sample as default.
+
+Its export for the CPU is written beside, to exports/NAME.onnx.
+"""
 
 import sys
 from pathlib import Path
@@ -20,6 +23,7 @@ def arguments():
 
 def main():
     args = arguments()
+    from src.build import write_export
     from src.commands.evaluation_setup import settings_for
     from src.families.registry import config_of
     from src.weights.checkpoint import config_json, load_checkpoint, save_model
@@ -27,6 +31,8 @@ def main():
     checkpoint = load_checkpoint(args.checkpoint)
     config = settings_for(config_of(checkpoint), overrides=args.overrides)
     save_model(args.output, checkpoint.model_arrays(), config_json(config), checkpoint.step, half=True)
+    output = Path(args.output)
+    write_export(output, output.parent / "exports" / f"{output.stem}.onnx")
     print(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.1f} MB, after {checkpoint.step} steps")
 
 

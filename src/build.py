@@ -2,13 +2,15 @@
 
 import importlib.util
 import json
+import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from src.config.loader import config_from_dict
 from src.errors import UserError
 from src.families.registry import SCHEMAS, config_of, family_of
-from src.host.device import device_memory, release_isa, select_device
+from src.host.device import device_memory, is_cpu, select_device
 
 
 def load_model(path, ema=True):
@@ -28,7 +30,7 @@ def load_model(path, ema=True):
     return config, model
 
 
-def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
+def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
     path = Path(path)
     if not path.exists():
@@ -39,15 +41,29 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, dedicated=F
         raise UserError(
             f"{path} is neither a .ckpt nor a .mindir or .onnx file; PyTorch checkpoints are read by convert.py"
         )
-    device = select_device(device, graph)
+    if runtime not in (None, "onnxruntime", "mindspore"):
+        raise UserError(f"the runtime of a checkpoint must be onnxruntime or mindspore, not '{runtime}'")
+    by_onnx = graph and is_cpu(device) if runtime is None else runtime == "onnxruntime"
+    if by_onnx and path.is_file() and (runtime or _installed("onnxruntime")):
+        if not (graph and is_cpu(device)):
+            raise UserError("onnxruntime runs a checkpoint on the CPU, in graph mode: leave the runtime or device out")
+        from src.export.cache import CannotExport, kept_export
+
+        try:
+            artefact = kept_export(path, partial(write_export, path, ema=ema), ema, cache)
+            return _of_export(artefact, tile_options)
+        except CannotExport as error:
+            if runtime:
+                raise
+            logging.warning("MindSpore runs %s, since ONNX Runtime cannot: %s", path, error)
+    select_device(device, graph)
     config, model = load_model(path, ema)
     family = family_of(config)
-    networks = _dedicated(family, model) if dedicated and graph and device == "CPU" else family.model_networks(model)
-    tiling = family.tiling(tile_options, getattr(networks, "products", False), device_memory(), alone=True)
-    return config, family.upscaler(networks, tiling)
+    tiling = family.tiling(tile_options, device_memory(), alone=True)
+    return config, family.upscaler(family.model_networks(model), tiling)
 
 
-def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, dedicated=False, runtime=None):
+def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``, ``.onnx``, or its folder).
 
     Args:
@@ -56,10 +72,10 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
         tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.
-        dedicated: this process runs nothing but this upscaler. On the CPU a checkpoint's networks then run as products
-            (:mod:`src.layers.products`) with all that the processor has, which would make any convolution in this
-            process a hundred times slower, and their graphs come from the user's cache (:mod:`src.host.compile_cache`).
-        runtime: what runs an exported model, see ``src.export.artefact.Artefact``.
+        runtime: what runs the networks: "mindspore", "onnxruntime" or "mindspore_lite". None takes ONNX Runtime for a
+            checkpoint on the CPU, through an export that is made at the first use, MindSpore for one elsewhere, and
+            for an exported model the first that is installed.
+        cache: keep such an export for the next time (:mod:`src.export.cache`).
 
     Returns:
         ``src.inference.upscaler.Upscaler``.
@@ -68,31 +84,56 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, de
         UserError: the file is missing, damaged or of another kind, or the device is not there.
     """
     paths = list(path) if isinstance(path, (list, tuple)) else [path]
-    if len(paths) == 1:
-        return load(paths[0], device, graph, ema, tile_options, dedicated, runtime)[1]
+    upscalers = [load(each, device, graph, ema, tile_options, runtime, cache)[1] for each in paths]
+    if len(upscalers) == 1:
+        return upscalers[0]
     from src.inference.cascade import Cascade
 
-    # not dedicated: models that run as products and others cannot share a process
-    return Cascade(
-        [
-            load(each, device, graph, ema, tile_options, runtime=runtime if is_export(each) else None)[1]
-            for each in paths
-        ]
-    )
+    return Cascade(upscalers)
+
+
+def write_export(checkpoint, output, ema=True):
+    """Export a checkpoint as ONNX Runtime runs it on the CPU: any size, float32.
+
+    Weights that float16 holds without loss, as those of the models that come with the project, are stored in it.
+
+    Raises:
+        UserError: the checkpoint is missing, damaged or of another kind.
+        CannotExport: its network cannot be exported.
+    """
+    select_device("CPU")
+    from src.export.cache import CannotExport
+
+    config, model = load_model(checkpoint, ema)
+    try:
+        from src.export.exporter import export
+        from src.export.model import export_model, provenance
+        from src.export.onnx_model import write_onnx
+
+        graphs, about = export_model(config, model)
+        write = partial(write_onnx, compact=True)
+        export(output, "onnx", graphs, about | provenance(checkpoint, "onnx"), write)
+    except Exception as error:  # whatever MindSpore or onnx stumbles over: MindSpore's own graphs are left
+        raise CannotExport(str(error).strip().partition("\n")[0] or type(error).__name__) from error
 
 
 def _load_export(path, device, tile_options, runtime):
     """Return the configuration that an exported model carries, and its upscaler."""
-    from src.export.artefact import ADVICE, Artefact
-    from src.export.load import upscaler_of
+    from src.export.artefact import Artefact
 
     memory = None
     if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
         device, runtime = select_device(device), "mindspore"
         memory = device_memory()
-    artefact = Artefact(path, runtime, None if runtime == "mindspore" else device)
+    return _of_export(Artefact(path, runtime, None if runtime == "mindspore" else device), tile_options, memory)
+
+
+def _of_export(artefact, tile_options, memory=None):
+    from src.export.artefact import ADVICE
+    from src.export.load import upscaler_of
+
     about = artefact.description
-    config = config_from_dict(about["config"], SCHEMAS, f"the configuration of {path}", stored=True)
+    config = config_from_dict(about["config"], SCHEMAS, f"the configuration of {artefact.path}", stored=True)
     family = family_of(config)
     wanted = json.loads(json.dumps(family.description()))
     if not family.one_pass:
@@ -115,17 +156,3 @@ def is_export(path):
     """Return whether a path names an exported model, not a checkpoint."""
     path = Path(path)
     return path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt")
-
-
-def _dedicated(family, model):
-    """Return the networks for a process that runs nothing else on the CPU, compiled."""
-    from src.host.compile_cache import compile_graphs
-    from src.weights.checkpoint import config_json
-
-    networks = family.product_networks(model)
-    if networks:
-        release_isa()
-    else:
-        networks = family.model_networks(model)
-    compile_graphs(networks.cells(), config_json(family.config))
-    return networks

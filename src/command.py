@@ -41,6 +41,14 @@ def add_device(arguments):
     arguments.add_argument("--device", choices=DEVICES, help="where to run; by default the first that works")
 
 
+def add_runtime(arguments):
+    """Add ``--runtime`` and ``--no-cache``, see ``src.build.load_upscaler``."""
+    text = "what runs the networks; by default onnxruntime for a checkpoint on the CPU and for .onnx, else mindspore"
+    arguments.add_argument("--runtime", choices=("onnxruntime", "mindspore", "mindspore_lite"), help=text)
+    text = "export a checkpoint for onnxruntime anew, and keep nothing in the cache folder"
+    arguments.add_argument("--no-cache", action="store_true", help=text)
+
+
 def add_ema(arguments):
     """Add ``--no-ema``."""
     text = "of a step_N.ckpt, take the weights and not their moving average"

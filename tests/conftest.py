@@ -1,7 +1,10 @@
 """What every test may use: the repository on the import path, mindspore's environment, and real pictures."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,9 @@ if str(ROOT) not in sys.path:
 from src.host.device import prepare  # noqa: E402
 
 prepare()  # before any test module imports mindspore
-os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"  # tests leave nothing in the home folder
+if "PYTEST_XDIST_WORKER" not in os.environ:  # one cache folder for the whole run; tests leave nothing at home
+    os.environ["MINDSPORE_SR_CACHE"] = _cache = tempfile.mkdtemp(prefix="mindspore-sr-tests-")
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ RULE = {  # room: the rooms that it may import beside itself and errors
     "metrics": "layers imaging weights host",
     "families": "layers diffusion losses inference weights config",
     "export": "families inference diffusion imaging layers host",
-    "training": "families dataset metrics inference losses weights layers host config",
+    "training": "export families dataset metrics inference losses weights layers host config",
     "build": "families export inference weights host config",
     "command": "host",
     "commands": "build command families export training metrics inference dataset losses weights diffusion imaging "
@@ -37,7 +37,7 @@ WITHOUT_MINDSPORE = {  # room: its files that neither import mindspore nor load 
     "diffusion": "*",
     "inference": "*",
     "dataset": "div2k_preprocess manifest pairs patches preprocess sources",
-    "export": "load",
+    "export": "cache load",
 }
 # These load it in functions alone, as each family.py does.
 LATE = ("host.device", "command", "build", "families.registry", "export.artefact", "export.runner")

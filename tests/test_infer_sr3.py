@@ -14,7 +14,7 @@ MODELS = {"x2.ckpt": lambda options: enlarger(2, tile_options=options), "x4.ckpt
 MODELS["gray.ckpt"] = lambda options: unconditional()
 
 
-def load(paths, device, ema, tile_options, dedicated, runtime):
+def load(paths, device, ema, tile_options, runtime, cache):
     """In place of ``load_upscaler``: upscalers in NumPy."""
     from src.inference.cascade import Cascade
 

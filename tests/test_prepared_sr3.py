@@ -127,6 +127,6 @@ def test_a_broken_lr_up_shows_before_the_training(tmp_path, triples, photo):
 
 def test_a_schedule_that_the_model_cannot_sample_shows_before_the_training(triples):
     family = family_of(config(triples, "eval.spacing=linear_beta:0.5,0.9999"))
-    validation = validation_of(family, family.model(), World(), dedicated=False)
+    validation = validation_of(family, family.model(), World())
     with pytest.raises(UserError, match="less than the .* that the network was trained with"):
         validation.compile()

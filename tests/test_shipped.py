@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.shipped_scores import RECORD, scores
+from src.build import load_upscaler
 from src.command import FOLDER, RRDB, SRDIFF
 from src.families.registry import config_of
 from src.weights.checkpoint import load_checkpoint
@@ -13,7 +14,7 @@ from tests import tiny
 
 
 def test_together_they_are_small():
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 25e6
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 25e6
 
 
 @pytest.mark.parametrize("path", [RRDB, SRDIFF], ids=lambda path: path.stem)
@@ -44,3 +45,16 @@ def test_infer_takes_them_when_nothing_is_named(tmp_path, photo):
     assert (status, out.strip()) == (0, "large.png"), lines
     assert "the model is checkpoints/srdiff_lite_x4.ckpt" in lines[0]
     assert read_rgb(tmp_path / "large.png").shape == (128, 160, 3)
+
+
+@pytest.mark.parametrize("path", [RRDB, SRDIFF], ids=lambda path: path.stem)
+def test_their_exports_come_along(path, photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("src.build.load_model", None)
+    exported = load_upscaler(path, "CPU")
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.undo()
+    lr = photo[100:140, 200:250]
+    both = exported, load_upscaler(path, "CPU", runtime="mindspore")
+    ours, mindspores = (up.upscale([lr], seeds=[1])[0] for up in both)
+    tiny.assert_equal_pictures(ours, mindspores)

@@ -112,7 +112,6 @@ def test_a_full_disk(tiny_pictures, full_disk, cwd):
 def test_graph_mode_stays_on(tiny_pictures, tmp_path, monkeypatch):
     words = arguments("rrdb", tiny_pictures, tmp_path / "run", "train.steps=1")
     monkeypatch.setattr("sys.argv", ["train.py", *map(str, words)])
-    monkeypatch.setattr("src.host.device.release_isa", lambda: None)  # other tests in this process run convolutions
     before = signal.getsignal(signal.SIGTERM)
     train.main()
     signal.signal(signal.SIGTERM, before)

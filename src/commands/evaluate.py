@@ -33,7 +33,10 @@ def run(args):
     checkpoints, overrides = named(args)
     fid, output = given_fid(args), prepare_folder(args.output)
     tiles = TileOptions(args.max_memory, args.tile, args.halo)
-    models = load_models(checkpoints, args.config, overrides, args.device, not args.no_ema, tiles)
+    models = load_models(
+        checkpoints, args.config, overrides, device=args.device, ema=not args.no_ema, tile_options=tiles,
+        runtime=args.runtime, cache=not args.no_cache,
+    )  # fmt: skip
     config = models[0].config if models else settings_for(None, args.config, overrides)
     if is_generation(models, args):
         evaluate_generation(models, config, args, output)

@@ -76,17 +76,17 @@ def settings_for(config, config_file=None, overrides=()):
     return given
 
 
-def load_models(checkpoints, config_file=None, overrides=(), device=None, ema=True, tile_options=None):
+def load_models(checkpoints, config_file=None, overrides=(), **options):
     """Load checkpoints and exports as :class:`Model`; a name that comes twice is numbered.
 
     Args:
         checkpoints: paths.
         config_file, overrides: see :func:`settings_for`.
-        device, ema, tile_options: see :func:`src.build.load_upscaler`.
+        options: device, ema, tile_options, runtime and cache, see :func:`src.build.load_upscaler`.
     """
     models = []
     for path in checkpoints:
-        trained, upscaler = build.load(path, device=device, ema=ema, tile_options=tile_options)
+        trained, upscaler = build.load(path, **options)
         config = settings_for(trained, config_file, overrides)
         sampling = upscaler.resolve(family_of(config).sampling())
         taken = {model.name for model in models}

@@ -30,7 +30,7 @@ def run(args):
     found = []
 
     def compare(path):
-        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema)
+        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema, runtime="mindspore")
         found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(size)))
         worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
         if worst > tolerance:

@@ -42,8 +42,9 @@ def run(args):
         paths = [str(SRDIFF)]
         logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
     upscaler = build.load_upscaler(
-        tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, dedicated=True, runtime=args.runtime
-    )
+        tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, runtime=args.runtime,
+        cache=not args.no_cache,
+    )  # fmt: skip
     sampling = check_model(upscaler, args)
     common = {"batch": args.batch, "seed": args.seed, "process": process}
     tracker = inference_tracker(args, paths, upscaler, sampling)
@@ -75,8 +76,6 @@ def check_options(args):
         raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
     if args.process and args.samples > 1:
         raise UserError("--process shows one sample: leave --samples or --process out")
-    if args.runtime and not args.model:
-        raise UserError("--runtime is for an exported model: name one with --model, or leave it out")
 
 
 def _check_unconditional(args):

@@ -18,8 +18,8 @@ def run(args):
     if args.dry_run:
         from src.training.trainer import dry_run
 
-        print("\n".join(dry_run(config, dedicated=True)))
+        print("\n".join(dry_run(config)))
     else:
         from src.training.run import run_training
 
-        run_training(config, args.output or f"runs/{config.name}", args.resume, world, dedicated=True)
+        run_training(config, args.output or f"runs/{config.name}", args.resume, world)

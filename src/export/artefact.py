@@ -272,9 +272,12 @@ def _import(name):
     return module
 
 
-class _OnnxGraph:
-    def __init__(self, path, inputs, outputs, device, threads):
+class OnnxGraph:
+    """A graph that ONNX Runtime runs, called with NumPy arrays; ``model`` is a path, or the file's bytes."""
+
+    def __init__(self, model, inputs, outputs, device=None, threads=None):
         ort = _import("onnxruntime")
+        self._path = "the network" if isinstance(model, bytes) else model
         providers = {"GPU": ["CUDAExecutionProvider"], "Ascend": ["CANNExecutionProvider"], "CPU": []}
         there = ort.get_available_providers()
         wanted = providers[device] if device else [p for p in sum(providers.values(), []) if p in there]
@@ -285,10 +288,12 @@ class _OnnxGraph:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                model if isinstance(model, bytes) else str(model), options, providers=[*wanted, "CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's own classes, which are not exported
-            raise UserError(f"onnxruntime {ort.__version__} cannot load {path}: {ADVICE}") from error
-        self._path, self._inputs, self._outputs = path, inputs, outputs
+            raise UserError(f"onnxruntime {ort.__version__} cannot load {self._path}: {ADVICE}") from error
+        self._inputs, self._outputs = inputs, outputs
 
     def __call__(self, *arrays):
         feeds = {name: np.ascontiguousarray(array) for name, array in zip(self._inputs, arrays, strict=True)}
@@ -350,7 +355,7 @@ class _LiteGraph:
             raise _cannot_run("mindspore_lite", self._path, arrays, error) from error
 
 
-_GRAPHS = {"onnxruntime": _OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}
+_GRAPHS = {"onnxruntime": OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}
 
 
 def _cannot_run(runtime, path, arrays, error):

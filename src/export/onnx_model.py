@@ -5,6 +5,7 @@ written here with opset 15, which every Ascend ATC from CANN 7 on reads.
 """
 
 import collections
+import logging
 import tempfile
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from src.errors import UserError
+from src.errors import UserError, one_line
 from src.export import onnx_operators
-from src.export.artefact import OPSET, OUTPUTS, describe_inputs, input_names
+from src.export.artefact import OPSET, OUTPUTS, OnnxGraph, describe_inputs, input_names
 from src.export.mindir import read_mindir, save
 from src.export.onnx_operators import Name
+from src.layers.graph import Graph
 
 IR_VERSION = 8  # what came with opset 15
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
@@ -119,15 +121,19 @@ class Translation:
         for result, name in zip(results, names, strict=True):
             self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
 
-    def model(self, inputs, outputs):
+    def model(self, inputs, outputs, compact=False):
         """The whole as a ``ModelProto``, without what no output needs.
 
         Args:
             inputs, outputs: list of (name, shape, "float32" or "int32"); a str in a shape is a size that is free.
+            compact: see :func:`write_onnx`.
         """
         nodes = _needed(self.nodes, [name for name, *_ in outputs])
         used = {name for node in all_nodes(nodes) for name in node.input}
         weights = [tensor for name, tensor in self.initializers.items() if name in used]
+        if compact:
+            weights, casts = _halved(weights)
+            nodes = casts + nodes
         described = [
             [helper.make_tensor_value_info(name, _TYPES[dtype], shape) for name, shape, dtype in group]
             for group in (inputs, outputs)
@@ -160,6 +166,20 @@ def write_model(path, model):
     onnx.save(model, str(path))
 
 
+def _halved(weights):
+    """Return the weights, in float16 where that loses nothing, and the nodes that give those their float32 values."""
+    halved, casts = [], []
+    for tensor in weights:
+        array = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if array.dtype == np.float32 and array.size > 1 and np.array_equal(half, array):
+            casts.append(helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=TensorProto.FLOAT))
+            tensor = numpy_helper.from_array(half, f"{tensor.name}_half")
+        halved.append(tensor)
+    return halved, casts
+
+
 def _needed(nodes, outputs):
     """Those nodes that the outputs depend on."""
     wanted, kept = set(outputs), []
@@ -178,7 +198,7 @@ def all_nodes(nodes):
             yield from all_nodes(attribute.g.node)
 
 
-def write_onnx(path, role, cell, inputs, conditional=True):
+def write_onnx(path, role, cell, inputs, conditional=True, compact=False):
     """Write a Cell as an ONNX model.
 
     Args:
@@ -188,6 +208,7 @@ def write_onnx(path, role, cell, inputs, conditional=True):
             :mod:`src.export.sampler_graph`.
         inputs: its inputs as tensors; None in a shape is free.
         conditional: whether the model looks at a picture.
+        compact: store the weights that float16 holds without loss in it; they are cast when the model is loaded.
 
     Raises:
         UserError: an operator has no translation, or the weights do not fit one file.
@@ -198,10 +219,57 @@ def write_onnx(path, role, cell, inputs, conditional=True):
             results = _sampler(translation, cell, inputs, names, Path(scratch))
         else:
             results = translation.translate(_graph_of(cell, inputs, Path(scratch)), names)
+    write_model(path, _finished(translation, results, role, inputs, conditional, compact))
+
+
+def _finished(translation, results, role, inputs, conditional, compact=False):
+    """Return the ``ModelProto`` of a translation whose results have these names."""
     translation.name_results(results, OUTPUTS[role])
     taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in describe_inputs(role, inputs, conditional)]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
-    write_model(path, translation.model(taken, outputs))
+    return translation.model(taken, outputs, compact)
+
+
+class CurrentGraph:
+    """A Cell that ONNX Runtime runs with the weights that it had at the last :meth:`refresh`; it is compiled once.
+
+    Where it cannot be exported, MindSpore runs it, with its present weights.
+
+    Args:
+        role, cell, inputs, conditional: see :func:`write_onnx`; not for the role "sampler".
+    """
+
+    def __init__(self, role, cell, inputs, conditional):
+        self._role, self._cell, self._inputs, self._conditional = role, cell, inputs, conditional
+        self._graph = self._run = None
+
+    def refresh(self):
+        """Take the Cell's present weights."""
+        if isinstance(self._run, Graph):
+            return
+        try:
+            self._run = self._session()
+        except Exception as error:  # whatever MindSpore, onnx or ONNX Runtime stumbles over
+            logging.warning("MindSpore runs the validation, since ONNX Runtime cannot: %s", one_line(error))
+            self._cell.set_inputs(*self._inputs)
+            self._run = Graph(self._cell)
+
+    def _session(self):
+        if self._graph is None:
+            with tempfile.TemporaryDirectory() as scratch:
+                self._graph = _graph_of(self._cell, self._inputs, Path(scratch))
+        parameters = {parameter.name: parameter for parameter in self._cell.get_parameters()}
+        constants = {
+            name: parameters[own].asnumpy() if (own := name.rpartition(":")[2]) in parameters else value
+            for name, value in self._graph.constants.items()
+        }
+        names, translation = input_names(self._role, self._conditional), Translation()
+        results = translation.translate(self._graph._replace(constants=constants), names)
+        model = _finished(translation, results, self._role, self._inputs, self._conditional)
+        return OnnxGraph(model.SerializeToString(), names, OUTPUTS[self._role], "CPU")
+
+    def __call__(self, *arrays):
+        return self._run(*arrays)
 
 
 def _named(entry):

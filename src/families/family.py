@@ -19,7 +19,6 @@ from src.inference.sampling import Sampling
 from src.inference.tile_size import TileOptions, Tiling, memory_budget
 
 BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
-MAX_ROWS = 1 << 17  # pixels of a batch at the first level; with 64 channels nine neighbours of each are 300 MB
 
 
 class Columns(NamedTuple):
@@ -156,14 +155,8 @@ class Family(ABC):
         """Return the :class:`Columns` of training batches."""
 
     @abstractmethod
-    def objectives(self, model, network=None, lr_up=False):
-        """Return what training minimises, one :class:`Objective` for each optimiser.
-
-        Args:
-            model: from :meth:`model`, whose parameters are trained.
-            network: computes what the model does, with its parameters; None takes the model itself.
-            lr_up: whether batches bring LR↑.
-        """
+    def objectives(self, model, lr_up=False):
+        """Return what training minimises, one :class:`Objective` for each optimiser; ``lr_up``: batches bring LR↑."""
 
     def groups(self, model):
         """Return the trained parameters as a list of (parameters, learning rate)."""
@@ -204,14 +197,6 @@ class Family(ABC):
             graphs[role] = Graph(cell)
         return self.networks(graphs)
 
-    def product_networks(self, model):
-        """Return :meth:`model_networks` computed as matrix products (:mod:`src.layers.products`), or None."""
-        return None
-
-    def trained_products(self, model):
-        """Return the model as products for training batches of the configuration, or None."""
-        return None
-
     @abstractmethod
     def upscaler(self, networks, tiling):
         """Return the ``src.inference.upscaler.Upscaler`` around networks."""
@@ -221,21 +206,20 @@ class Family(ABC):
         """Return the receptive field, a ``src.inference.tile_size.Reach``."""
 
     @abstractmethod
-    def cost(self, products=False):
-        """Return the bytes per pixel, a ``src.inference.tile_size.Cost``; of :meth:`product_networks` or not."""
+    def cost(self):
+        """Return the bytes per pixel, a ``src.inference.tile_size.Cost``."""
 
-    def tiling(self, options=None, products=False, device_memory=None, alone=False):
+    def tiling(self, options=None, device_memory=None, alone=False):
         """Return what cuts large pictures, a ``src.inference.tile_size.Tiling``.
 
         Args:
             options: ``src.inference.tile_size.TileOptions``; None for the defaults.
-            products: whether the networks are :meth:`product_networks`.
             device_memory: bytes of the device that the networks run on; None where they run in the machine's memory.
             alone: see ``src.inference.tile_size.memory_budget``.
         """
         options = options or TileOptions()
         budget = memory_budget(options, device_memory, alone)
-        return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(products), options, budget)
+        return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget)
 
     def sampling(self):
         """Return the model's own ``Sampling``, that of the section ``eval``."""
@@ -282,10 +266,10 @@ class OnePass(Family):
     def columns(self):
         return Columns()
 
-    def objectives(self, model, network=None, lr_up=False):
+    def objectives(self, model, lr_up=False):
         from src.losses.pixel import RegressionLoss
 
-        return [Objective(RegressionLoss(network or model, self.config.train.pixel_loss), self.groups(model))]
+        return [Objective(RegressionLoss(model, self.config.train.pixel_loss), self.groups(model))]
 
     def graphs(self, model, size=(None, None, None)):
         import mindspore as ms
@@ -351,8 +335,8 @@ class Diffusion(Family):
     def columns(self):
         return Columns(self.config.diffusion.steps, self.config.train.draws, self.told == "level")
 
-    def objectives(self, model, network=None, lr_up=False):
-        loss = self.loss(network or model, lr_up, self.columns().dropout_keys)
+    def objectives(self, model, lr_up=False):
+        loss = self.loss(model, lr_up, self.columns().dropout_keys)
         return [Objective(loss, self.groups(model))]
 
     def loss(self, model, lr_up=False, dropout=False):

@@ -13,7 +13,6 @@ import sys
 
 from src.errors import UserError
 
-_OURS = "MINDSPORE_SR_LIMITS_ISA"  # in the environment, since a child process finds the limit there
 DEVICES = ("Ascend", "GPU", "CPU")
 
 
@@ -24,21 +23,21 @@ def prepare():
       reference 3×3 convolution on AVX-512 machines, a hundred times slower (``benchmarks/onednn_isa.py``).
     * ``GLOG_v=3``: errors only; mindspore's warnings are about its own internals.
     """
-    concerned = platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules
-    if concerned and "ONEDNN_MAX_CPU_ISA" not in os.environ:
-        os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", _OURS: "1"}
+    if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     os.environ.setdefault("GLOG_v", "3")
-
-
-def release_isa():
-    """Undo :func:`prepare`'s own limit, before the first operator, for a process that runs matrix products only."""
-    if os.environ.pop(_OURS, None):
-        os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
 
 
 def launched():
     """Return whether a launcher started this process, as a worker or as the scheduler."""
     return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
+
+
+def is_cpu(name=None):
+    """Return whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver."""
+    if name is None and not all(_driver_missing(candidate) for candidate in DEVICES if candidate != "CPU"):
+        name = select_device()
+    return name in (None, "CPU")
 
 
 def select_device(name=None, graph=True):

@@ -15,10 +15,6 @@ class RegressionNetworks:
     def __init__(self, graph):
         self.graph = graph
 
-    def cells(self):
-        """The Cells that every picture runs."""
-        return [self.graph.cell]
-
     def regress(self, lr):
         """(B, 3, h, w) → (B, 3, H, W), float32 NumPy."""
         return as_numpy(self.graph(lr)[0])
@@ -43,15 +39,13 @@ class DiffusionNetworks:
         self._project = project
         self._uses_lr_up = uses_lr_up
 
-    def cells(self):
-        """The Cells that every picture runs, in the order of use."""
-        return [graph.cell for graph in (self._encode, self._denoise) if graph is not None]
-
     def encode(self, lr, lr_up=None):
         """The condition as the graph gave it, and LR↑ as float32 NumPy: the prepared one, or else the network's own."""
         if lr_up is not None and self._uses_lr_up:
             if self._project is None:
-                raise UserError("this exported model computes LR↑ itself: leave lr_up out, or use the checkpoint")
+                raise UserError(
+                    "this exported model computes LR↑ itself: leave lr_up out, or load the checkpoint with runtime=mindspore"
+                )
             return self._project(lr, lr_up)[0], lr_up
         condition, own = self._encode(lr)
         return condition, as_numpy(own) if lr_up is None else lr_up

@@ -23,7 +23,7 @@ _PATHS = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.in
 _REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 
 
-def run_training(config, output, resume=False, world=None, dedicated=False):
+def run_training(config, output, resume=False, world=None):
     """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
 
     Args:
@@ -31,7 +31,6 @@ def run_training(config, output, resume=False, world=None, dedicated=False):
         output: the run's folder; only the first rank uses it.
         resume: go on from the newest checkpoint.
         world: the ranks that train together; None for one alone.
-        dedicated: this process runs nothing but this training, see :func:`src.training.trainer.training_of`.
 
     Raises:
         UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
@@ -48,7 +47,7 @@ def run_training(config, output, resume=False, world=None, dedicated=False):
                 if not checkpoint:
                     logging.info("no checkpoint in %s: beginning at step 0", folder.path)
             done = broadcast_numbers(done, world)
-        training = training_of(config, world, world.is_first and checkpoint is None, done, dedicated)
+        training = training_of(config, world, world.is_first and checkpoint is None, done)
         if world.is_first and not resume:  # what is wrong with the data shows before there is a folder
             folder = stack.enter_context(contextlib.closing(RunFolder(output, resume)))
         run = _run_of(config, training, folder)

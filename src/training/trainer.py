@@ -18,7 +18,6 @@ from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.families.registry import config_of, family_of
-from src.host.device import release_isa
 from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
 from src.training.distributed import Mean, World, gradient_mean
 from src.training.ema import MovingAverage
@@ -29,15 +28,13 @@ from src.training.validation import DenoisingValidation, Validation, validation_
 from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
 
 
-def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=False):
+def training_of(config, world=None, pretrained=True, done=(0, 0)):
     """Return the :class:`Training` of a checked configuration.
 
     Args:
         world: the ranks that train together; None for one alone.
         pretrained: load what the configuration starts from; not needed before :meth:`Training.restore`.
         done: (steps, samples) that the run has done so far.
-        dedicated: this process runs nothing but this training. On the CPU the networks then run as products
-            (:mod:`src.layers.products`), with which a convolution in this process would be a hundred times slower.
 
     Raises:
         UserError: the pictures to train or to validate on, or a checkpoint to start from, are missing or do not fit.
@@ -59,8 +56,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
         load_into(getattr(model, part) if part else model, checkpoint.model_arrays(), checkpoint.path)
 
     level = usable_level(train.amp_level, train.amp_dtype)
-    products = _products(family, model) if dedicated and level == "O0" else None
-    (objective,) = family.objectives(model, products, patches.lr_up)
+    (objective,) = family.objectives(model, patches.lr_up)
     groups = [(parameters, _rate(train, lr, steps)) for parameters, lr in objective.groups]
     optimizer = adam(groups, train.beta1, train.beta2)
     shown, average = _copy_for_validation(family, model, optimizer.parameters, level)
@@ -70,7 +66,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0), dedicated=Fals
     update = Update(optimizer, train.clip_norm, average, scaler, train.accumulate, *means)
     return Training(
         model, shown, TrainStep(objective.loss, update, train.accumulate), groups[0][1],
-        validation_of(family, shown, world, products is not None),
+        validation_of(family, shown, world),
         partial(_dataset, family, patches, world, steps), world,
         pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip
@@ -196,16 +192,6 @@ def _rate(train, lr, steps):
     )  # fmt: skip
 
 
-def _products(family, model):
-    """Return the network as products, for a process that from now on runs nothing else; None where it cannot be."""
-    if ms.get_context("device_target") != "CPU" or family.config.train.val_lpips != "none":
-        return None
-    products = family.trained_products(model)
-    if products is not None:
-        release_isa()
-    return products
-
-
 def _copy_for_validation(family, model, trained, level):
     """Return the network that validation runs, and the ``MovingAverage`` in it, or None."""
     decay = family.config.train.ema_decay
@@ -245,9 +231,9 @@ def _initial_weights(family):
     return [*initial, ("", checkpoint)]
 
 
-def dry_run(config, dedicated=False):
+def dry_run(config):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
-    training = training_of(config, dedicated=dedicated)
+    training = training_of(config)
     train = config.train
     total = sum(parameter.size for parameter in training.model.get_parameters())
     trained = sum(parameter.size for parameter in training.trained)

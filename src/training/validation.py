@@ -1,6 +1,6 @@
 """The validation during a training run, shared between its ranks: pictures scored, or noise levels denoised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mindspore as ms
 import numpy as np
@@ -9,6 +9,7 @@ from mindspore import nn
 from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
+from src.export.onnx_model import CurrentGraph
 from src.host.device import device_memory
 from src.inference.files import unconditional_grid
 from src.inference.upscaler import Upscaler, to_network
@@ -16,55 +17,39 @@ from src.metrics.evaluate import BASELINE, Denoising, Report, comparison, evalua
 from src.metrics.lpips import load_lpips
 from src.metrics.weight_files import find_weights
 from src.training.distributed import World, gather_rows
-from src.weights.checkpoint import put
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
 
 
-def validation_of(family, model, world, dedicated):
+def validation_of(family, model, world):
     """Return what validates a configuration's model: :class:`Validation`, or :class:`DenoisingValidation`.
 
     Args:
         model: the network, with the weights to look at.
-        dedicated: the process runs no convolution, see ``src.training.trainer.training_of``.
 
     Raises:
         UserError: there are no pictures, one cannot be read, or they do not fit; LPIPS has no weights; or the
             configuration asks for scores that an unconditional model's validation does not have.
     """
     config = family.config
-    networks = Refreshed(family, model) if dedicated else family.model_networks(model)
-    upscaler = family.upscaler(networks, family.tiling(products=dedicated, device_memory=device_memory()))
+    graphs = {}
+    if ms.get_context("device_target") == "CPU":
+        graphs = {role: CurrentGraph(role, *graph, family.conditional) for role, graph in family.graphs(model).items()}
+    networks = family.networks(graphs) if graphs else family.model_networks(model)
+    upscaler = family.upscaler(networks, family.tiling(device_memory=device_memory()))
     if family.conditional:
         return Validation(
             upscaler, world, validation_pairs(config, lr_up=family.takes_lr_up), seed=config.seed,
-            protocol=config.eval.protocol, lpips_net=config.train.val_lpips, lr_up=family.takes_lr_up,
+            protocol=config.eval.protocol, lpips_net=config.train.val_lpips, lr_up=family.takes_lr_up, graphs=graphs,
         )  # fmt: skip
     _check_unconditional(config.train)
     side = config.data.patch_size
     return DenoisingValidation(
         upscaler, world, validation_pairs(config, at_least=side), loss=family.loss(model), side=side,
         steps=config.diffusion.steps, continuous=family.told == "level", drawn=config.train.log_pictures,
-        seed=config.seed,
+        seed=config.seed, graphs=graphs,
     )  # fmt: skip
-
-
-class Refreshed:
-    """The networks of a model as products; :meth:`refresh` copies its weights anew, which training has changed."""
-
-    def __init__(self, family, model):
-        self._make = lambda: family.product_networks(model)
-        self._networks = self._make()
-
-    def __getattr__(self, name):
-        return getattr(self._networks, name)
-
-    def refresh(self):
-        """Copy the model's present weights."""
-        for cell, other in zip(self._networks.cells(), self._make().cells(), strict=True):
-            for parameter, value in zip(cell.get_parameters(), other.get_parameters(), strict=True):
-                put(parameter, value.asnumpy())
 
 
 @dataclass(eq=False)
@@ -78,6 +63,7 @@ class Validation:
     protocol: str
     lpips_net: str  # "none" leaves LPIPS out
     lr_up: bool  # whether prepared LR↑ pictures are used
+    graphs: dict = field(default_factory=dict)  # role → its ``CurrentGraph``, where ONNX Runtime runs them
 
     def __post_init__(self):
         net = self.lpips_net
@@ -90,6 +76,7 @@ class Validation:
             UserError: the model cannot be sampled as its configuration says.
         """
         self.upscaler.resolve()
+        _refresh(self.graphs)
         shortest = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
         self.upscaler.upscale([np.zeros((8, 8, 3), np.uint8)], **shortest)
 
@@ -99,8 +86,7 @@ class Validation:
         Args:
             keep: called with (picture's name, method, sr) for each result of this rank's own pictures.
         """
-        if isinstance(self.upscaler.networks, Refreshed):
-            self.upscaler.networks.refresh()
+        _refresh(self.graphs)
         name, scale = self.upscaler.name, self.upscaler.scale
         own = range(self.world.rank, len(self.pairs), self.world.size)
         empty = Report(self.protocol, scale, self.lpips_net, scores={BASELINE: [], name: []})
@@ -144,6 +130,7 @@ class DenoisingValidation:
     continuous: bool  # times are real numbers
     drawn: int  # how many pictures are drawn
     seed: int  # of the first of them
+    graphs: dict = field(default_factory=dict)  # as of :class:`Validation`
 
     def __post_init__(self):
         times = (np.arange(LEVELS) + 0.5) * (self.steps / LEVELS)
@@ -182,8 +169,14 @@ class DenoisingValidation:
         return float(self.loss(*(ms.Tensor(array) for array in (hr, hr, self._times, noise))).asnumpy())
 
     def _pictures(self, count, **options):
+        _refresh(self.graphs)
         sampling = self.upscaler.resolve(**options)
         return unconditional_grid(self.upscaler, count, (self.side, self.side), sampling, self.seed)
+
+
+def _refresh(graphs):
+    for graph in graphs.values():
+        graph.refresh()
 
 
 def validation_pairs(config, at_least=1, lr_up=False):

@@ -6,12 +6,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from src.build import load_upscaler
 from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.export.artefact import roles_of
 from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
+from src.inference.upscaler import to_network, to_uint8
 from tests import tiny, tiny_sr3
 
 ONE_LEVEL = (*tiny_sr3.ONE_LEVEL, "sr3.dropout=0")
@@ -131,7 +133,12 @@ def test_a_file_of_nobody_is_not_converted(system):
     assert FAMILIES[system].convert({"another.weight": np.zeros(3, np.float32)}, {}) is None
 
 
-def test_the_encoder_and_srdiffs_unet_can_be_computed_as_products(family, name):
-    model = tiny.model(family.config)
-    for products in (family.product_networks(model), family.trained_products(model)):
-        assert (products is not None) == (name in ("rrdb", "srdiff"))
+def test_onnx_runtime_makes_mindspores_pictures(family, name, tmp_path, photo):
+    path = tiny.save_untrained(tmp_path / "w.ckpt", family.config, gates=0.7)
+    pictures = []
+    for runtime in ("onnxruntime", "mindspore"):
+        up = load_upscaler(path, "CPU", runtime=runtime)
+        shape = {} if up.conditional else {"shape": (1, 3, 80, 96)}
+        lr = to_network([photo[100:120, 200:224]]) if up.conditional else None
+        pictures.append(to_uint8(up.sample(lr, seed=1, **shape))[0])
+    tiny.assert_equal_pictures(*pictures)

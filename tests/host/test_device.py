@@ -101,21 +101,6 @@ def test_the_cpu_is_taken_where_there_is_nothing_else(monkeypatch, graph):
     assert mindspore.get_context("mode") == (mindspore.GRAPH_MODE if graph else mindspore.PYNATIVE_MODE)
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, None), ("AVX2", "AVX2"), ("SSE41", "SSE41")])
-def test_only_our_own_limit_is_released(monkeypatch, before, after):
-    for name in ("ONEDNN_MAX_CPU_ISA", device._OURS):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delitem(sys.modules, "mindspore", raising=False)
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    if before:
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", before)
-    device.prepare()
-    device.prepare()
-    assert os.environ["ONEDNN_MAX_CPU_ISA"] == before or "AVX2"
-    device.release_isa()
-    assert os.environ.get("ONEDNN_MAX_CPU_ISA") == after
-
-
 def test_the_memory_of_a_device_is_told_or_guessed(monkeypatch, caplog):
     ms = pytest.importorskip("mindspore")
     assert device.device_memory() is None  # the CPU's is the machine's

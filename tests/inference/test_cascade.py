@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused():
 
 def test_checkpoints_in_a_row(tmp_path, tiny_checkpoints):
     paths = [tiny_sr3.checkpoint(tmp_path / "a.ckpt", *tiny_sr3.UNCONDITIONAL), tiny_checkpoints["rrdb"]]
-    cascade = load_upscaler(paths, "CPU", dedicated=True, tile_options=TileOptions(max_memory=8))
+    cascade = load_upscaler(paths, "CPU", tile_options=TileOptions(max_memory=8))
     assert cascade.sample(None, shape=(2, 3, 8, 12), seed=1, steps=1).shape == (2, 3, 32, 48)
     cascade.check_samples(3)  # the first one samples
     assert "sampler" not in cascade.about(cascade.resolve())["stages"][1]

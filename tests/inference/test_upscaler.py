@@ -149,7 +149,7 @@ def test_a_real_lr_up_is_the_default(real):
 
 def test_networks_that_cannot_take_an_lr_up_say_so():
     networks = DiffusionNetworks(None, None, project=None, uses_lr_up=True)
-    with pytest.raises(UserError, match="this exported model computes LR↑ itself"):
+    with pytest.raises(UserError, match="this export computes LR↑ itself"):
         networks.encode(LR, LR)
 
 

@@ -10,7 +10,6 @@ from src.host.device import select_device
 from src.imaging.io import write_image
 from src.training.run import run_training
 from src.training.trainer import Training, connect, dry_run, training_of, usable_sink
-from src.training.validation import Refreshed
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -151,30 +150,6 @@ def test_a_run_may_start_from_other_weights(tiny_pictures, tiny_checkpoints, sys
 def test_the_weights_to_start_from_are_of_the_same_system(tiny_pictures, tiny_checkpoints):
     with pytest.raises(UserError, match="is an srdiff, the configuration an rrdb: name another"):
         training_of(tiny.config("rrdb", tiny_pictures, f"train.init={tiny_checkpoints['srdiff']}"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("decay", [0, 0.9])
-@pytest.mark.parametrize("system", ["rrdb", "srdiff"])
-def test_a_run_with_products_has_the_same_checkpoints(tiny_pictures, tiny_checkpoints, system, decay, monkeypatch):
-    monkeypatch.setattr("src.training.trainer.release_isa", lambda: None)  # other tests here run convolutions
-    fold = [f"encoder.checkpoint={tiny_checkpoints['rrdb']}", "unet.space_to_depth=4"] if system == "srdiff" else []
-    config = tiny.config(system, tiny_pictures, f"train.ema_decay={decay}", *fold)
-    runs = [training_of(config, dedicated=dedicated) for dedicated in (False, True)]
-    assert [runs_products(run) for run in runs] == [False, True]
-    runs[1].validate()
-    assert list(runs[0].state()) == list(runs[1].state())
-    assert list(runs[0].weights()) == list(runs[1].weights())
-
-
-def test_batches_too_large_for_products_run_convolutions(tiny_pictures, monkeypatch):
-    monkeypatch.setattr("src.training.trainer.release_isa", lambda: None)
-    monkeypatch.setattr("src.families.rrdb.family.MAX_ROWS", 100)
-    assert not runs_products(training_of(tiny.config("rrdb", tiny_pictures), dedicated=True))
-
-
-def runs_products(training):
-    return isinstance(training.validation.upscaler.networks, Refreshed)
 
 
 def test_the_steps_of_some_epochs(tiny_pictures):

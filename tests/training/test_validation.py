@@ -26,7 +26,7 @@ def folder(tmp_path_factory, photo):
 def validation(folder, *overrides):
     data = f"data.val={folder}", *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL
     family = family_of(tiny_sr3.config(*data, *overrides))
-    return validation_of(family, family.model(), World(), dedicated=False)
+    return validation_of(family, family.model(), World())
 
 
 @pytest.mark.parametrize("level", ["continuous", "discrete"])

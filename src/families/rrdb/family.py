@@ -6,7 +6,7 @@ from typing import Literal
 
 from src.config.schema import Config, setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, MAX_ROWS, OnePass
+from src.families.family import BICUBIC_RADIUS, OnePass
 from src.inference.tile_size import Cost, Reach
 
 
@@ -50,33 +50,12 @@ class RRDB(OnePass):
         encoder = self.config.encoder
         return Reach(radius(encoder.blocks, self.scale, encoder.upsampler) * self.scale)
 
-    def cost(self, products=False):
+    def cost(self):
         encoder = self.config.encoder
-        per_lr_pixel = trunk_bytes(encoder) + products * gathered_bytes(widest(encoder))
+        per_lr_pixel = trunk_bytes(encoder)
         if encoder.upsampler == "nearest":  # three tensors of the trunk's width at HR size
             per_lr_pixel += 3 * 4 * encoder.features * self.scale**2
         return Cost(denoise=per_lr_pixel / self.scale**2, pictures=3)
-
-    def product_networks(self, model):
-        import mindspore as ms
-
-        from src.layers import products
-
-        if not products.supports_encoder(model):
-            return None
-        picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
-        net = products.ChannelLastRRDB(model, self.scale)
-        net.set_inputs(picture, table, table)
-        return products.ChannelLastRegression(net, _picture_tables)
-
-    def trained_products(self, model):
-        from src.layers import products
-
-        data, train = self.config.data, self.config.train
-        side = data.patch_size // self.scale
-        if train.batch_size * train.draws * side**2 > MAX_ROWS or not products.supports_encoder(model):
-            return None
-        return products.TrainedRRDB(model, (train.batch_size, side, side), self.scale)
 
     def summary(self):
         return [encoder_summary(self.config.encoder)]
@@ -86,12 +65,6 @@ class RRDB(OnePass):
         from src.families.rrdb.convert import convert
 
         return convert(obj, given)
-
-
-def _picture_tables(height, width):
-    from src.layers.products import encode_tables
-
-    return encode_tables(height, width, 1)
 
 
 def build_encoder(encoder, scale, condition_every=3):
@@ -155,8 +128,3 @@ def widest(encoder):
 def trunk_bytes(encoder):
     """Bytes per LR pixel: every block's output, and a dense block's concatenation three times."""
     return 4 * (encoder.features * (encoder.blocks + 1) + 3 * widest(encoder))
-
-
-def gathered_bytes(channels):
-    """Bytes per pixel of nine neighbours, gathered as rows and on the way."""
-    return 2 * 9 * 4 * channels

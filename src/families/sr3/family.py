@@ -104,7 +104,7 @@ class _SR3:
         fields = unet_radius(len(sr3.multipliers), sr3.blocks, sr3.space_to_depth), BICUBIC_RADIUS
         return Reach(*fields, local=False)  # the normalisation sees the whole picture
 
-    def cost(self, products=False):
+    def cost(self):
         sr3 = self.config.sr3
         # A pixel of level l stands for 4^l of the first: the skips that are kept, some tensors of the finest levels.
         kept = sum((sr3.blocks + 1) * multiplier / 4**level for level, multiplier in enumerate(sr3.multipliers))

@@ -9,7 +9,7 @@ from typing import Literal
 from src.config import schema
 from src.config.schema import Config, setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, MAX_ROWS, Diffusion, check_levels, unfolded
+from src.families.family import BICUBIC_RADIUS, Diffusion, check_levels, unfolded
 from src.families.rrdb import family as rrdb
 from src.inference.tile_size import Cost, Reach
 
@@ -212,42 +212,6 @@ class SRDiff(Diffusion):
             graphs[role] = Graph(cell)
         return self.networks(graphs)
 
-    def product_networks(self, model):
-        import mindspore as ms
-
-        from src.layers import products
-
-        if not products.supports_unet(model.unet) or (
-            model.of_encoder and not products.supports_encoder(model.encoder)
-        ):
-            return None
-        unet = self.config.unet
-        fold, levels = unet.space_to_depth, len(unet.multipliers)
-
-        def encode_tables(height, width):
-            return products.encode_tables(height, width, self.scale // fold, unet.add_lr_up)
-
-        def denoise_tables(height, width):
-            return products.denoise_tables(height // fold, width // fold, levels)
-
-        picture, table = ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), ms.Tensor(shape=[None], dtype=ms.int32)
-        encode, denoise = products.ChannelLastEncode(model, self.scale), products.ChannelLastUNet(model.unet)
-        condition, t = ms.Tensor(shape=[None, unet.width], dtype=ms.float32), ms.Tensor(shape=[1], dtype=ms.int32)
-        smallest = self.size_multiple * self.scale  # for the number of tables only
-        encode.set_inputs(picture, *[table for _ in encode_tables(smallest, smallest)])
-        denoise.set_inputs(picture, t, condition, *[table for _ in denoise_tables(smallest, smallest)])
-        return products.ChannelLastNetworks(encode, denoise, encode_tables, denoise_tables, unet.add_lr_up)
-
-    def trained_products(self, model):
-        from src.layers import products
-
-        data, train = self.config.data, self.config.train
-        rows = train.batch_size * train.draws * (data.patch_size // self.config.unet.space_to_depth) ** 2
-        if rows > MAX_ROWS or not products.supports_training(model):
-            return None
-        side = data.patch_size // self.scale
-        return products.TrainedSRDiff(model, (train.batch_size, side, side), self.scale, train.draws)
-
     def reach(self):
         unet, encoder = self.config.unet, self.config.encoder
         upsampler = encoder.upsampler if self.config.diffusion.residual_of == "encoder" else None
@@ -257,18 +221,13 @@ class SRDiff(Diffusion):
             local=not (unet.attention or unet.groups),
         )
 
-    def cost(self, products=False):
+    def cost(self):
         unet, encoder = self.config.unet, self.config.encoder
         folded, factor = unet.space_to_depth**2, self.scale // unet.space_to_depth
         encode = rrdb.trunk_bytes(encoder)
-        if products:  # nine pixels of the widest concatenation, gathered and on the way; the same of the folded picture
-            condition_channels = encoder.features * ((encoder.blocks + 1) // unet.condition_every)
-            encode += rrdb.gathered_bytes(max(rrdb.widest(encoder), condition_channels))
-            denoise = 4 * (9 * 3 * folded + 9 * unet.width) / folded
-        else:  # as 32 tensors of the first level
-            denoise = 32 * 4 * unet.width / folded
-            if factor > 1:  # the transposed convolution's columns, and its result twice
-                encode += 4 * unet.width * ((2 * factor) ** 2 + 2 * factor**2)
+        denoise = 32 * 4 * unet.width / folded  # as 32 tensors of the first level
+        if factor > 1:  # the transposed convolution's columns, and its result twice
+            encode += 4 * unet.width * ((2 * factor) ** 2 + 2 * factor**2)
         # pictures: x_t, x_0, LR↑, and, with some samplers, the noise and the x_0 before
         return Cost(denoise=denoise, encode=encode, features=4 * unet.width / folded, pictures=5)
 

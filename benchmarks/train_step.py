@@ -1,10 +1,9 @@
 """Time one training step on the CPU, of this project and of the same network and loss in PyTorch; prints two tables.
 
-MindSpore with convolutions, MindSpore with products (as train.py runs on the CPU, ``src/layers/products.py``)
-and PyTorch run in a process each and take their steps in turns, on the same cores, from the same weights and batch, so
-that a busy machine slows all. The second table shares the time of train.py's form out among kinds of operators, as
-MindSpore's profiler counts it. Without PyTorch, and for what ``torch_srdiff.py`` does not have (stage 1, an encoder
-that trains along, attention, the encoder's picture or features of other blocks), there are only MindSpore's rows.
+MindSpore and PyTorch run in a process each and take their steps in turns, on the same cores, from the same weights and
+batch, so that a busy machine slows both. The second table shares MindSpore's time out among kinds of operators, as its
+profiler counts it. Without PyTorch, and for what ``torch_srdiff.py`` does not have (stage 1, an encoder
+that trains along, attention, the encoder's picture or features of other blocks), there is only MindSpore's row.
 
 Usage: python benchmarks/train_step.py [--config configs/srdiff_df2k_x4.yaml] [--batch 4] [--patch 160] [--repeats 5]
            [--threads N] [key=value ...]
@@ -101,24 +100,18 @@ def main():
     config = read_config(arguments.config, arguments.overrides)
     reason = why_no_torch(config)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
-        frameworks = ["mindspore", *["products"] * has_products(config), *([] if reason else ["torch"])]
+        frameworks = ["mindspore"] if reason else ["mindspore", "torch"]
         workers = [running.enter_context(Worker(framework, folder, arguments)) for framework in frameworks]
         for _ in range(1 + arguments.repeats):
             for worker in workers:
                 worker.results.append(worker.ask("step"))
         print_times(config, arguments, workers, reason)
-        print_kinds(workers[has_products(config)].ask("profile 3"))
+        print_kinds(workers[0].ask("profile 3"))
 
 
 def available_cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def has_products(config):
-    """Whether train.py runs a configuration as products on the CPU, from its settings."""
-    unet = config.unet
-    return config.encoder.upsampler == "pixelshuffle" and not (unet.groups or unet.attention)
 
 
 def why_no_torch(config):
@@ -149,16 +142,12 @@ def print_times(config, arguments, workers, reason):
         first, last = worker.results[0], worker.results[-1]
         found = [min(milliseconds), statistics.median(milliseconds), last["peak"] / 2**20, first["loss"], first["norm"]]
         figures.append(found)
-        name = "  as products"
-        if worker.framework != "products":
-            name = f"{worker.framework} {metadata.version(worker.framework).partition('+')[0]}"
+        name = f"{worker.framework} {metadata.version(worker.framework).partition('+')[0]}"
         print(f"{name:<18}{found[0]:>18,.0f}{found[1]:>10,.0f}{found[2]:>19,.0f}{found[3]:>12.6f}{found[4]:>16.8f}")
     if reason:
         print(f"{'torch':<18}no row: {reason}")
     else:
-        print_ratio("convolutions/torch", figures[0], figures[-1])
-    if has_products(config):
-        print_ratio("products/" + ("convol." if reason else "torch"), figures[1], figures[0 if reason else -1])
+        print_ratio("mindspore/torch", *figures)
 
 
 def print_ratio(name, ours, theirs):

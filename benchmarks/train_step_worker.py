@@ -1,6 +1,6 @@
 """The processes that ``train_step.py`` measures: each takes one training step whenever it is told to.
 
-Usage: python train_step_worker.py {mindspore,products,torch} FOLDER CONFIG BATCH PATCH THREADS [key=value ...]
+Usage: python train_step_worker.py {mindspore,torch} FOLDER CONFIG BATCH PATCH THREADS [key=value ...]
 Commands come as lines on stdin (``step``, ``profile N``), answers go as lines of JSON to stdout; the first says that
 the step is built. The MindSpore process writes weights and batch to FOLDER, where the PyTorch process reads them.
 """
@@ -12,7 +12,6 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,7 @@ def main():
         config = read_config(path, overrides)
         if framework == "torch":
             return torch_step(config, Path(folder), int(threads))
-        return mindspore_step(config, Path(folder), int(batch), int(patch), framework == "products")
+        return mindspore_step(config, Path(folder), int(batch), int(patch))
 
     serve(build, int(threads))
 
@@ -88,7 +87,7 @@ def random_batch(config, batch, patch):
     return {"t": t} | {name: array.astype(np.float32) for name, array in pictures.items()}
 
 
-def mindspore_step(config, folder, batch, patch, products=False):
+def mindspore_step(config, folder, batch, patch):
     """Return a function that takes one step of this project's training and returns the loss and the gradient's norm.
 
     Without the moving average of the weights, which is no part of the PyTorch step either.
@@ -96,7 +95,6 @@ def mindspore_step(config, folder, batch, patch, products=False):
     select_device("CPU")
     import mindspore as ms
 
-    from src.host.device import release_isa
     from src.training.optimizers import RateSchedule, adam
     from src.training.step import TrainStep, Update
 
@@ -106,18 +104,11 @@ def mindspore_step(config, folder, batch, patch, products=False):
     arrays = random_batch(config, batch, patch)
     np.savez(folder / "weights.npz", **{p.name: p.asnumpy() for p in model.get_parameters()})
     np.savez(folder / "batch.npz", **arrays)
-    train, net = config.train, None
+    train = config.train
     rate = RateSchedule(train.lr, "constant", 1)
     groups = [(parameters, rate) for parameters, _ in family.groups(model)]
     update = Update(adam(groups, train.beta1, train.beta2), train.clip_norm)
-    if products:  # as train.py does on the CPU
-        release_isa()
-        sizes = {
-            "data": replace(config.data, patch_size=patch),
-            "train": replace(train, batch_size=batch, val_lpips="none"),
-        }
-        net = family_of(replace(config, **sizes)).trained_products(model)
-    step = TrainStep(family.objectives(model, net)[0].loss, update)
+    step = TrainStep(family.objectives(model)[0].loss, update)
     inputs = ("hr", "lr") if family.one_pass else ("hr", "lr", "t", "noise")
     tensors = [ms.Tensor(arrays[name]) for name in inputs]
     return lambda: dict(zip(("loss", "norm"), (float(result.asnumpy()) for result in step([tensors])[:2]), strict=True))

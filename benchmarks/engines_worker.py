@@ -1,14 +1,11 @@
-from src.families.registry import family_of
+"""The processes that ``engines.py`` measures: each upscales one picture whenever it is told to.
 
-"""The processes that ``exported.py`` measures: each upscales one picture whenever it is told to.
-
-Usage: python exported_worker.py {checkpoint,convolutions,mindir,onnx,torch} FOLDER MODEL BATCH SIZE THREADS SAMPLING
+Usage: python engines_worker.py {checkpoint,mindspore,torch,EXPORT} FOLDER MODEL BATCH SIZE THREADS SAMPLING
 Commands and answers are those of ``train_step_worker.py``. The picture is FOLDER/lr.npy, uint8; each
 process writes its first result to FOLDER. SAMPLING is JSON.
 """
 
 import json  # noqa: E402
-import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -46,8 +43,7 @@ def loaded(kind, model):
     prepare()
     from src.build import load_upscaler
 
-    os.environ["MINDSPORE_SR_COMPILE_CACHE"] = "off"
-    return load_upscaler(model, "CPU", dedicated=kind == "checkpoint")
+    return load_upscaler(model, "CPU", runtime="mindspore" if kind == "mindspore" else None)
 
 
 def torch_upscaler(path, threads):
@@ -58,6 +54,7 @@ def torch_upscaler(path, threads):
     import torch
 
     from src.build import load_model
+    from src.families.registry import family_of
 
     torch.set_num_threads(threads)
     config, model = load_model(path)
@@ -72,7 +69,7 @@ class TorchNetworks:
         from torch_srdiff import Encoder, SRDiff, load
 
         self._scale = config.data.scale
-        if family_of(config).one_pass:
+        if not hasattr(config, "unet"):
             encoder = config.encoder
             growth = encoder.growth or encoder.features // 2
             self._net = Encoder(encoder.features, encoder.blocks, growth, scale=self._scale)

@@ -1,10 +1,10 @@
 """Time a whole picture with a checkpoint, its exports, and PyTorch on the CPU; prints a table.
 
 Each is a process of its own and they are called in turns, on the same cores, with the same picture and noise, so that a
-busy machine slows all. "checkpoint" is what infer.py runs (products, see docs/inference_speed.md), "convolutions" what
-eval.py does. PyTorch's networks are ``torch_srdiff.py``, run eagerly, in the same upscaler.
+busy machine slows all. "checkpoint" is what infer.py runs (ONNX Runtime, see docs/inference_speed.md), "mindspore" the
+same with --runtime mindspore. PyTorch's networks are ``torch_srdiff.py``, run eagerly, in the same upscaler.
 
-Usage: python benchmarks/exported.py [--checkpoint W | --config YAML] [--size 128] [--repeats 5] [--threads N]
+Usage: python benchmarks/engines.py [--checkpoint W | --config YAML] [--size 128] [--repeats 5] [--threads N]
            [--sampler S --steps N ...]
 A configuration takes random weights.
 """
@@ -129,7 +129,7 @@ def photograph(size):
 
 def measure(checkpoint, exports, sampling, args, folder):
     """Call all in turns and print a row of each."""
-    kinds = {"checkpoint": checkpoint, "convolutions": checkpoint}
+    kinds = {"checkpoint": checkpoint, "mindspore": checkpoint}
     kinds |= {label: path for label, (path, *_) in exports.items()}
     if importlib.util.find_spec("torch"):
         kinds["torch"] = checkpoint
@@ -139,14 +139,14 @@ def measure(checkpoint, exports, sampling, args, folder):
             words = SimpleNamespace(config=path, batch=1, patch=args.size, threads=args.threads, overrides=[])
             given = {} if kind.endswith("sampler") else sampling
             workers[kind] = running.enter_context(
-                Worker(kind, str(folder), words, "exported_worker.py", [json.dumps(given)])
+                Worker(kind, str(folder), words, "engines_worker.py", [json.dumps(given)])
             )
         for _ in range(1 + args.repeats):
             for worker in workers.values():
                 worker.results.append(worker.ask("step"))
     print(f"{'':<16}{'s, median':>10}{'fastest':>9}{'ratio':>7}{'first':>8}{'peak, MiB':>11}{'files, MB':>11}"
           f"{'--check':>10}{'levels apart':>14}")  # fmt: skip
-    reference = np.load(folder / "convolutions.npy").astype(int)
+    reference = np.load(folder / "mindspore.npy").astype(int)
     base = statistics.median(result["seconds"] for result in workers["checkpoint"].results[1:])
     for kind, worker in workers.items():
         first, *seconds = [result["seconds"] for result in worker.results]

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ if __package__ in (None, ""):  # run as a script: Python has put this folder on 
 from src import command
 from src.dataset.manifest import SPLITS, check_ours
 from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
+from src.dataset.shards import Shard
 from src.dataset.sources import DATASETS, find_sources
 from src.errors import UserError
 
@@ -21,7 +23,7 @@ X{scale} (image_0000.png, ...: patches in train, whole pictures in val); officia
 they are below ROOT, else LR is made by MATLAB's bicubic. Squares: writes OUTPUT/{train,val}/hr_128, lr_16 and
 sr_16_128. OUTPUT/manifest.json tells what became of each picture. With --val-count, a data set's own validation
 pictures, on which results are published, go to OUTPUT/test, so that nothing is chosen on them during training. An
-interrupted run continues when it is started again."""
+interrupted run continues when it is started again. With --shard several processes or machines share the work."""
 _EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
 and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
 
@@ -33,15 +35,21 @@ def main(argv=None):
     """Run the command; return the exit status."""
     arguments = _parser().parse_args(argv)
     options = _options(arguments)
-    root, output = arguments.root.absolute(), arguments.output.absolute()
+    root, output, shard = arguments.root.absolute(), arguments.output.absolute(), arguments.shard
     scale = None if arguments.sizes else options["scale"]  # of official LR pictures
     sources, messages = find_sources(root, arguments.dataset, scale, arguments.val_count, arguments.split)
     _check_apart(output, sources)
     check_ours(output)
     for message in messages:
         logging.getLogger(__name__).info(message)
-    manifest = preprocess(sources, make_plan(sources, root, options), output, arguments.workers, arguments.force)
-    return _summary(manifest, output)
+    plan = make_plan(sources, root, options)
+    manifest = preprocess(sources, plan, output, arguments.workers, arguments.force, shard)
+    if manifest["complete"]:
+        return _summary(manifest, output)
+    skipped = sum(entry["error"] is not None for entry in shard.entries(manifest))
+    print(f"shard {shard.number}/{shard.count}: done, but for {skipped} broken source pictures, which are skipped")
+    print(f"output: {output}, complete when all shards are done")
+    return 1 if skipped else 0
 
 
 def _parser():
@@ -81,6 +89,11 @@ def _parser():
     splits.add_argument("--split", choices=SPLITS, help="put all pictures there, as those of a data set to test on")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, help="processes")
+    text = (
+        "write only the Ith of N equal shares of the pictures; the others are for other processes or machines, with "
+        "the same options and OUTPUT. Whichever finishes last completes manifest.json, as if one run had made it all"
+    )
+    parser.add_argument("--shard", type=_shard, metavar="I/N", help=text)
     parser.add_argument("--force", action="store_true", help="replace an output made with other options")
     return parser
 
@@ -99,6 +112,14 @@ def _sizes(text):
     return sizes
 
 
+def _shard(text):
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    shard = Shard(*map(int, found.groups())) if found else None
+    if not shard or not 1 <= shard.number <= shard.count:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4, not '{text}'")
+    return shard
+
+
 def _options(arguments):
     """Return the options as the manifest keeps them, checked."""
     if arguments.workers < 1:
@@ -107,6 +128,8 @@ def _options(arguments):
         raise UserError(f"--dataset names one twice: {' '.join(arguments.dataset)}")
     if arguments.split and arguments.val_count is not None:
         raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
+    if arguments.shard and arguments.force:
+        raise UserError("--force would remove what other shards write: leave it out, and name a new output folder")
     if arguments.sizes:
         reason = "is for patches, --sizes says all of squares: leave one of them out"
         own = _given(arguments, _OF_SQUARES, _OF_PATCHES, reason)

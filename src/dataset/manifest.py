@@ -4,17 +4,19 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 from PIL import Image
 
 from src.errors import UserError
-from src.host.files import LOCK_NAME, write_text
+from src.host.files import LOCK_NAME, locked, write_text
 
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"
 VERSION = 1
 SPLITS = ("train", "val", "test")  # an output without pictures to test on has no third
+SHARDS = ".shards"  # the folder in which shards tell each other what they have done
 
 _HR_PART = re.compile(r"X1|hr_\d+", re.IGNORECASE)
 _PART = re.compile(r"X[0-9]+|(hr|lr)_[0-9]+|sr_[0-9]+_[0-9]+")  # of a split, whatever the options were
@@ -90,17 +92,18 @@ def begin(output, plan, force):
     """
     check_ours(output)
     known = read_manifest(output)
-    cleared = known is not None and "splits" not in known
-    same = known is not None and not cleared and known["version"] == VERSION and same_plan(known, plan)
-    if known is not None and (force or not same):
-        if not force and not cleared:
-            raise UserError(f"{output} differs in pictures, options or version: add --force to replace it")
+    stale = known is not None and (force or not same_plan(known, plan))
+    if stale and not force and "splits" in known:
+        raise UserError(f"{output} differs in pictures, options or version: add --force to replace it")
+    for folder in (output / SHARDS).glob("*_of_*"):
+        with locked(folder):  # no shard is running
+            shutil.rmtree(folder)
+    if stale:
         # a manifest without splits means "being cleared": if this is cut short, the next run starts here again
         write_manifest(output, {"complete": False})
         _clear(output)
     write_manifest(output, plan)
-    for folder in _folders(output, plan):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folders(output, plan)
     _remove_partial(output, plan)
 
 
@@ -110,7 +113,8 @@ def check_ours(output):
         raise UserError(f"the output {output} is a file: name a folder")
     if not output.is_dir() or read_manifest(output) is not None:
         return
-    if any(entry.name != LOCK_NAME and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
+    names = {entry.name for entry in output.iterdir()} - {LOCK_NAME, SHARDS}
+    if any(not _PARTIAL_MANIFEST.fullmatch(name) for name in names):
         raise UserError(f"{output} is not empty and was not written by this command: name a new folder")
 
 
@@ -118,10 +122,11 @@ def same_plan(one, other):
     """Return whether two manifests stand for the same output: all but what happened while it was written."""
 
     def planned(manifest):
-        return manifest.get("options"), manifest.get("digits"), {
+        splits = {
             name: [{key: entry[key] for key in entry.keys() - {"error", "small"}} for entry in split["sources"]]
-            for name, split in manifest["splits"].items()
-        }  # fmt: skip
+            for name, split in manifest.get("splits", {}).items()
+        }
+        return manifest.get("version", VERSION), manifest.get("options"), manifest.get("digits"), splits
 
     return planned(one) == planned(other)
 
@@ -132,6 +137,13 @@ def finish(output, plan):
     os.sync()
     plan["complete"] = True
     write_manifest(output, plan)
+    shutil.rmtree(output / SHARDS, ignore_errors=True)
+
+
+def make_folders(output, plan):
+    """Make the folders of the output's pictures."""
+    for folder in _folders(output, plan):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _remove_partial(output, plan):

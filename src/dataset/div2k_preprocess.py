@@ -32,7 +32,6 @@ _OF_SQUARES = {"crop": "centre", "resample": "bicubic"}
 
 
 def main(argv=None):
-    """Run the command; return the exit status."""
     arguments = _parser().parse_args(argv)
     options = _options(arguments)
     root, output, shard = arguments.root.absolute(), arguments.output.absolute(), arguments.shard
@@ -99,7 +98,6 @@ def _parser():
 
 
 def _sizes(text):
-    """Return [LR, HR] or [HR] of what stands behind --sizes."""
     try:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
@@ -121,7 +119,7 @@ def _shard(text):
 
 
 def _options(arguments):
-    """Return the options as the manifest keeps them, checked."""
+    """Return the options as the manifest keeps them."""
     if arguments.workers < 1:
         raise UserError(f"--workers must be at least 1, not {arguments.workers}")
     if len(set(arguments.dataset)) < len(arguments.dataset):
@@ -163,7 +161,6 @@ def _check_patches(scale, patch_size, stride):
 
 
 def _check_apart(output, sources):
-    """Refuse an output inside a folder that pictures are read from."""
     files = {path for pairs in sources.values() for pair in pairs for path in (pair.hr, pair.lr) if path}
     output = output.resolve()
     for folder in {path.parent for path in files}:
@@ -172,7 +169,6 @@ def _check_apart(output, sources):
 
 
 def _summary(manifest, output):
-    """Print what was written; return the exit status."""
     skipped = small = 0
     for name, split in manifest["splits"].items():
         broken = sum(entry["error"] is not None for entry in split["sources"])

@@ -28,13 +28,13 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 
 def write_manifest(output, content):
-    """Write a manifest (plain values, to which the format and its version are added), whole or not at all."""
+    """Write a manifest of plain values, whole or not at all."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1, ensure_ascii=False)
     write_text(Path(output) / NAME, text + "\n", "manifest")
 
 
 def read_manifest(output):
-    """Return the manifest of the folder ``output``; None where there is none, or another program's file."""
+    """Return a folder's manifest, None where it is absent or another program's."""
     path = Path(output) / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -46,14 +46,9 @@ def read_manifest(output):
 
 
 def checked_sizes(hr_folder, scale):
-    """Return {stem: (height, width)} of the HR pictures that a split holds by its manifest, None where none lists it.
+    """Return {stem: (height, width)} of a split's HR pictures by the manifest, None where none lists the folder.
 
-    Args:
-        hr_folder: the split's folder of HR pictures, if it is a preprocessed output's.
-        scale: the scale that is wanted; 1 looks at HR pictures alone, which are the same for every scale.
-
-    Raises:
-        UserError: the preprocessing is unfinished or was made for another scale.
+    Preprocessing that is unfinished or was made for another ``scale`` is a UserError; for 1, HR alone, all will do.
     """
     split, output = hr_folder.parent.name, hr_folder.parent.parent
     manifest = read_manifest(output) if _HR_PART.fullmatch(hr_folder.name) else None
@@ -85,10 +80,9 @@ def _stems(entry, digits):
 
 
 def begin(output, plan, force):
-    """Bring the locked output into the state in which the pictures of ``plan`` can be added to it.
+    """Make the locked output ready for the pictures of ``plan``; those of an earlier run stay, unless ``force``.
 
-    What an earlier run of the same plan has written stays, unless ``force``. The manifest, marked incomplete, is the
-    first thing a run writes, so whatever is in the folder can be told to be ours.
+    The manifest, marked incomplete, is the first thing written, so whatever is in the folder can be told to be ours.
     """
     check_ours(output)
     known = read_manifest(output)
@@ -119,16 +113,16 @@ def check_ours(output):
 
 
 def same_plan(one, other):
-    """Return whether two manifests stand for the same output: all but what happened while it was written."""
+    """Tell whether two manifests are of the same output, but for what happened while it was written."""
 
     def planned(manifest):
         splits = {
             name: [{key: entry[key] for key in entry.keys() - {"error", "small"}} for entry in split["sources"]]
             for name, split in manifest.get("splits", {}).items()
         }
-        return manifest.get("version", VERSION), manifest.get("options"), manifest.get("digits"), splits
+        return manifest.get("options"), manifest.get("digits"), splits
 
-    return planned(one) == planned(other)
+    return one.get("version", VERSION) == other.get("version", VERSION) and planned(one) == planned(other)
 
 
 def finish(output, plan):
@@ -141,13 +135,11 @@ def finish(output, plan):
 
 
 def make_folders(output, plan):
-    """Make the folders of the output's pictures."""
     for folder in _folders(output, plan):
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _remove_partial(output, plan):
-    """Remove the half-written files that a killed run has left."""
+def _remove_partial(output, plan):  # what a killed run has left
     _remove(output, _PARTIAL_MANIFEST)
     for folder in _folders(output, plan):
         _remove(folder, _PARTIAL_IMAGE)
@@ -171,32 +163,27 @@ def _clear(output):
 
 
 def _remove(folder, pattern):
-    """Remove the files of a folder whose names match."""
     for entry in list(folder.iterdir()):
         if pattern.fullmatch(entry.name):
             entry.unlink()
 
 
 def output_paths(entry, split_folder, options, digits):
-    """Return the paths of the output pictures of one entry of the manifest: for each number one in each part."""
+    """Return the paths of a manifest's entry: for each number one in each part of the split."""
     folders = [split_folder / part for part in _part_names(options)]
     return [tuple(folder / f"{stem}.png" for folder in folders) for stem in _stems(entry, digits)]
 
 
 def _part_names(options):
-    """Return the names of a split's subfolders, HR's first.
-
-    Patches of the ``scale`` 4 lie in X1 and X4; squares of the ``sizes`` [16, 128] in hr_128, lr_16 and sr_16_128
-    (which is lr_16 enlarged), of [128] in hr_128 alone.
-    """
+    """Return a split's subfolders, HR's first: X1 and X4; of squares hr_128, lr_16 and sr_16_128, or hr_128 alone."""
     if "sizes" not in options:
         return "X1", f"X{options['scale']}"
     *low, side = options["sizes"]
-    return (f"hr_{side}", *(name for low_side in low for name in (f"lr_{low_side}", f"sr_{low_side}_{side}")))
+    return f"hr_{side}", *(name for lr in low for name in (f"lr_{lr}", f"sr_{lr}_{side}"))
 
 
 def is_whole(path):
-    """Return whether a PNG is there and ends as a PNG does (after a power cut it may be there without content)."""
+    """Tell whether a PNG is there with its end: after a power cut it may be without content."""
     try:
         with open(path, "rb") as handle:
             handle.seek(-len(_PNG_END), os.SEEK_END)
@@ -208,8 +195,7 @@ def is_whole(path):
 def write_png(path, array):
     """Write a uint8 (H, W, 3) picture under a temporary name and rename it.
 
-    Unlike ``src.host.files.replacing`` this does not fsync each of a hundred thousand files: the end of a run syncs
-    them together, and a run that continues another looks at each file's end.
+    Not by ``host.files.replacing``, which syncs each of a hundred thousand files: here the run's end syncs them all.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

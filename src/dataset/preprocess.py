@@ -100,10 +100,9 @@ def preprocess(sources, plan, output, workers=1, force=False, shard=None):
                 begin(output, plan, force)
                 _write(sources, plan, output, workers, Shard(1, 1))
                 _complete(output, plan)
-    except OSError as error:  # such as a full disk
-        raise UserError(
-            f"cannot write to {output}: {error.strerror}; free some space or name another folder"
-        ) from error
+    except OSError as error:
+        remedy = "free some space or name another folder"
+        raise UserError(f"cannot write to {output}: {error.strerror}; {remedy}") from error
     return plan
 
 

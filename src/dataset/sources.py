@@ -51,14 +51,12 @@ _LARGEST_VAL_COUNT = 10
 
 
 def find_sources(root, datasets, scale, val_count=None, split=None):
-    """Find the pictures of the named data sets below ``root``.
+    """Find the pictures of the named data sets, out of :data:`DATASETS`, below the folder ``root``.
 
     A data set without validation pictures of its own gives its last ones by name. So does one that has some if
     ``val_count`` asks for it: its own, on which results are published, are then the test's.
 
     Args:
-        root: folder that holds the data sets.
-        datasets: out of :data:`DATASETS`, in the order in which their pictures are to come.
         scale: integer factor; LR pictures of other scales are not looked at. None looks for no LR pictures.
         val_count: training pictures set aside from each data set; 0 leaves a data set its own validation pictures,
             as None does. By default none where one of ``datasets`` has some, else a tenth, at least 1 and at most 10.
@@ -97,7 +95,6 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
 
 
 def _set_aside(dataset, pairs, count):
-    """Split the last ``count`` pairs off for validation."""
     if not 0 <= count < len(pairs):
         raise UserError(f"{dataset} has {len(pairs)} pictures, {count} cannot be set aside: lower --val-count")
     return {"train": pairs[: len(pairs) - count], "val": pairs[len(pairs) - count :]}
@@ -118,7 +115,6 @@ def _find(root, dataset, scale):
 
 
 def _splits(root, layout, train, scale):
-    """Return {"train": pairs, "val": pairs or []} of a data set whose folder to train on was found."""
     splits = {"train": _pairs(train, _find_low(root, layout.train_lr, scale), scale, spare_low=True), "val": []}
     if val := _find_val(root, layout, train):
         splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, spare_low=True)
@@ -137,7 +133,6 @@ def _pairs(high, low, scale, spare_low=False):
 
 
 def _find_val(root, layout, train):
-    """Return the folder of a data set's own pictures to validate on, or None."""
     if not layout.beside:
         return _find_below(root, layout.val, layout.subfolders) if layout.val else None
     inside = train != Path(root).absolute()  # else the folder beside it is not the root's
@@ -146,7 +141,6 @@ def _find_val(root, layout, train):
 
 
 def _find_low(root, name, scale):
-    """Return the folder of official LR pictures of one scale, or None."""
     if not name or scale is None:
         return None
     candidates = (name, f"{name}_X{scale}")  # the second is what the zip's own name gives

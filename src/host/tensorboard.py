@@ -12,10 +12,9 @@ _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.\d+")  # the first step th
 
 
 class EventFiles:
-    """One run's scalars and pictures in a folder, a ``Path``, that TensorBoard shows.
+    """A log of :class:`src.host.tracking.Tracker` in a folder, whose files of steps behind ``step`` are deleted.
 
-    Files of steps behind ``step`` are deleted, of all steps where that is 0. After an error the next call begins a new
-    file, since nothing behind a record that was cut off can be read.
+    After an error the next call begins a new file, since nothing behind a record that was cut off can be read.
     """
 
     name = "TensorBoard"
@@ -31,13 +30,11 @@ class EventFiles:
                 path.unlink()
 
     def scalars(self, step, values):
-        """Write numbers by name."""
         from tensorboardX.proto.summary_pb2 import Summary
 
         self._write(step, [Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
 
     def pictures(self, step, pictures):
-        """Write uint8 (H, W, 3) pictures by name, without loss."""
         from PIL import Image
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -49,11 +46,9 @@ class EventFiles:
             self._write(step, [Summary.Value(tag=name, image=image)])
 
     def saved(self, step):
-        """There is a checkpoint of this step: what belongs to later ones goes to another file."""
         self._saved = step
 
     def close(self, failed=False):
-        """Close the file."""
         file, self._file = self._file, None
         if file:
             file.close()

@@ -110,11 +110,10 @@ def _read(path, chain):
     where = f"{path} (a base of {chain[-1]})" if chain else path
     try:
         text = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{where}: no such file; name a YAML file such as those in configs/") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{where}: cannot be read ({reason}); name a YAML file such as those in configs/") from error
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        reason = "no such file" if isinstance(error, FileNotFoundError) else reason
+        raise UserError(f"{where}: {reason}; name a YAML file such as those in configs/") from error
     if os.path.realpath(path) in map(os.path.realpath, chain):
         raise UserError(f"{where}: a file is its own base; remove one 'base' of this circle")
     settings = _parse(text, path)

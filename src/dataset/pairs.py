@@ -1,6 +1,7 @@
 """HR pictures and their LR partners: found in a folder, matched by name, and read."""
 
 import contextlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -42,9 +43,6 @@ def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
     directly or in its subfolders. Or else ``hr`` is a folder of HR pictures, and ``lr``, if it is named, of their LR.
     Partners have the same stem, less the usual endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and
     ``a_LR.png``. At the ``scale`` (HR / LR) 1 no LR pictures are looked for.
-
-    Raises:
-        UserError: a folder is missing or holds no picture, or a picture has no partner.
     """
     if (data is None) == (hr is None) or (lr is not None and hr is None):
         raise UserError("name the pictures by one of: a data folder; an HR folder, with or without an LR folder")
@@ -119,6 +117,12 @@ def child(folder, name):
     return min(found, default=None)
 
 
+def subfolders(folder):
+    """List a folder's subfolders, but hidden ones; none of a folder that may not be read."""
+    _, names, _ = next(os.walk(folder), ("", [], []))  # it does not ask for each of a million files what it is
+    return sorted(Path(folder, name) for name in names if not name.startswith("."))
+
+
 def without_partners(folder):
     """Pair each picture of :func:`list_pictures` with the LR to be made; two of one name keep their suffixes."""
     folder = Path(folder)
@@ -137,10 +141,9 @@ def list_pictures(folder):
     with contextlib.suppress(UserError):
         return list_images(folder)
     found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
-            with contextlib.suppress(UserError):  # none in this one
-                found += list_images(entry)
+    for subfolder in subfolders(folder):
+        with contextlib.suppress(UserError):  # none in this one
+            found += list_images(subfolder)
     if not found:
         raise UserError(f"no pictures in {folder} or its subfolders: check the name")
     low = next((path.parent.name for path in found if _LOW_RESOLUTION.search(path.parent.name)), None)
@@ -154,14 +157,15 @@ def list_pictures(folder):
 
 def match(high_folder, low_folder, scale, spare_low=False):
     """Pair the pictures of an HR and an LR folder by name; with ``spare_low`` an LR picture needs no partner."""
-    high_by_name, low_by_name = (_by_shared_name(folder, scale) for folder in (high_folder, low_folder))
-    for name, high in high_by_name.items():
-        if name not in low_by_name:
-            raise UserError(f"{high.name} of {high_folder} has no partner in {low_folder}: complete the LR folder")
-    for name, low in low_by_name.items():
-        if name not in high_by_name and not spare_low:
-            raise UserError(f"{low.name} of {low_folder} has no partner in {high_folder}: complete the HR folder")
-    return [Pair(_shared_name(high, scale), high, low_by_name[name]) for name, high in high_by_name.items()]
+    high, low = (_by_shared_name(folder, scale) for folder in (high_folder, low_folder))
+    for name in [*high, *low]:
+        if name not in low:
+            raise UserError(
+                f"{high[name].name} of {high_folder} has no partner in {low_folder}: complete the LR folder"
+            )
+        if name not in high and not spare_low:
+            raise UserError(f"{low[name].name} of {low_folder} has no partner in {high_folder}: complete the HR folder")
+    return [Pair(_shared_name(path, scale), path, low[name]) for name, path in high.items()]
 
 
 def _by_shared_name(folder, scale):

@@ -1,11 +1,10 @@
 """Where the pictures of a data set lie: the official folders, however they were unpacked, or any folder."""
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.pairs import child, find_folders, match, require_folder, without_partners
+from src.dataset.pairs import child, find_folders, match, require_folder, subfolders, without_partners
 from src.errors import UserError
 from src.imaging.io import list_images
 
@@ -65,9 +64,6 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
     Returns:
         {"train": pairs, "val": pairs}, and "test" where there are pictures for it, or {split: pairs}; and the list of
         messages about what was set aside.
-
-    Raises:
-        UserError: a data set is not there or incomplete, or ``val_count`` leaves nothing to train on.
     """
     root = require_folder(root)
     found = [(dataset, _find(root, dataset, scale)) for dataset in datasets]
@@ -78,10 +74,8 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
     for dataset, splits in found:
         if splits["val"] and val_count:
             splits = _set_aside(dataset, splits["train"], val_count) | {"test": splits["val"]}
-            messages.append(
-                f"{dataset}: the last {val_count} training pictures by name are set aside for validation, its own "
-                "validation pictures are kept for the test"
-            )
+            taken = f"the last {val_count} training pictures by name are set aside for validation"
+            messages.append(f"{dataset}: {taken}, its own validation pictures are kept for the test")
         elif not splits["val"]:
             count = val_count
             if count is None:
@@ -119,12 +113,10 @@ def _splits(root, layout, train, scale):
     if val := _find_val(root, layout, train):
         splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, spare_low=True)
     if layout.val_from is not None:
-        early, late = [], []
-        for pair in splits["train"]:
-            name = pair.hr.stem  # a number, or the picture is to train on
-            (late if name.isdecimal() and int(name) >= layout.val_from else early).append(pair)
-        if early:
-            splits = {"train": early, "val": late}
+        pairs = splits["train"]
+        late = {pair for pair in pairs if pair.hr.stem.isdecimal() and int(pair.hr.stem) >= layout.val_from}
+        if len(late) < len(pairs):
+            splits = {"train": [p for p in pairs if p not in late], "val": [p for p in pairs if p in late]}
     return splits
 
 
@@ -147,7 +139,7 @@ def _find_low(root, name, scale):
     return next(filter(None, (_find_below(root, f"{candidate}/X{scale}") for candidate in candidates)), None)
 
 
-def _find_below(root, path, subfolders=False):
+def _find_below(root, path, in_subfolders=False):
     """Return the uppermost folder at or below ``root`` that has this name, in any case, and holds pictures, or None."""
     name, _, inner = path.partition("/")
     level = [Path(root).absolute()]
@@ -155,29 +147,14 @@ def _find_below(root, path, subfolders=False):
         for folder in level:
             if folder.name.lower() == name.lower():
                 target = child(folder, inner) if inner else folder
-                if target and _has_pictures(target, subfolders):
+                if target and _has_pictures(target, in_subfolders):
                     return target
-        level = [entry for folder in level for entry in _subfolders(folder)]
+        level = [entry for folder in level for entry in subfolders(folder)]
     return None
 
 
-def _has_pictures(folder, subfolders):
-    for each in [folder, *(_subfolders(folder) if subfolders else [])]:
+def _has_pictures(folder, in_subfolders):
+    for each in [folder, *(subfolders(folder) if in_subfolders else [])]:
         with contextlib.suppress(UserError):  # none in this one
             return bool(list_images(each))
     return False
-
-
-def _subfolders(folder):
-    try:
-        with os.scandir(folder) as entries:  # it knows what is a folder without asking for each of a million files
-            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
-    except PermissionError:
-        return []
-
-
-def _is_folder(entry):
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads in a circle, or to where nobody may look
-        return False

@@ -22,7 +22,7 @@ class WandbRun:
         import wandb
 
         self.wandb, self.folder = wandb, folder
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # wandb itself would fall back to a temporary folder
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # else wandb takes a temporary folder
         options = {"project": project, "name": name, "config": config, "job_type": job, "id": _run_id(folder, step)}
         try:
             self.run = self._begin(mode, options)
@@ -49,10 +49,8 @@ class WandbRun:
     def pictures(self, step, pictures):
         from PIL import Image
 
-        def image(picture):  # of an array wandb may stretch the range
-            return self.wandb.Image(Image.fromarray(picture), file_type="png")
-
-        self.run.log({name: image(picture) for name, picture in pictures.items()}, step=step)
+        opened = {name: Image.fromarray(picture) for name, picture in pictures.items()}  # wandb may stretch an array
+        self.run.log({name: self.wandb.Image(image, file_type="png") for name, image in opened.items()}, step=step)
 
     def table(self, step, name, columns, rows):
         self.run.log({name: self.wandb.Table(columns=columns, data=rows, allow_mixed_types=True)}, step=step)

@@ -130,18 +130,15 @@ class _Axis:
 
     def _block(self, weights, indices, first, inverses):
         rows = slice(first, min(first + _STRIP, self.length))
-        near, around = (
-            slice(max(rows.start - reach, 0), min(rows.stop + reach, self.length)) for reach in (_REACH, _INVERSE_REACH)
-        )
+        near, around = (slice(max(first - n, 0), min(rows.stop + n, self.length)) for n in (_REACH, _INVERSE_REACH))
         span = slice(indices[rows].min(), indices[rows].max() + 1)
         matrix, left = _dense(weights[around], indices[around])
         gram = matrix @ matrix.T
         if gram.tobytes() not in inverses:  # away from the edges all are equal
             inverses[gram.tobytes()] = np.linalg.inv(gram).astype(np.float32)
-        inverse = inverses[gram.tobytes()][rows.start - around.start :][: rows.stop - rows.start]
-        all_weights = matrix[near.start - around.start :, span.start - left :][: near.stop - near.start]
-        all_weights = all_weights[:, : span.stop - span.start].astype(np.float32)
-        own_weights = all_weights[rows.start - near.start :][: rows.stop - rows.start]
+        inverse = inverses[gram.tobytes()][_within(around.start, rows)]
+        all_weights = matrix[_within(around.start, near), _within(left, span)].astype(np.float32)
+        own_weights = all_weights[_within(near.start, rows)]
         return _Block(rows, span, own_weights, near, all_weights, around, inverse)
 
     def reduce(self, strip):
@@ -181,6 +178,10 @@ class _Block(NamedTuple):
 def reduction_matrix(length, scale):
     """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each: float64."""
     return _dense(*_taps(length, scale))[0]
+
+
+def _within(start, part):
+    return slice(part.start - start, part.stop - start)
 
 
 def _taps(length, scale):

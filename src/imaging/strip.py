@@ -34,8 +34,7 @@ def side_by_side(lr, *pictures):
 def make_grid(pictures):
     """Put pictures, uint8 (H, W, 3) of one size, into a grid that is about square."""
     columns = math.ceil(math.sqrt(len(pictures)))
-    white = [np.full(pictures[0].shape, WHITE, np.uint8)] * (-len(pictures) % columns)
-    places = [*pictures, *white]
+    places = [*pictures, *[np.full(pictures[0].shape, WHITE, np.uint8)] * (-len(pictures) % columns)]
     return _joined([_joined(places[first : first + columns], 1) for first in range(0, len(places), columns)], 0)
 
 
@@ -43,10 +42,8 @@ def _joined(pictures, axis):
     """Put pictures below (axis 0) or beside (axis 1) each other, with white between them."""
     shape = list(pictures[0].shape)
     shape[axis] = SEPARATOR
-    parts = [pictures[0]]
-    for picture in pictures[1:]:
-        parts += [np.full(shape, WHITE, np.uint8), picture]
-    return np.concatenate(parts, axis=axis)
+    line = np.full(shape, WHITE, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (line, picture)][1:], axis=axis)
 
 
 def at_most(picture, longest):

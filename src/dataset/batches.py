@@ -41,17 +41,13 @@ def training_batches(
         of one sample one after the other; where ``patches.lr_up`` holds, lr_up, float32 (B, 3, P, P); if asked, keys,
         int32 (B·D,). Pictures are in [-1, 1]. A worker's UserError is raised as itself.
     """
-    counts = {
-        "batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch, "draws": draws,
-        "ranks": ranks,
-    }  # fmt: skip
+    counts = dict(batch_size=batch_size, batches=batches, workers=workers, prefetch=prefetch, draws=draws, ranks=ranks)
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, not {value}")
     if first_sample < 0 or not 0 <= rank < ranks:
-        raise UserError(
-            f"expected first_sample >= 0 and 0 <= rank < ranks, not sample {first_sample} and rank {rank} of {ranks}"
-        )
+        given = f"sample {first_sample} and rank {rank} of {ranks}"
+        raise UserError(f"expected first_sample >= 0 and 0 <= rank < ranks, not {given}")
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
     make = partial(

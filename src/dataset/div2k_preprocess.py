@@ -54,9 +54,8 @@ def main(argv=None):
 def _parser():
     parser = command.parser(_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--root", type=Path, required=True, help="the folder that the data sets were unpacked in")
-    parser.add_argument(
-        "--dataset", nargs="+", choices=DATASETS, required=True, help="one or more, such as: div2k flickr2k"
-    )
+    text = "one or more, such as: div2k flickr2k"
+    parser.add_argument("--dataset", nargs="+", choices=DATASETS, required=True, help=text)
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     patches = parser.add_argument_group("patches", "what is made of pictures unless --sizes is given")
     patches.add_argument("--scale", type=int, help="HR pixels per LR pixel in each direction (default: 4)")
@@ -155,9 +154,8 @@ def _check_patches(scale, patch_size, stride):
     if patch_size < scale or patch_size % scale:
         raise UserError(f"--patch-size must be a positive multiple of the scale {scale}, not {patch_size}")
     if not 0 < stride <= patch_size or stride % scale:
-        raise UserError(
-            f"--stride must be a multiple of the scale {scale}, at most the patch size {patch_size}, not {stride}"
-        )
+        expected = f"a multiple of the scale {scale}, at most the patch size {patch_size}"
+        raise UserError(f"--stride must be {expected}, not {stride}")
 
 
 def _check_apart(output, sources):
@@ -175,8 +173,7 @@ def _summary(manifest, output):
         left_out = sum(entry.get("small", False) for entry in split["sources"])
         used = len(split["sources"]) - broken - left_out
         print(f"{name}: {split['files']} pictures from {used} source pictures")
-        skipped += broken
-        small += left_out
+        skipped, small = skipped + broken, small + left_out
     if "sizes" in manifest["options"]:
         print(f"left out: {small} source pictures smaller than {manifest['options']['sizes'][-1]}")
     print(f"skipped: {skipped} broken source pictures")

@@ -146,12 +146,10 @@ def list_pictures(folder):
             found += list_images(subfolder)
     if not found:
         raise UserError(f"no pictures in {folder} or its subfolders: check the name")
-    low = next((path.parent.name for path in found if _LOW_RESOLUTION.search(path.parent.name)), None)
-    if low is not None:
-        raise UserError(
-            f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures: "
-            "name the folder of HR pictures"
-        )
+    for low in {path.parent.name: None for path in found}:
+        if _LOW_RESOLUTION.search(low):
+            problem = f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures"
+            raise UserError(f"{problem}: name the folder of HR pictures")
     return found
 
 
@@ -224,10 +222,8 @@ def check_headers(pair, scale):
 
 def _check_lr_up(pair, size, found):
     if tuple(found) != tuple(size):
-        raise UserError(
-            f"{pair.lr_up} should be {_by(size)}, as {pair.hr.name} of {pair.hr.parent.name}, but is {_by(found)}: "
-            "prepare the folder anew"
-        )
+        problem = f"should be {_by(size)}, as {pair.hr.name} of {pair.hr.parent.name}, but is {_by(found)}"
+        raise UserError(f"{pair.lr_up} {problem}: prepare the folder anew")
 
 
 def _fitting_size(pair, hr_size, lr_size, scale):
@@ -236,10 +232,8 @@ def _fitting_size(pair, hr_size, lr_size, scale):
         raise UserError(f"{pair.hr} is {_by(hr_size)}, smaller than the scale {scale}: remove it")
     floor, ceiling = tuple(n // scale for n in hr_size), tuple(-(-n // scale) for n in hr_size)
     if lr_size is not None and tuple(lr_size) not in (floor, ceiling):
-        raise UserError(
-            f"{pair.lr} should be {_by(floor)}, a {scale}th of {pair.hr} ({_by(hr_size)}), "
-            f"but is {_by(lr_size)}: check the scale and the folders"
-        )
+        problem = f"should be {_by(floor)}, a {scale}th of {pair.hr} ({_by(hr_size)}), but is {_by(lr_size)}"
+        raise UserError(f"{pair.lr} {problem}: check the scale and the folders")
     return floor
 
 

@@ -54,10 +54,7 @@ class PatchPairs:
         listed = checked_sizes(folder, scale)
         self.pairs = find_pairs(root, scale=scale, split="train")
         self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
-        if listed is None:
-            self.lr_sizes = [check_headers(pair, scale)[1] for pair in self.pairs]
-        else:
-            self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
+        self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
         self._leave_small_out()
         self.cached = self._fits(cache_bytes)
         self._pictures, self._made = {}, {}  # whole pictures; LR alone of those that have none
@@ -70,10 +67,8 @@ class PatchPairs:
             return
         first = large.index(False)
         height, width = (n * self.scale for n in self.lr_sizes[first])
-        message = (
-            f"{large.count(False)} of {len(large)} pictures are smaller than patch_size {self.patch_size}, "
-            f"first {self.pairs[first].hr} ({width}×{height})"
-        )
+        message = f"{large.count(False)} of {len(large)} pictures are smaller than patch_size {self.patch_size}"
+        message += f", first {self.pairs[first].hr} ({width}×{height})"
         if not any(large):
             raise UserError(f"{message}: lower patch_size or name other pictures")
         logging.getLogger(__name__).warning("%s: they are left out", message)
@@ -86,10 +81,9 @@ class PatchPairs:
             return sum(lr_bytes) <= cache_bytes
         made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
         if made > cache_bytes:
-            raise UserError(
-                f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
-                f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
-            )
+            problem = f"need {made >> 20} MiB for it, more than the cache of {cache_bytes >> 20} MiB"
+            remedy = "enlarge the cache, or prepare them with div2k_preprocess.py"
+            raise UserError(f"{len(self.pairs)} pictures without LR {problem}: {remedy}")
         return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
 
     def __len__(self):
@@ -125,10 +119,8 @@ class PatchPairs:
         else:
             hr, lr = load_pair(pair, self.scale)
             if lr.shape[:2] != lr_size:
-                raise UserError(
-                    f"{pair.hr} is not of the size its header or manifest says: replace it, or run "
-                    "div2k_preprocess.py with --force"
-                )
+                remedy = "replace it, or run div2k_preprocess.py with --force"
+                raise UserError(f"{pair.hr} is not of the size its header or manifest says: {remedy}")
         pictures = (hr, lr, load_lr_up(pair, [n * self.scale for n in lr_size])) if self.lr_up else (hr, lr)
         if self.cached:
             self._pictures[number] = pictures
@@ -138,14 +130,15 @@ class PatchPairs:
 
 
 def _lr_sizes(listed, pairs, folder, scale):
-    """Return the LR sizes of ``pairs``, which must be the pictures that the manifest lists."""
+    """Return the LR sizes of ``pairs``, by their headers or by the manifest, which must list just these."""
+    if listed is None:
+        return [check_headers(pair, scale)[1] for pair in pairs]
     for pair in pairs:
         if pair.name not in listed:
             raise UserError(f"{pair.hr} is not in the manifest of {folder.parent.parent}: remove it")
     if len(pairs) != len(listed):
-        raise UserError(
-            f"{folder} holds {len(pairs)} pictures, its manifest lists {len(listed)}: run div2k_preprocess.py again"
-        )
+        found = f"{folder} holds {len(pairs)} pictures, its manifest lists {len(listed)}"
+        raise UserError(f"{found}: run div2k_preprocess.py again")
     return [tuple(n // scale for n in listed[pair.name]) for pair in pairs]
 
 

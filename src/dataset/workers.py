@@ -1,6 +1,5 @@
 """Work for many processes, which end with the one that gives it."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -26,29 +25,22 @@ def in_processes(work, tasks, workers):
     keys, rest = {}, iter(tasks)
     try:
         while True:
-            with _interrupts_blocked():
+            # processes start here, and inherit the mask: Ctrl-C reaches this one alone, when it is taken off again
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
                 for key, arguments in islice(rest, _AHEAD * workers - len(keys)):
                     keys[pool.submit(work, *arguments)] = key
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if not keys:
                 break
             for future in wait(keys, return_when=FIRST_COMPLETED).done:
                 yield keys.pop(future), future.result()
     except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died, perhaps for want of memory: run again with fewer --workers, it continues"
-        ) from error
+        remedy = "run again with fewer --workers, it continues"
+        raise UserError(f"a worker process died, perhaps for want of memory: {remedy}") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked():
-    """Start processes that Ctrl-C does not reach: they inherit the mask, and here it arrives at the block's end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker():

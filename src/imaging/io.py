@@ -82,9 +82,8 @@ def _eight_bits(image, path):
     # Some formats and releases of Pillow give 16-bit gray as mode "I", with values up to 65535.
     if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
         kind = "float" if image.mode == "F" else "signed or 32-bit integer"
-        raise UserError(
-            f"cannot read {path}: its pixels are {kind} numbers of unknown range; save it with 8 or 16 bits"
-        )
+        problem = f"its pixels are {kind} numbers of unknown range"
+        raise UserError(f"cannot read {path}: {problem}; save it with 8 or 16 bits")
     tags = getattr(image, "tag_v2", {})
     largest = (1 << tags.get(_BITS_PER_SAMPLE, (16,))[0]) - 1
     values = np.asarray(image).astype(np.int64)
@@ -149,19 +148,15 @@ def write_image(path, array):
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
-        raise UserError(
-            f"cannot write {path}: the suffix must be one of {', '.join(WRITE_SUFFIXES)}, not '{path.suffix}'"
-        )
+        suffixes = ", ".join(WRITE_SUFFIXES)
+        raise UserError(f"cannot write {path}: the suffix must be one of {suffixes}, not '{path.suffix}'")
     file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
     _check_pixels(array, path)
     if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
         raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
     if longest and max(array.shape[:2]) > longest:
-        height, width = array.shape[:2]
-        raise UserError(
-            f"cannot write {path}: {file_format} holds at most {longest} pixels a side, not {width}x{height}; "
-            "write .png or .tif instead"
-        )
+        problem = f"{file_format} holds at most {longest} pixels a side, not {array.shape[1]}x{array.shape[0]}"
+        raise UserError(f"cannot write {path}: {problem}; write .png or .tif instead")
     with replacing(path, "picture") as temporary:
         Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
 
@@ -172,9 +167,8 @@ def _check_pixels(array, path):
         raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
     channels = array.shape[2:] if array.ndim in (2, 3) else None
     if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
-        raise UserError(
-            f"cannot write {path}: expected (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty, got {array.shape}"
-        )
+        expected = "(H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty"
+        raise UserError(f"cannot write {path}: expected {expected}, got {array.shape}")
 
 
 def holds_alpha(path):

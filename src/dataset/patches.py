@@ -38,9 +38,6 @@ class PatchPairs:
         rotate: turn patches by 0, 90, 180 or 270 degrees.
         cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
         lr_up: also give the LR↑ pictures that somebody has prepared; as an attribute: whether there are any.
-
-    Raises:
-        UserError: files are missing, do not fit each other or their manifest, or are all smaller than a patch.
     """
 
     def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30, lr_up=False):

@@ -88,9 +88,6 @@ def preprocess(sources, plan, output, workers=1, force=False, shard=None):
     In it, sources that could not be used have their ``error`` set; they are logged, too. ``workers`` are processes, of
     which 1 is this one; ``force`` replaces what another plan has left in the folder ``output``. A :class:`Shard` writes
     its own pictures only, and the manifest is not ``complete`` before all shards are done.
-
-    Raises:
-        UserError: the output cannot be written, is in use, or is another plan's; or a split has no square.
     """
     try:
         with logging_redirect_tqdm():
@@ -99,7 +96,8 @@ def preprocess(sources, plan, output, workers=1, force=False, shard=None):
             with locked(output):
                 begin(output, plan, force)
                 _write(sources, plan, output, workers, Shard(1, 1))
-                _complete(output, plan)
+                _count(plan)
+                finish(output, plan)
     except OSError as error:
         remedy = "free some space or name another folder"
         raise UserError(f"cannot write to {output}: {error.strerror}; {remedy}") from error
@@ -115,7 +113,8 @@ def _preprocess_shard(sources, plan, output, workers, shard):
         os.sync()  # the one that completes the output may be another machine
         with in_turn(output):
             if collect(output, plan, shard):
-                _complete(output, plan)
+                _count(plan)
+                finish(output, plan)
     return plan
 
 
@@ -140,26 +139,20 @@ def _report(entry):
         _LOGGER.warning("skipped %s: %s", entry["name"], entry["error"])
 
 
-def _complete(output, plan):
+def _count(plan):
+    """Note how many files each split has, and tell of pictures too small for a square; refuse a split without any."""
     for name, split in plan["splits"].items():
-        _count(name, split)
-    finish(output, plan)
-
-
-def _count(name, split):
-    """Note how many files a split has; say how many pictures were too small for a square; refuse it if it has none."""
-    sources = split["sources"]
-    small = [entry for entry in sources if entry.get("small")]
-    split["files"] = sum(entry["count"] for entry in sources if entry["error"] is None and not entry.get("small"))
-    if small:
-        side = small[0]["tile"][0]
-        words = f"{len(small)} of {len(sources)} pictures are smaller than {side}, first {small[0]['name']}"
-        _LOGGER.warning("%s: %s: they are left out", name, words)
-    if not split["files"] and any("small" in entry for entry in sources):  # of patches the plan has, by the headers
-        broken = [entry["error"] for entry in sources if entry["error"]]
-        why = f"the first: {broken[0]}" if broken else "all are too small: lower --sizes, or name others"
-        remedy = "; or set more aside with a larger --val-count" if name == "val" else ""
-        raise UserError(f"none of the {len(sources)} pictures for {name} can be used; {why}{remedy}")
+        sources = split["sources"]
+        small = [entry for entry in sources if entry.get("small")]
+        split["files"] = sum(entry["count"] for entry in sources if entry["error"] is None and not entry.get("small"))
+        if small:
+            words = f"{len(small)} of {len(sources)} pictures are smaller than {small[0]['tile'][0]}"
+            _LOGGER.warning("%s: %s, first %s: they are left out", name, words, small[0]["name"])
+        if not split["files"] and any("small" in entry for entry in sources):  # of patches the plan has, by the headers
+            broken = [entry["error"] for entry in sources if entry["error"]]
+            why = f"the first: {broken[0]}" if broken else "all are too small: lower --sizes, or name others"
+            remedy = "; or set more aside with a larger --val-count" if name == "val" else ""
+            raise UserError(f"none of the {len(sources)} pictures for {name} can be used; {why}{remedy}")
 
 
 def write_patches(pair, entry, split_folder, options, digits):

@@ -26,11 +26,9 @@ class Shard(NamedTuple):
     count: int
 
     def folder(self, output):
-        """Return the folder with the shard's lock and outcomes."""
         return output / SHARDS / f"{self.number}_of_{self.count}"
 
     def own(self, items):
-        """Return the shard's of a list."""
         return items[self.number - 1 :: self.count]
 
     def entries(self, plan):

@@ -41,11 +41,8 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     if edges not in EDGES:
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
-    result = image if image.ndim == 3 else image[:, :, np.newaxis]
-    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        weights, indices = contributions(sizes[axis], scales[axis])
-        result = _resize_axis(result, axis, weights, indices, scales[axis], edges, image.dtype == np.uint8)
-    return result.reshape(sizes + image.shape[2:]).astype(image.dtype, copy=False)
+    result = _resize_axes(image, scales, sizes, contributions, edges, rounded=image.dtype == np.uint8)
+    return result.astype(image.dtype, copy=False)
 
 
 def area_resize(image, size):
@@ -56,14 +53,9 @@ def area_resize(image, size):
     """
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
-    sums = image if image.ndim == 3 else image[:, :, np.newaxis]
-    covered = 1
-    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        overlaps, indices = area_overlaps(sizes[axis], scales[axis])
-        # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
-        sums = _resize_axis(sums, axis, overlaps, indices, scales[axis], "replicate", rounded=False)
-        covered *= scales[axis].denominator
-    means = (sums / covered).reshape(sizes + image.shape[2:])
+    # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
+    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", rounded=False)
+    means = sums / (scales[0].denominator * scales[1].denominator)
     return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
 
 
@@ -138,6 +130,13 @@ def area_overlaps(output_length, scale):
     indices = start // p + np.arange(-(-q // p) + 1)
     overlaps = np.minimum(start + q, (indices + 1) * p) - np.maximum(start, indices * p)
     return np.maximum(overlaps, 0).astype(np.float64), indices
+
+
+def _resize_axes(image, scales, sizes, weigh, edges, rounded):
+    result = image if image.ndim == 3 else image[:, :, np.newaxis]
+    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
+        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, rounded)
+    return result.reshape(sizes + image.shape[2:])
 
 
 def _resize_axis(image, axis, weights, indices, scale, edges, rounded):

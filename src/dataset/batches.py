@@ -23,23 +23,15 @@ def training_batches(
 
     Sample i of batch k has the global number first_sample + (k * ranks + rank) * batch_size + i and is a function of
     that number and of ``patches.seed`` alone: not of the workers, nor of where a run was interrupted; and the ranks
-    together see what one rank with their common batch size would.
+    together see what one rank with their common batch size would. ``first_sample`` counts what all of them have seen.
+    ``workers`` are threads, ``prefetch`` batches kept ready. A worker's UserError is raised as itself.
 
-    Args:
-        patches: :class:`src.dataset.patches.PatchPairs`.
-        batch_size: B, samples per batch and rank.
-        first_sample: samples that all ranks together have seen so far, 0 for a new run.
-        workers: threads that prepare batches, of which ``prefetch`` are kept ready.
-        noise_steps: T; None leaves out ``t`` and ``noise``.
-        draws: D, pairs of t and noise for each sample; 1 without ``noise_steps``.
-        continuous: t is real.
-        dropout_keys: add the column of keys for :class:`src.layers.dropout.Dropout`.
-
-    Returns:
-        Rows with the columns hr, float32 (B, 3, P, P), and lr, float32 (B, 3, p, p), at scale 1 hr; with
-        ``noise_steps`` t, int32 or, if continuous, float32 (B·D,) in [0, T), and noise, float32 (B·D, 3, P, P), those
-        of one sample one after the other; where ``patches.lr_up`` holds, lr_up, float32 (B, 3, P, P); if asked, keys,
-        int32 (B·D,). Pictures are in [-1, 1]. A worker's UserError is raised as itself.
+    Columns, of B = ``batch_size`` samples of ``patches`` (:class:`src.dataset.patches.PatchPairs`):
+        hr: float32 (B, 3, P, P) in [-1, 1]; lr: the same (B, 3, p, p), at scale 1 hr
+        t, noise: where ``noise_steps`` is given as T, int32 or, if ``continuous``, float32 (B·D,) in [0, T), and
+            float32 (B·D, 3, P, P), the D ``draws`` of one sample one after the other
+        lr_up: where ``patches.lr_up`` holds, float32 (B, 3, P, P) in [-1, 1]
+        keys: with ``dropout_keys``, int32 (B·D,), for :class:`src.layers.dropout.Dropout`
     """
     counts = dict(batch_size=batch_size, batches=batches, workers=workers, prefetch=prefetch, draws=draws, ranks=ranks)
     for name, value in counts.items():

@@ -127,25 +127,21 @@ def _options(arguments):
         raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
     if arguments.shard and arguments.force:
         raise UserError("--force would remove what other shards write: leave it out, and name a new output folder")
+    own, others, reason = _OF_PATCHES, _OF_SQUARES, "is for squares: add --sizes, or leave it out"
     if arguments.sizes:
+        own, others = others, own
         reason = "is for patches, --sizes says all of squares: leave one of them out"
-        own = _given(arguments, _OF_SQUARES, _OF_PATCHES, reason)
-        scale = arguments.sizes[-1] // arguments.sizes[0]  # 1 of HR alone
-        own = {"sizes": arguments.sizes, "scale": scale, **own}
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    for name in others:
+        if name in given:
+            raise UserError(f"--{name.replace('_', '-')} {given[name]} {reason}")
+    own = {name: given.get(name, default) for name, default in own.items()}
+    if arguments.sizes:
+        own = {"sizes": arguments.sizes, "scale": arguments.sizes[-1] // arguments.sizes[0], **own}  # 1 of HR alone
     else:
-        own = _given(arguments, _OF_PATCHES, _OF_SQUARES, "is for squares: add --sizes, or leave it out")
         _check_patches(**own)
     rest = {"split": arguments.split} if arguments.split else {}
     return {"datasets": arguments.dataset, **own, "val_count": arguments.val_count, **rest}
-
-
-def _given(arguments, defaults, others, reason):
-    """Return the options of ``defaults`` as given, or else the default; refuse those of ``others``."""
-    for name in others:
-        if getattr(arguments, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} {reason}")
-    given = {name: getattr(arguments, name) for name in defaults}
-    return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def _check_patches(scale, patch_size, stride):

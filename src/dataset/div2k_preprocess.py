@@ -23,7 +23,8 @@ X{scale} (image_0000.png, ...: patches in train, whole pictures in val); officia
 they are below ROOT, else LR is made by MATLAB's bicubic. Squares: writes OUTPUT/{train,val}/hr_128, lr_16 and
 sr_16_128. OUTPUT/manifest.json tells what became of each picture. With --val-count, a data set's own validation
 pictures, on which results are published, go to OUTPUT/test, so that nothing is chosen on them during training. An
-interrupted run continues when it is started again. With --shard several processes or machines share the work."""
+interrupted run continues when it is started again. With --shard several processes or machines share the work, with
+the same options and OUTPUT, and leave what one run would."""
 _EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
 and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
 
@@ -46,8 +47,9 @@ def main(argv=None):
     if manifest["complete"]:
         return _summary(manifest, output)
     skipped = sum(entry["error"] is not None for entry in shard.entries(manifest))
-    print(f"shard {shard.number}/{shard.count}: done, but for {skipped} broken source pictures, which are skipped")
-    print(f"output: {output}, complete when all shards are done")
+    print(f"shard {shard.number}/{shard.count}: done")
+    print(f"skipped: {skipped} broken source pictures")
+    print(f"output: {output}, complete when all shards are")
     return 1 if skipped else 0
 
 
@@ -87,10 +89,7 @@ def _parser():
     splits.add_argument("--split", choices=SPLITS, help="put all pictures there, as those of a data set to test on")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, help="processes")
-    text = (
-        "write only the Ith of N equal shares of the pictures; the others are for other processes or machines, with "
-        "the same options and OUTPUT. Whichever finishes last completes manifest.json, as if one run had made it all"
-    )
+    text = "write the Ith of N shares of the pictures; whichever of the N runs ends last completes manifest.json"
     parser.add_argument("--shard", type=_shard, metavar="I/N", help=text)
     parser.add_argument("--force", action="store_true", help="replace an output made with other options")
     return parser

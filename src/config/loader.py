@@ -1,8 +1,8 @@
 """From YAML files and ``key=value`` overrides to a configuration, and back.
 
 Each source is checked by itself, so that an error names the file it is in; inside, settings are one flat dict from
-full names such as ``train.lr`` to values of the right type, and "later wins" is ``dict.update``. ``schemas`` is
-everywhere {system: dataclass}: the system that a configuration names decides what settings there are.
+full names such as ``train.lr`` to values, and "later wins" is ``dict.update``. ``schemas`` is everywhere
+{system: dataclass}: the system that a configuration names decides what settings there are.
 """
 
 import dataclasses
@@ -47,34 +47,28 @@ def load_config(path, overrides, schemas):
     """Read a YAML file, the files it names under ``base``, and ``key=value`` overrides.
 
     ``base`` is a path or a list of paths relative to the file; of two bases the later wins, and the file wins over
-    its bases. Overrides such as ``train.lr=1e-4`` come last: their values are YAML, but text is taken as it is. What
-    nothing gives keeps its default. Whether the settings fit each other is for ``families.family.Family.check`` to say.
-
-    Raises:
-        UserError: a file is missing or broken; a setting is unknown, of the wrong type or out of its range.
+    its bases. Overrides such as ``train.lr=1e-4`` come last: their values are YAML, but text is taken as it is.
+    Whether the settings fit each other is for ``families.family.Family.check`` to say.
     """
     return _build([*_read(Path(path), ()), *_parse_overrides(overrides, schemas)], schemas)
 
 
 def with_overrides(config, overrides):
-    """Return a configuration of the same system with ``key=value`` overrides applied; see :func:`load_config`."""
+    """Return a configuration of the same system with ``key=value`` overrides applied."""
     schemas = {config.system: type(config)}
     return _build([("the configuration", config_to_dict(config)), *_parse_overrides(overrides, schemas)], schemas)
 
 
 def config_from_dict(settings, schemas, where="the configuration", stored=False):
-    """Return the configuration of a nested dict such as :func:`config_to_dict` makes; see :func:`load_config`.
+    """Return the configuration of a nested dict from ``where``, a word for errors.
 
-    Args:
-        settings: nested dict; what it leaves out keeps its default.
-        where: where it comes from, for error messages.
-        stored: an earlier version may have written it, with every family's sections: the others' are left out.
+    ``stored``: an earlier version may have written it, with every family's sections, of which the others' are left out.
     """
     return _build([(where, settings)], schemas, stored)
 
 
 def overrides_to_dict(overrides, schemas):
-    """Return the nested dict of ``key=value`` overrides alone, of any family; see :func:`load_config`."""
+    """Return the nested dict of ``key=value`` overrides alone, of any family."""
     known, flat = _of_any(schemas), {}
     for where, settings in _parse_overrides(overrides, schemas):
         flat.update(_check(settings, where, known, schemas))
@@ -82,12 +76,12 @@ def overrides_to_dict(overrides, schemas):
 
 
 def config_to_dict(config):
-    """Return the configuration as a nested dict that JSON and YAML can hold: tuples become lists."""
+    """Return the configuration as a nested dict for JSON and YAML: tuples become lists."""
     return dataclasses.asdict(config, dict_factory=lambda pairs: {name: _plain(value) for name, value in pairs})
 
 
 def dump_yaml(config):
-    """Return the configuration as YAML text that :func:`load_config` reads back; sections keep their order."""
+    """Return the configuration as YAML text that :func:`load_config` reads back."""
     return yaml.dump(config_to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -95,8 +89,7 @@ def _of_any(schemas):
     return {name: known for schema in reversed(schemas.values()) for name, known in settings_of(schema).items()}
 
 
-def _names(settings):
-    """Return the names of settings and, after them, of their sections."""
+def _names(settings):  # and of their sections
     return [*settings, *dict.fromkeys(name.partition(".")[0] for name in settings if "." in name)]
 
 
@@ -117,11 +110,10 @@ def _read(path, chain):
     where = f"{path} (a base of {chain[-1]})" if chain else path
     try:
         text = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{where}: no such file; name a YAML file such as those in configs/") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{where}: cannot be read ({reason}); name a YAML file such as those in configs/") from error
+        reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        reason = "no such file" if isinstance(error, FileNotFoundError) else reason
+        raise UserError(f"{where}: {reason}; name a YAML file such as those in configs/") from error
     if os.path.realpath(path) in map(os.path.realpath, chain):
         raise UserError(f"{where}: a file is its own base; remove one 'base' of this circle")
     settings = _parse(text, path)
@@ -136,7 +128,6 @@ def _read(path, chain):
 
 
 def _parse(text, where):
-    """Return what a YAML document holds: dicts, lists, text and None."""
     try:
         return yaml.load(text, _Yaml)
     except yaml.YAMLError as error:
@@ -149,7 +140,6 @@ def _parse(text, where):
 
 
 def _parse_overrides(overrides, schemas):
-    """Return [(where, settings)], one for each ``key=value``."""
     known, sources = _of_any(schemas), []
     for override in overrides:
         where = f"override '{override}'"
@@ -173,10 +163,8 @@ def _build(sources, schemas, stored=False):
         raise UserError(f"{where}: 'system' must be one of {', '.join(schemas)}, got {shown(system)}")
     schema, flat = schemas[system], {"system": system}
     common = {each.name for each in dataclasses.fields(Config)}
-    for (
-        where,
-        settings,
-    ) in sources:  # with all that is common it is a config.yaml, once of all families
+    for where, settings in sources:
+        # with all that is common it is a config.yaml, once of all families
         written = stored or (isinstance(settings, dict) and common <= settings.keys())
         flat.update(_check(settings, where, settings_of(schema), schemas, written))
     kinds, values = typing.get_type_hints(schema), _nested(flat)
@@ -207,7 +195,7 @@ def _check(settings, where, known, schemas, stored=False):
 
 
 def _nearest(name, known):
-    """Return the valid name or names that an unknown one most likely stands for, for an error message."""
+    """Return the valid names that an unknown one most likely stands for."""
     leaf = name.rpartition(".")[2]
     same_leaf = [full for full in known if full.rpartition(".")[2] == leaf]
     if same_leaf and name == leaf:  # the section was left out

@@ -29,11 +29,10 @@ _LIMITS = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le
 
 
 def setting(default, *rules, **limits):
-    """Return a dataclass field whose values are limited; the loader refuses others.
+    """Return a dataclass field whose values the loader limits.
 
-    Args:
-        rules: pairs of what a value must be, in words, and a function that tells whether it is.
-        limits: numbers called at_least, above, at_most or below.
+    ``rules`` are pairs of what a value must be, in words, and a function that tells whether it is; ``limits`` are
+    numbers called at_least, above, at_most or below.
     """
     tests = [(_LIMITS[name], limit) for name, limit in limits.items()]
     if limits:
@@ -49,11 +48,7 @@ class Setting(NamedTuple):
     rules: tuple
 
     def read(self, value, what):
-        """Return a value from YAML or JSON; text becomes a number or a truth value, a list a tuple.
-
-        Raises:
-            UserError: beginning with ``what``: it is of another kind, or breaks a rule.
-        """
+        """Return a value of YAML or JSON as its kind: text becomes a number, a list a tuple; errors begin with what."""
         found = _as(self.kind, value)
         if found is None:
             advice = "; write it in quotes" if self.kind is str else ""
@@ -78,7 +73,7 @@ def _as(kind, value):
 
 
 def shown(value):
-    """Return a value for an error message: short even where it is endless, and YAML's null as a word."""
+    """Return a value for an error message, short even where it is endless."""
     return "nothing" if value is None else reprlib.repr(value)
 
 

@@ -1,8 +1,7 @@
 """Training batches on mindspore.dataset, the same whatever the number of workers.
 
-The work is done by threads: decoding, copying and drawing noise all release Python's lock, so threads keep as many
-cores busy as processes would, share the cache of decoded pictures, and need no fork, which is not safe once
-mindspore has threads of its own.
+Threads do the work: decoding, copying and drawing noise all release Python's lock, so they keep as many cores busy as
+processes would, share the cache of decoded pictures, and need no fork, which is unsafe once mindspore has threads.
 """
 
 from collections import deque
@@ -20,41 +19,27 @@ def training_batches(
     patches, *, batch_size, batches, first_sample=0, workers=2, prefetch=4, noise_steps=None, draws=1,
     continuous=False, dropout_keys=False, rank=0, ranks=1,
 ):  # fmt: skip
-    """Return a number of batches of one rank.
+    """Return a number of batches of one rank, as a mindspore dataset whose iterators make one pass.
 
     Sample i of batch k has the global number first_sample + (k * ranks + rank) * batch_size + i and is a function of
     that number and of ``patches.seed`` alone: not of the workers, nor of where a run was interrupted; and the ranks
-    together see what one rank with their common batch size would.
+    together see what one rank with their common batch size would. ``first_sample`` counts what all of them have seen.
+    ``workers`` are threads, ``prefetch`` batches kept ready. A worker's UserError is raised as itself.
 
-    Args:
-        patches: :class:`src.dataset.patches.PatchPairs`.
-        batch_size: B, samples per batch and rank.
-        batches: how many.
-        first_sample: samples that all ranks together have seen so far, 0 for a new run.
-        workers: threads that prepare batches.
-        prefetch: batches kept ready.
-        noise_steps: T; None leaves out ``t`` and ``noise``.
-        draws: D, pairs of t and noise for each sample; 1 without ``noise_steps``.
-        continuous: t is real.
-        dropout_keys: add the column of keys for :class:`src.layers.dropout.Dropout`.
-        rank: this process's number among ``ranks`` processes.
-        ranks: how many processes share a step.
-
-    Returns:
-        A mindspore dataset of ``batches`` rows with the columns hr, float32 (B, 3, P, P), and lr, float32
-        (B, 3, p, p), both in [-1, 1]; with ``noise_steps`` also t, int32 or, if continuous, float32 (B·D,) in [0, T),
-        and noise, float32 (B·D, 3, P, P), those of one sample one after the other; at last, where ``patches.lr_up``
-        holds, lr_up, float32 (B, 3, P, P) in [-1, 1], and, if asked, keys, int32 (B·D,). At scale 1 lr is hr. Its
-        iterators make one pass and raise a worker's UserError as itself.
+    Columns, of B = ``batch_size`` samples of ``patches`` (:class:`src.dataset.patches.PatchPairs`):
+        hr: float32 (B, 3, P, P) in [-1, 1]; lr: the same (B, 3, p, p), at scale 1 hr
+        t, noise: where ``noise_steps`` is given as T, int32 or, if ``continuous``, float32 (B·D,) in [0, T), and
+            float32 (B·D, 3, P, P), the D ``draws`` of one sample one after the other
+        lr_up: where ``patches.lr_up`` holds, float32 (B, 3, P, P) in [-1, 1]
+        keys: with ``dropout_keys``, int32 (B·D,), for :class:`src.layers.dropout.Dropout`
     """
-    counts = {"batch_size": batch_size, "batches": batches, "workers": workers, "prefetch": prefetch}
-    for name, value in {**counts, "draws": draws, "ranks": ranks}.items():
+    counts = dict(batch_size=batch_size, batches=batches, workers=workers, prefetch=prefetch, draws=draws, ranks=ranks)
+    for name, value in counts.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1, not {value}")
     if first_sample < 0 or not 0 <= rank < ranks:
-        raise UserError(
-            f"expected first_sample >= 0 and 0 <= rank < ranks, not sample {first_sample} and rank {rank} of {ranks}"
-        )
+        given = f"sample {first_sample} and rank {rank} of {ranks}"
+        raise UserError(f"expected first_sample >= 0 and 0 <= rank < ranks, not {given}")
     first = first_sample + rank * batch_size
     first_samples = range(first, first + batches * ranks * batch_size, ranks * batch_size)
     make = partial(
@@ -66,7 +51,7 @@ def training_batches(
 
 
 def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous=False, dropout_keys=False):
-    """Return the samples first, …, first + batch_size - 1 as a tuple of :func:`training_batches`' columns, in NumPy."""
+    """Return one batch, a tuple of :func:`training_batches`' columns in NumPy."""
     samples = range(first, first + batch_size)
     hr, lr, *lr_up = zip(*map(patches.sample, samples), strict=True)
     hr = _to_network(hr)
@@ -89,11 +74,10 @@ def _to_network(pictures):
 
 
 def noise_at(seed, index, shape, steps, draws=1, continuous=False):
-    """Draw the times and the noise with which one training sample is diffused.
+    """Draw t and the noise of one training sample, float32 (draws, *shape).
 
-    Returns:
-        t, int32 or, if continuous, float32 (draws,) in [0, steps), each uniform, together evenly spaced (arXiv
-        2107.00630, appendix I.1); noise, float32 (draws, *shape), standard normal.
+    t, int32 or, if continuous, float32 (draws,) in [0, steps), are each uniform and together evenly spaced (arXiv
+    2107.00630, appendix I.1).
     """
     random = generator(seed, DIFFUSION, index)
     if continuous:
@@ -105,7 +89,7 @@ def noise_at(seed, index, shape, steps, draws=1, continuous=False):
 
 
 def dropout_keys_at(seed, index, draws=1):
-    """Return the keys, int32 (draws,), of the dropout masks of one training sample (global number ``index``)."""
+    """Return the keys, int32 (draws,), of one training sample's dropout masks."""
     return generator(seed, DROPOUT, index).integers(-(2**31), 2**31, draws, dtype=np.int32)
 
 
@@ -132,8 +116,8 @@ class _Source:
             while pending:
                 yield pending.popleft().result()
         except Exception as error:
-            # mindspore makes a RuntimeError of whatever comes, and kills the process if its text speaks of a
-            # MemoryError; so it is given something plain, and the iterator raises the error itself
+            # mindspore makes a RuntimeError of it, and kills the process if its text speaks of a MemoryError; so it is
+            # given something plain, and the iterator raises the error itself
             self.error = error
             raise RuntimeError(str(error)) from None
         finally:  # also when the consumer stops early
@@ -148,13 +132,11 @@ class _Batches(ds.GeneratorDataset):
         super().__init__(source, source.columns, shuffle=False)
 
     def __deepcopy__(self, memodict):
-        # mindspore copies a dataset before it runs it; the source holds the pictures and is to be shared
-        memodict[id(self.batches)] = self.batches
+        memodict[id(self.batches)] = self.batches  # mindspore copies a dataset before it runs it: share the pictures
         return super().__deepcopy__(memodict)
 
     def parse(self, children=None):
-        # mindspore's own queue behind the source takes its size from a global setting (16 rows, here 16 batches) at
-        # this moment; the source keeps batches ready itself, so the shortest will do
+        # mindspore's own queue takes its size, 16 batches, from a global setting now; the source has one, so 1 will do
         before = ds.config.get_prefetch_size()
         ds.config.set_prefetch_size(1)
         try:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ if __package__ in (None, ""):  # run as a script: Python has put this folder on 
 from src import command
 from src.dataset.manifest import SPLITS, check_ours
 from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
+from src.dataset.shards import Shard
 from src.dataset.sources import DATASETS, find_sources
 from src.errors import UserError
 
@@ -21,7 +23,8 @@ X{scale} (image_0000.png, ...: patches in train, whole pictures in val); officia
 they are below ROOT, else LR is made by MATLAB's bicubic. Squares: writes OUTPUT/{train,val}/hr_128, lr_16 and
 sr_16_128. OUTPUT/manifest.json tells what became of each picture. With --val-count, a data set's own validation
 pictures, on which results are published, go to OUTPUT/test, so that nothing is chosen on them during training. An
-interrupted run continues when it is started again."""
+interrupted run continues when it is started again. With --shard several processes or machines share the work, with
+the same options and OUTPUT, and leave what one run would."""
 _EPILOG = """exit status: 0: all pictures done; 1: done, but broken pictures were skipped, each named on stderr
 and in manifest.json; 2: bad input or a disk that cannot be written, told in one line."""
 
@@ -30,26 +33,31 @@ _OF_SQUARES = {"crop": "centre", "resample": "bicubic"}
 
 
 def main(argv=None):
-    """Run the command; return the exit status."""
     arguments = _parser().parse_args(argv)
     options = _options(arguments)
-    root, output = arguments.root.absolute(), arguments.output.absolute()
+    root, output, shard = arguments.root.absolute(), arguments.output.absolute(), arguments.shard
     scale = None if arguments.sizes else options["scale"]  # of official LR pictures
     sources, messages = find_sources(root, arguments.dataset, scale, arguments.val_count, arguments.split)
     _check_apart(output, sources)
     check_ours(output)
     for message in messages:
         logging.getLogger(__name__).info(message)
-    manifest = preprocess(sources, make_plan(sources, root, options), output, arguments.workers, arguments.force)
-    return _summary(manifest, output)
+    plan = make_plan(sources, root, options)
+    manifest = preprocess(sources, plan, output, arguments.workers, arguments.force, shard)
+    if manifest["complete"]:
+        return _summary(manifest, output)
+    skipped = sum(entry["error"] is not None for entry in shard.entries(manifest))
+    print(f"shard {shard.number}/{shard.count}: done")
+    print(f"skipped: {skipped} broken source pictures")
+    print(f"output: {output}, complete when all shards are")
+    return 1 if skipped else 0
 
 
 def _parser():
     parser = command.parser(_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--root", type=Path, required=True, help="the folder that the data sets were unpacked in")
-    parser.add_argument(
-        "--dataset", nargs="+", choices=DATASETS, required=True, help="one or more, such as: div2k flickr2k"
-    )
+    text = "one or more, such as: div2k flickr2k"
+    parser.add_argument("--dataset", nargs="+", choices=DATASETS, required=True, help=text)
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     patches = parser.add_argument_group("patches", "what is made of pictures unless --sizes is given")
     patches.add_argument("--scale", type=int, help="HR pixels per LR pixel in each direction (default: 4)")
@@ -81,12 +89,13 @@ def _parser():
     splits.add_argument("--split", choices=SPLITS, help="put all pictures there, as those of a data set to test on")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, help="processes")
+    text = "write the Ith of N shares of the pictures; whichever of the N runs ends last completes manifest.json"
+    parser.add_argument("--shard", type=_shard, metavar="I/N", help=text)
     parser.add_argument("--force", action="store_true", help="replace an output made with other options")
     return parser
 
 
 def _sizes(text):
-    """Return [LR, HR] or [HR] of what stands behind --sizes."""
     try:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
@@ -99,33 +108,39 @@ def _sizes(text):
     return sizes
 
 
+def _shard(text):
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    shard = Shard(*map(int, found.groups())) if found else None
+    if not shard or not 1 <= shard.number <= shard.count:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 2/4, not '{text}'")
+    return shard
+
+
 def _options(arguments):
-    """Return the options as the manifest keeps them, checked."""
+    """Return the options as the manifest keeps them."""
     if arguments.workers < 1:
         raise UserError(f"--workers must be at least 1, not {arguments.workers}")
     if len(set(arguments.dataset)) < len(arguments.dataset):
         raise UserError(f"--dataset names one twice: {' '.join(arguments.dataset)}")
     if arguments.split and arguments.val_count is not None:
         raise UserError(f"--val-count {arguments.val_count} sets none aside with --split: leave one of them out")
+    if arguments.shard and arguments.force:
+        raise UserError("--force would remove what other shards write: leave it out, and name a new output folder")
+    own, others, reason = _OF_PATCHES, _OF_SQUARES, "is for squares: add --sizes, or leave it out"
     if arguments.sizes:
+        own, others = others, own
         reason = "is for patches, --sizes says all of squares: leave one of them out"
-        own = _given(arguments, _OF_SQUARES, _OF_PATCHES, reason)
-        scale = arguments.sizes[-1] // arguments.sizes[0]  # 1 of HR alone
-        own = {"sizes": arguments.sizes, "scale": scale, **own}
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    for name in others:
+        if name in given:
+            raise UserError(f"--{name.replace('_', '-')} {given[name]} {reason}")
+    own = {name: given.get(name, default) for name, default in own.items()}
+    if arguments.sizes:
+        own = {"sizes": arguments.sizes, "scale": arguments.sizes[-1] // arguments.sizes[0], **own}  # 1 of HR alone
     else:
-        own = _given(arguments, _OF_PATCHES, _OF_SQUARES, "is for squares: add --sizes, or leave it out")
         _check_patches(**own)
     rest = {"split": arguments.split} if arguments.split else {}
     return {"datasets": arguments.dataset, **own, "val_count": arguments.val_count, **rest}
-
-
-def _given(arguments, defaults, others, reason):
-    """Return the options of ``defaults`` as given, or else the default; refuse those of ``others``."""
-    for name in others:
-        if getattr(arguments, name) is not None:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(arguments, name)} {reason}")
-    given = {name: getattr(arguments, name) for name in defaults}
-    return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def _check_patches(scale, patch_size, stride):
@@ -134,13 +149,11 @@ def _check_patches(scale, patch_size, stride):
     if patch_size < scale or patch_size % scale:
         raise UserError(f"--patch-size must be a positive multiple of the scale {scale}, not {patch_size}")
     if not 0 < stride <= patch_size or stride % scale:
-        raise UserError(
-            f"--stride must be a multiple of the scale {scale}, at most the patch size {patch_size}, not {stride}"
-        )
+        expected = f"a multiple of the scale {scale}, at most the patch size {patch_size}"
+        raise UserError(f"--stride must be {expected}, not {stride}")
 
 
 def _check_apart(output, sources):
-    """Refuse an output inside a folder that pictures are read from."""
     files = {path for pairs in sources.values() for pair in pairs for path in (pair.hr, pair.lr) if path}
     output = output.resolve()
     for folder in {path.parent for path in files}:
@@ -149,15 +162,13 @@ def _check_apart(output, sources):
 
 
 def _summary(manifest, output):
-    """Print what was written; return the exit status."""
     skipped = small = 0
     for name, split in manifest["splits"].items():
         broken = sum(entry["error"] is not None for entry in split["sources"])
         left_out = sum(entry.get("small", False) for entry in split["sources"])
         used = len(split["sources"]) - broken - left_out
         print(f"{name}: {split['files']} pictures from {used} source pictures")
-        skipped += broken
-        small += left_out
+        skipped, small = skipped + broken, small + left_out
     if "sizes" in manifest["options"]:
         print(f"left out: {small} source pictures smaller than {manifest['options']['sizes'][-1]}")
     print(f"skipped: {skipped} broken source pictures")

@@ -4,21 +4,23 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 from PIL import Image
 
 from src.errors import UserError
-from src.host.files import LOCK_NAME, write_text
+from src.host.files import LOCK_NAME, locked, write_text
 
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"
 VERSION = 1
 SPLITS = ("train", "val", "test")  # an output without pictures to test on has no third
+SHARDS = ".shards"  # the folder in which shards tell each other what they have done
 
 _HR_PART = re.compile(r"X1|hr_\d+", re.IGNORECASE)
 _PART = re.compile(r"X[0-9]+|(hr|lr)_[0-9]+|sr_[0-9]+_[0-9]+")  # of a split, whatever the options were
-_IMAGE = re.compile(r"image_[0-9]{4,}\.png")
+_IMAGE = re.compile(r"image_[0-9]{4,}\.png(\.[0-9]+\.tmp)?")
 _PARTIAL_IMAGE = re.compile(r"image_[0-9]{4,}\.png\.[0-9]+\.tmp")  # left by a killed run
 _PARTIAL_MANIFEST = re.compile(r"\.manifest\.[0-9]+\.tmp\.json")
 _COMPRESS_LEVEL = 1  # of zlib: three times faster than Pillow's 6 and 2 % larger on photographs
@@ -26,13 +28,13 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 
 def write_manifest(output, content):
-    """Write a manifest (plain values, to which the format and its version are added), whole or not at all."""
+    """Write a manifest of plain values, whole or not at all."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1, ensure_ascii=False)
     write_text(Path(output) / NAME, text + "\n", "manifest")
 
 
 def read_manifest(output):
-    """Return the manifest of the folder ``output``; None where there is none, or another program's file."""
+    """Return a folder's manifest, None where it is absent or another program's."""
     path = Path(output) / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -44,24 +46,17 @@ def read_manifest(output):
 
 
 def checked_sizes(hr_folder, scale):
-    """Return {stem: (height, width)} of the HR pictures that a split holds by its manifest, None where none lists it.
+    """Return {stem: (height, width)} of a split's HR pictures by the manifest, None where none lists the folder.
 
-    Args:
-        hr_folder: the split's folder of HR pictures, if it is a preprocessed output's.
-        scale: the scale that is wanted; 1 looks at HR pictures alone, which are the same for every scale.
-
-    Raises:
-        UserError: the preprocessing is unfinished or was made for another scale.
+    Preprocessing that is unfinished or was made for another ``scale`` is a UserError; for 1, HR alone, all will do.
     """
     split, output = hr_folder.parent.name, hr_folder.parent.parent
     manifest = read_manifest(output) if _HR_PART.fullmatch(hr_folder.name) else None
     if manifest is None or split not in SPLITS:
         return None
     if manifest["version"] != VERSION:
-        raise UserError(
-            f"the manifest of {output} has version {manifest['version']}, not {VERSION}: "
-            "run div2k_preprocess.py with --force"
-        )
+        found = f"the manifest of {output} has version {manifest['version']}, not {VERSION}"
+        raise UserError(f"{found}: run div2k_preprocess.py with --force")
     if not manifest["complete"]:
         raise UserError(f"the preprocessing of {output} is unfinished: run div2k_preprocess.py again, it continues")
     made_for = manifest["options"]["scale"]
@@ -83,24 +78,24 @@ def _stems(entry, digits):
 
 
 def begin(output, plan, force):
-    """Bring the locked output into the state in which the pictures of ``plan`` can be added to it.
+    """Make the locked output ready for the pictures of ``plan``; those of an earlier run stay, unless ``force``.
 
-    What an earlier run of the same plan has written stays, unless ``force``. The manifest, marked incomplete, is the
-    first thing a run writes, so whatever is in the folder can be told to be ours.
+    The manifest, marked incomplete, is the first thing written, so whatever is in the folder can be told to be ours.
     """
     check_ours(output)
     known = read_manifest(output)
-    cleared = known is not None and "splits" not in known
-    same = known is not None and not cleared and known["version"] == VERSION and same_plan(known, plan)
-    if known is not None and (force or not same):
-        if not force and not cleared:
-            raise UserError(f"{output} differs in pictures, options or version: add --force to replace it")
+    stale = known is not None and (force or not same_plan(known, plan))
+    if stale and not force and "splits" in known:
+        raise UserError(f"{output} differs in pictures, options or version: add --force to replace it")
+    for folder in (output / SHARDS).glob("*_of_*"):
+        with locked(folder):  # no shard is running
+            shutil.rmtree(folder)
+    if stale:
         # a manifest without splits means "being cleared": if this is cut short, the next run starts here again
         write_manifest(output, {"complete": False})
         _clear(output)
     write_manifest(output, plan)
-    for folder in _folders(output, plan):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folders(output, plan)
     _remove_partial(output, plan)
 
 
@@ -110,20 +105,22 @@ def check_ours(output):
         raise UserError(f"the output {output} is a file: name a folder")
     if not output.is_dir() or read_manifest(output) is not None:
         return
-    if any(entry.name != LOCK_NAME and not _PARTIAL_MANIFEST.fullmatch(entry.name) for entry in output.iterdir()):
+    names = {entry.name for entry in output.iterdir()} - {LOCK_NAME, SHARDS}
+    if any(not _PARTIAL_MANIFEST.fullmatch(name) for name in names):
         raise UserError(f"{output} is not empty and was not written by this command: name a new folder")
 
 
 def same_plan(one, other):
-    """Return whether two manifests stand for the same output: all but what happened while it was written."""
+    """Tell whether two manifests are of the same output, but for what happened while it was written."""
 
     def planned(manifest):
-        return manifest.get("options"), manifest.get("digits"), {
+        splits = {
             name: [{key: entry[key] for key in entry.keys() - {"error", "small"}} for entry in split["sources"]]
-            for name, split in manifest["splits"].items()
-        }  # fmt: skip
+            for name, split in manifest.get("splits", {}).items()
+        }
+        return manifest.get("options"), manifest.get("digits"), splits
 
-    return planned(one) == planned(other)
+    return one.get("version", VERSION) == other.get("version", VERSION) and planned(one) == planned(other)
 
 
 def finish(output, plan):
@@ -132,10 +129,15 @@ def finish(output, plan):
     os.sync()
     plan["complete"] = True
     write_manifest(output, plan)
+    shutil.rmtree(output / SHARDS, ignore_errors=True)
 
 
-def _remove_partial(output, plan):
-    """Remove the half-written files that a killed run has left."""
+def make_folders(output, plan):
+    for folder in _folders(output, plan):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _remove_partial(output, plan):  # what a killed run has left
     _remove(output, _PARTIAL_MANIFEST)
     for folder in _folders(output, plan):
         _remove(folder, _PARTIAL_IMAGE)
@@ -150,7 +152,6 @@ def _clear(output):
     for split in SPLITS:
         for folder in (output / split).glob("*"):
             if _PART.fullmatch(folder.name) and folder.is_dir():
-                _remove(folder, _PARTIAL_IMAGE)
                 _remove(folder, _IMAGE)
                 with contextlib.suppress(OSError):  # something else is in it
                     folder.rmdir()
@@ -159,32 +160,27 @@ def _clear(output):
 
 
 def _remove(folder, pattern):
-    """Remove the files of a folder whose names match."""
     for entry in list(folder.iterdir()):
         if pattern.fullmatch(entry.name):
             entry.unlink()
 
 
 def output_paths(entry, split_folder, options, digits):
-    """Return the paths of the output pictures of one entry of the manifest: for each number one in each part."""
+    """Return the paths of a manifest's entry: for each number one in each part of the split."""
     folders = [split_folder / part for part in _part_names(options)]
     return [tuple(folder / f"{stem}.png" for folder in folders) for stem in _stems(entry, digits)]
 
 
 def _part_names(options):
-    """Return the names of a split's subfolders, HR's first.
-
-    Patches of the ``scale`` 4 lie in X1 and X4; squares of the ``sizes`` [16, 128] in hr_128, lr_16 and sr_16_128
-    (which is lr_16 enlarged), of [128] in hr_128 alone.
-    """
+    """Return a split's subfolders, HR's first: X1 and X4; of squares hr_128, lr_16 and sr_16_128, or hr_128 alone."""
     if "sizes" not in options:
         return "X1", f"X{options['scale']}"
     *low, side = options["sizes"]
-    return (f"hr_{side}", *(name for low_side in low for name in (f"lr_{low_side}", f"sr_{low_side}_{side}")))
+    return f"hr_{side}", *(name for lr in low for name in (f"lr_{lr}", f"sr_{lr}_{side}"))
 
 
 def is_whole(path):
-    """Return whether a PNG is there and ends as a PNG does (after a power cut it may be there without content)."""
+    """Tell whether a PNG is there with its end: after a power cut it may be without content."""
     try:
         with open(path, "rb") as handle:
             handle.seek(-len(_PNG_END), os.SEEK_END)
@@ -196,8 +192,7 @@ def is_whole(path):
 def write_png(path, array):
     """Write a uint8 (H, W, 3) picture under a temporary name and rename it.
 
-    Unlike ``src.host.files.replacing`` this does not fsync each of a hundred thousand files: the end of a run syncs
-    them together, and a run that continues another looks at each file's end.
+    Not by ``host.files.replacing``, which syncs each of a hundred thousand files: here the run's end syncs them all.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

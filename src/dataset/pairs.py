@@ -1,6 +1,7 @@
 """HR pictures and their LR partners: found in a folder, matched by name, and read."""
 
 import contextlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -17,16 +18,16 @@ _OF_SQUARES = re.compile(r"(hr|lr)_(\d+)|(sr)_(\d+)_(\d+)")
 
 @dataclass(frozen=True)
 class Pair:
-    """One HR picture and its LR partner."""
+    """One HR picture and its partners; ``lr`` None: it is to be made; ``lr_up``: LR enlarged, where it is prepared."""
 
     name: str
     hr: Path
-    lr: Path | None = None  # None: it is to be made from the HR
-    lr_up: Path | None = None  # LR enlarged to HR's size, where somebody has prepared it
+    lr: Path | None = None
+    lr_up: Path | None = None
 
 
 class Folders(NamedTuple):
-    """Where the pictures of a data set lie; ``lr`` None: LR is to be made; ``lr_up`` None: there is none."""
+    """Where the pictures of a data set lie, as in :class:`Pair`."""
 
     hr: Path
     lr: Path | None = None
@@ -34,26 +35,14 @@ class Folders(NamedTuple):
 
 
 def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
-    """Find the pictures of a data set, and their LR partners where there are any.
+    """Find the pictures of a data set, and their LR partners where there are any, in natural order (2 before 10).
 
     ``data`` may be a split written by ``div2k_preprocess.py`` (``X1``, ``X4``), such an output's root (then
     ``split`` is taken; for ``test``, where there is none, ``val``), a folder of squares (``hr_128``, and perhaps
     ``lr_16`` and ``sr_16_128``), a folder with ``HR`` and perhaps ``LR``, or with ``x4/HR``, or a folder of pictures,
-    directly or in its subfolders. Partners have the same stem, less the usual endings: ``0801.png`` and
-    ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``.
-
-    Args:
-        data: folder; or else
-        hr: folder of HR pictures, and
-        lr: folder of their LR pictures; None if they are to be made.
-        scale: integer factor between LR and HR; at 1 no LR pictures are looked for.
-        split: which part of a preprocessed root is meant, ``"train"``, ``"val"`` or ``"test"``.
-
-    Returns:
-        list of :class:`Pair` in natural order (picture 2 before picture 10).
-
-    Raises:
-        UserError: a folder is missing or holds no picture, or a picture has no partner.
+    directly or in its subfolders. Or else ``hr`` is a folder of HR pictures, and ``lr``, if it is named, of their LR.
+    Partners have the same stem, less the usual endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and
+    ``a_LR.png``. At the ``scale`` (HR / LR) 1 no LR pictures are looked for.
     """
     if (data is None) == (hr is None) or (lr is not None and hr is None):
         raise UserError("name the pictures by one of: a data folder; an HR folder, with or without an LR folder")
@@ -87,11 +76,7 @@ def find_folders(data, scale, split="val"):
 
 
 def _find_squares(folder, scale):
-    """Return the :class:`Folders` of a folder of squares for a scale, None if it is not one.
-
-    It holds hr_128, and perhaps lr_16 and sr_16_128, as ``div2k_preprocess.py --sizes`` writes them, and as
-    data/prepare_data.py of SR3's PyTorch port does (github.com/Janspiry). Where the scale is 1, no LR is looked at.
-    """
+    """Return the :class:`Folders` of a folder of squares, ours or SR3's PyTorch port's; None if it is not one."""
     parts = {}  # ("hr", 128) and ("sr", 16, 128): their folders
     for entry in sorted(folder.iterdir()):
         found = _OF_SQUARES.fullmatch(entry.name.lower())
@@ -116,7 +101,7 @@ def _find_squares(folder, scale):
 
 
 def require_folder(folder):
-    """Return ``folder`` as a Path; raise UserError if it is no folder."""
+    """Return ``folder`` as a Path, or raise UserError."""
     folder = Path(folder)
     if folder.is_dir():
         return folder
@@ -132,11 +117,14 @@ def child(folder, name):
     return min(found, default=None)
 
 
-def without_partners(folder):
-    """Return the :class:`Pair` of each picture that :func:`list_pictures` finds, with the LR to be made.
+def subfolders(folder):
+    """List a folder's subfolders, but hidden ones; none of a folder that may not be read."""
+    _, names, _ = next(os.walk(folder), ("", [], []))  # it does not ask for each of a million files what it is
+    return sorted(Path(folder, name) for name in names if not name.startswith("."))
 
-    The name is the path below the folder without its suffix; with it where two would be the same.
-    """
+
+def without_partners(folder):
+    """Pair each picture of :func:`list_pictures` with the LR to be made; two of one name keep their suffixes."""
     folder = Path(folder)
     pictures = list_pictures(folder)
     names = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in pictures]
@@ -148,46 +136,37 @@ def without_partners(folder):
 
 
 def list_pictures(folder):
-    """List a folder's pictures in natural order (2 before 10); if it holds none itself, those of its subfolders.
-
-    Subfolders whose names say that they hold LR pictures are refused.
-    """
+    """List a folder's pictures, or if it holds none those of its subfolders, unless they are LR's by name."""
     folder = require_folder(folder)
     with contextlib.suppress(UserError):
         return list_images(folder)
     found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
-            with contextlib.suppress(UserError):  # none in this one
-                found += list_images(entry)
+    for subfolder in subfolders(folder):
+        with contextlib.suppress(UserError):  # none in this one
+            found += list_images(subfolder)
     if not found:
         raise UserError(f"no pictures in {folder} or its subfolders: check the name")
-    low = next((path.parent.name for path in found if _LOW_RESOLUTION.search(path.parent.name)), None)
-    if low is not None:
-        raise UserError(
-            f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures: "
-            "name the folder of HR pictures"
-        )
+    for low in {path.parent.name: None for path in found}:
+        if _LOW_RESOLUTION.search(low):
+            problem = f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures"
+            raise UserError(f"{problem}: name the folder of HR pictures")
     return found
 
 
 def match(high_folder, low_folder, scale, spare_low=False):
-    """Return the :class:`Pair` of each picture of an HR folder with its partner in an LR folder, matched by name.
-
-    Each has to have one; with ``spare_low`` an LR picture needs none.
-    """
-    high_by_name, low_by_name = (_by_shared_name(folder, scale) for folder in (high_folder, low_folder))
-    for name, high in high_by_name.items():
-        if name not in low_by_name:
-            raise UserError(f"{high.name} of {high_folder} has no partner in {low_folder}: complete the LR folder")
-    for name, low in low_by_name.items():
-        if name not in high_by_name and not spare_low:
-            raise UserError(f"{low.name} of {low_folder} has no partner in {high_folder}: complete the HR folder")
-    return [Pair(_shared_name(high, scale), high, low_by_name[name]) for name, high in high_by_name.items()]
+    """Pair the pictures of an HR and an LR folder by name; with ``spare_low`` an LR picture needs no partner."""
+    high, low = (_by_shared_name(folder, scale) for folder in (high_folder, low_folder))
+    for name in [*high, *low]:
+        if name not in low:
+            raise UserError(
+                f"{high[name].name} of {high_folder} has no partner in {low_folder}: complete the LR folder"
+            )
+        if name not in high and not spare_low:
+            raise UserError(f"{low[name].name} of {low_folder} has no partner in {high_folder}: complete the HR folder")
+    return [Pair(_shared_name(path, scale), path, low[name]) for name, path in high.items()]
 
 
 def _by_shared_name(folder, scale):
-    """Map the lower-case shared name of each picture of a folder to its path."""
     found = {}
     for path in list_images(folder):
         other = found.setdefault(_shared_name(path, scale).lower(), path)
@@ -212,10 +191,9 @@ def shared_pictures(pairs, others):
 
 
 def load_pair(pair, scale):
-    """Read a pair; an absent LR is made by MATLAB's bicubic (symmetric edges).
+    """Read HR, uint8 (H, W, 3), cropped to a multiple of ``scale``, and LR, uint8 (H/scale, W/scale, 3).
 
-    Returns:
-        hr: uint8 (H, W, 3), cropped to a multiple of ``scale``; lr: uint8 (H/scale, W/scale, 3), at scale 1 hr itself.
+    An absent LR is made by MATLAB's bicubic (symmetric edges); at scale 1 it is HR itself.
     """
     hr = read_rgb(pair.hr)
     lr = None if pair.lr is None else read_rgb(pair.lr)
@@ -227,14 +205,14 @@ def load_pair(pair, scale):
 
 
 def load_lr_up(pair, size):
-    """Read a pair's prepared LR↑, uint8 (H, W, 3); raise UserError where it is not of its HR's ``size``, (H, W)."""
+    """Read a pair's prepared LR↑, uint8 (H, W, 3), which must be of its HR's ``size``, (H, W)."""
     lr_up = read_rgb(pair.lr_up)
     _check_lr_up(pair, size, lr_up.shape[:2])
     return lr_up
 
 
 def check_headers(pair, scale):
-    """Return the (height, width) of a pair's HR file and of the LR that fits it, by the headers of the files."""
+    """Return the (height, width) of a pair's HR file and of the LR that fits it, by the files' headers."""
     hr_size = picture_size(pair.hr)
     lr_size = _fitting_size(pair, hr_size, None if pair.lr is None else picture_size(pair.lr), scale)
     if pair.lr_up is not None:
@@ -244,30 +222,22 @@ def check_headers(pair, scale):
 
 def _check_lr_up(pair, size, found):
     if tuple(found) != tuple(size):
-        raise UserError(
-            f"{pair.lr_up} should be {_by(size)}, as {pair.hr.name} of {pair.hr.parent.name}, but is {_by(found)}: "
-            "prepare the folder anew"
-        )
+        problem = f"should be {_by(size)}, as {pair.hr.name} of {pair.hr.parent.name}, but is {_by(found)}"
+        raise UserError(f"{pair.lr_up} {problem}: prepare the folder anew")
 
 
 def _fitting_size(pair, hr_size, lr_size, scale):
-    """Return the (height, width) of the LR that fits HR cropped to a multiple of ``scale``.
-
-    An LR that was made without cropping, ceil(HR / scale), fits as well: its last row or column is left out.
-    """
+    """Return the size of LR, floor(HR / scale); one of ceil(HR / scale) fits: its last row or column is left out."""
     if min(hr_size) < scale:
         raise UserError(f"{pair.hr} is {_by(hr_size)}, smaller than the scale {scale}: remove it")
     floor, ceiling = tuple(n // scale for n in hr_size), tuple(-(-n // scale) for n in hr_size)
     if lr_size is not None and tuple(lr_size) not in (floor, ceiling):
-        raise UserError(
-            f"{pair.lr} should be {_by(floor)}, a {scale}th of {pair.hr} ({_by(hr_size)}), "
-            f"but is {_by(lr_size)}: check the scale and the folders"
-        )
+        problem = f"should be {_by(floor)}, a {scale}th of {pair.hr} ({_by(hr_size)}), but is {_by(lr_size)}"
+        raise UserError(f"{pair.lr} {problem}: check the scale and the folders")
     return floor
 
 
-def _by(size):
-    """Return a (height, width) as people write it: width×height."""
+def _by(size):  # as people write it: width×height
     return f"{size[1]}×{size[0]}"
 
 

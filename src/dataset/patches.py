@@ -16,7 +16,7 @@ ORDER, AUGMENTATION, DIFFUSION, DROPOUT, VALIDATION = range(5)
 
 
 def generator(seed, stream, index):
-    """Return the random generator of one index of one stream, both seed and index in [0, 2**64); it costs 10 µs."""
+    """Return the random generator of one index of a stream; seed and index are in [0, 2**64)."""
     key = np.array([seed, stream], dtype=np.uint64)
     counter = np.array([0, index, 0, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
@@ -27,24 +27,17 @@ class PatchPairs:
 
     Every epoch passes over all pictures once in a new order; each visit cuts one patch, mirrors and turns it.
     Picture, place, mirroring and turn of a sample are functions of (seed, index) alone, so any process can
-    draw any sample, and a run resumes by continuing to count. Pictures smaller than a patch are left out, with a
-    warning that counts them.
+    draw any sample, and a run resumes by continuing to count.
 
     Args:
         root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
             with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made by MATLAB's
             bicubic when first needed and stay in memory; for the scale 1 they are HR's.
-        scale: integer factor between LR and HR; 1: there is no LR.
-        patch_size: side of the HR patch in pixels, a multiple of ``scale``.
-        seed: int in [0, 2**64).
+        patch_size: side of the HR patch in pixels, a multiple of ``scale``; pictures that are smaller are left out.
         flip: mirror every other patch left to right.
         rotate: turn patches by 0, 90, 180 or 270 degrees.
         cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
         lr_up: also give the LR↑ pictures that somebody has prepared; as an attribute: whether there are any.
-
-    Raises:
-        UserError: files are missing, do not fit each other or differ from their manifest; or no picture is as large
-            as a patch.
     """
 
     def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30, lr_up=False):
@@ -58,43 +51,36 @@ class PatchPairs:
         listed = checked_sizes(folder, scale)
         self.pairs = find_pairs(root, scale=scale, split="train")
         self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
-        if listed is None:
-            self.lr_sizes = [check_headers(pair, scale)[1] for pair in self.pairs]
-        else:
-            self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
+        self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
         self._leave_small_out()
         self.cached = self._fits(cache_bytes)
         self._pictures, self._made = {}, {}  # whole pictures; LR alone of those that have none
         self._order = lru_cache(maxsize=2)(lambda epoch: generator(seed, ORDER, epoch).permutation(len(self.pairs)))
 
     def _leave_small_out(self):
-        """Drop the pictures that no patch fits into; say which these are."""
         side = self.patch_size // self.scale
         large = [min(size) >= side for size in self.lr_sizes]
         if all(large):
             return
         first = large.index(False)
         height, width = (n * self.scale for n in self.lr_sizes[first])
-        message = (
-            f"{large.count(False)} of {len(large)} pictures are smaller than patch_size {self.patch_size}, "
-            f"first {self.pairs[first].hr} ({width}×{height})"
-        )
+        message = f"{large.count(False)} of {len(large)} pictures are smaller than patch_size {self.patch_size}"
+        message += f", first {self.pairs[first].hr} ({width}×{height})"
         if not any(large):
             raise UserError(f"{message}: lower patch_size or name other pictures")
         logging.getLogger(__name__).warning("%s: they are left out", message)
         self.pairs, self.lr_sizes = ([*compress(items, large)] for items in (self.pairs, self.lr_sizes))
 
     def _fits(self, cache_bytes):
-        """Return whether all decoded pictures fit in ``cache_bytes``; LR pictures to be made have to."""
+        """Tell whether all decoded pictures fit; those of LR that are to be made have to."""
         lr_bytes = [3 * height * width for height, width in self.lr_sizes]
         if self.scale == 1:
             return sum(lr_bytes) <= cache_bytes
         made = sum(size for pair, size in zip(self.pairs, lr_bytes, strict=True) if pair.lr is None)
         if made > cache_bytes:
-            raise UserError(
-                f"{len(self.pairs)} pictures without LR need {made >> 20} MiB for it, more than the cache of "
-                f"{cache_bytes >> 20} MiB: enlarge the cache, or prepare them with div2k_preprocess.py"
-            )
+            problem = f"need {made >> 20} MiB for it, more than the cache of {cache_bytes >> 20} MiB"
+            remedy = "enlarge the cache, or prepare them with div2k_preprocess.py"
+            raise UserError(f"{len(self.pairs)} pictures without LR {problem}: {remedy}")
         return sum(lr_bytes) * (self.scale**2 * (1 + self.lr_up) + 1) <= cache_bytes
 
     def __len__(self):
@@ -102,11 +88,9 @@ class PatchPairs:
         return len(self.pairs)
 
     def sample(self, index):
-        """Cut the sample of a global number: 0, 1, 2, …
+        """Cut the sample of a global number 0, 1, 2, …; return new uint8 arrays.
 
-        Returns:
-            hr: uint8 (P, P, 3); lr: uint8 (P/scale, P/scale, 3), at scale 1 hr itself; and, where :attr:`lr_up`
-            holds, lr_up: uint8 (P, P, 3). All are new arrays.
+        hr (P, P, 3); lr (P/scale, P/scale, 3), at scale 1 hr itself; where :attr:`lr_up` holds, lr_up (P, P, 3).
         """
         epoch, place = divmod(index, len(self.pairs))
         number = int(self._order(epoch)[place])
@@ -123,7 +107,6 @@ class PatchPairs:
         return patch, small, *(_crop(enlarged, *large) for enlarged in lr_up)
 
     def _picture(self, number):
-        """Return a picture's whole hr, lr and, where there is one, lr_up, uint8 (H, W, 3)."""
         # two threads may decode the same picture at once: both get the same, and one of them is kept
         if number in self._pictures:
             return self._pictures[number]
@@ -133,10 +116,8 @@ class PatchPairs:
         else:
             hr, lr = load_pair(pair, self.scale)
             if lr.shape[:2] != lr_size:
-                raise UserError(
-                    f"{pair.hr} is not of the size its header or manifest says: replace it, or run "
-                    "div2k_preprocess.py with --force"
-                )
+                remedy = "replace it, or run div2k_preprocess.py with --force"
+                raise UserError(f"{pair.hr} is not of the size its header or manifest says: {remedy}")
         pictures = (hr, lr, load_lr_up(pair, [n * self.scale for n in lr_size])) if self.lr_up else (hr, lr)
         if self.cached:
             self._pictures[number] = pictures
@@ -146,19 +127,19 @@ class PatchPairs:
 
 
 def _lr_sizes(listed, pairs, folder, scale):
-    """Return the LR sizes in the order of ``pairs``, which must be the pictures that the manifest lists."""
+    """Return the LR sizes of ``pairs``, by their headers or by the manifest, which must list just these."""
+    if listed is None:
+        return [check_headers(pair, scale)[1] for pair in pairs]
     for pair in pairs:
         if pair.name not in listed:
             raise UserError(f"{pair.hr} is not in the manifest of {folder.parent.parent}: remove it")
     if len(pairs) != len(listed):
-        raise UserError(
-            f"{folder} holds {len(pairs)} pictures, its manifest lists {len(listed)}: run div2k_preprocess.py again"
-        )
+        found = f"{folder} holds {len(pairs)} pictures, its manifest lists {len(listed)}"
+        raise UserError(f"{found}: run div2k_preprocess.py again")
     return [tuple(n // scale for n in listed[pair.name]) for pair in pairs]
 
 
 def _crop(picture, top, left, side, mirrored, turns):
-    """Cut a square, mirror it left to right if asked, turn it by quarters; return a new array."""
     patch = picture[top : top + side, left : left + side]
     if mirrored:
         patch = patch[:, ::-1]

@@ -1,21 +1,16 @@
 """Preprocessing: from the pictures that were found to a plan, and from the plan to files, in one process or in many."""
 
-import contextlib
 import logging
-import multiprocessing
 import os
-import signal
-import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import chain, islice
-from multiprocessing import connection
+from itertools import chain
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src.dataset.manifest import begin, finish, is_whole, output_paths, write_png
+from src.dataset.manifest import begin, finish, is_whole, output_paths, read_manifest, write_png
 from src.dataset.pairs import check_headers, load_pair
+from src.dataset.shards import Shard, begin_shard, collect, in_turn
+from src.dataset.workers import in_processes
 from src.errors import UserError
 from src.host.files import locked
 from src.imaging.io import picture_size, read_rgb
@@ -25,7 +20,6 @@ CROPS = ("centre", "largest")
 RESAMPLERS = {"bicubic": lambda picture, size: imresize(picture, size=size), "area": area_resize}
 
 _LOGGER = logging.getLogger(__name__)
-_AHEAD = 16  # pictures for each process that wait or are worked on: all of a million would fill the memory
 
 
 def make_plan(sources, root, options):
@@ -34,19 +28,15 @@ def make_plan(sources, root, options):
     Args:
         sources: {split: pairs}; see :func:`src.dataset.sources.find_sources`.
         root: folder that the pictures are named relative to.
-        options: {"scale": …, "patch_size": …, "stride": …, …}, or {"sizes": …, …} where whole pictures are made
-            squares; kept in the manifest.
+        options: {"scale", "patch_size", "stride", …}, or {"sizes", "crop", "resample", …} for squares.
 
     Returns:
-        A manifest (plain values) with ``complete`` False. For each split it lists for each source picture:
-        ``name``; ``size``, [height, width] of the file; ``tile``, [height, width] of each of its output HR pictures;
-        ``first`` and ``count``, its range of output numbers; ``lr``, "official" or "made"; and ``error``, None or
-        why it was left out. A picture whose header is broken gets no numbers, one that turns out broken later keeps
-        its own: no other's depend on it. Of squares there is one for each picture, and no header is read beforehand:
-        ``size`` is left out, and ``small`` tells whether the picture was left out as smaller than the square.
-
-    Raises:
-        UserError: no picture of a split can be used.
+        A manifest (plain values), not ``complete``. Each split lists for each source picture its ``name``; ``size``,
+        [height, width] of the file; ``tile``, [height, width] of its output HR pictures; ``first`` and ``count``, its
+        range of output numbers; ``lr``, "official" or "made"; ``error``, None or why it was left out. A picture whose
+        header is broken gets no numbers, one that turns out broken later keeps its own: no other's depend on it.
+        Squares are one for each picture, and no header is read: there is no ``size``, and ``small`` tells whether the
+        picture was left out as smaller than the square.
     """
     splits = {}
     for split, pairs in sources.items():
@@ -70,7 +60,6 @@ def make_plan(sources, root, options):
 
 
 def _patches_of(pair, split, first, options):
-    """Return what the manifest's entry of a source picture says of its patches."""
     try:
         size, lr_size = check_headers(pair, options["scale"])
     except UserError as error:
@@ -83,10 +72,9 @@ def _patches_of(pair, split, first, options):
 
 
 def tile_corners(height, width, patch_size, stride):
-    """Return the (top, left) corners of the patches that cover a picture, row by row.
+    """Return the (top, left) corners of the patches that cover a picture, row by row, ``stride`` apart.
 
-    They are ``stride`` apart; the last row and the last column are shifted inwards to end with the picture. A
-    picture that is smaller than a patch in a dimension is taken whole: one corner, (0, 0).
+    The last row and column end with the picture. One smaller than a patch is taken whole: one corner, (0, 0).
     """
     if min(height, width) < patch_size:
         return [(0, 0)]
@@ -94,35 +82,56 @@ def tile_corners(height, width, patch_size, stride):
     return [(top, left) for top in rows for left in columns]
 
 
-def preprocess(sources, plan, output, workers=1, force=False):
+def preprocess(sources, plan, output, workers=1, force=False, shard=None):
     """Write the pictures of ``plan``, which was made of ``sources``, that are not there yet; return the manifest.
 
     In it, sources that could not be used have their ``error`` set; they are logged, too. ``workers`` are processes, of
-    which 1 is this one; ``force`` replaces what another plan has left in the folder ``output``.
-
-    Raises:
-        UserError: the output cannot be written, is in use, or is another plan's; or a split has no square.
+    which 1 is this one; ``force`` replaces what another plan has left in the folder ``output``. A :class:`Shard` writes
+    its own pictures only, and the manifest is not ``complete`` before all shards are done.
     """
-    write = write_square if "sizes" in plan["options"] else write_patches
     try:
-        with locked(output), logging_redirect_tqdm():
-            begin(output, plan, force)
-            for split in plan["splits"].values():
-                for entry in split["sources"]:
-                    _report(entry)
-            tasks = _tasks(sources, plan, output)
-            results = _results(write, tasks, workers)
-            for entry, outcome in tqdm(results, total=len(tasks), unit="picture", desc="preprocess", disable=not tasks):
-                entry.update(outcome)
-                _report(entry)
-            for name, split in plan["splits"].items():
-                _count(name, split)
-            finish(output, plan)
-    except OSError as error:  # such as a full disk
-        raise UserError(
-            f"cannot write to {output}: {error.strerror}; free some space or name another folder"
-        ) from error
+        with logging_redirect_tqdm():
+            if shard:
+                return _preprocess_shard(sources, plan, output, workers, shard)
+            with locked(output):
+                begin(output, plan, force)
+                _write(sources, plan, output, workers, Shard(1, 1))
+                _count(plan)
+                finish(output, plan)
+    except OSError as error:
+        remedy = "free some space or name another folder"
+        raise UserError(f"cannot write to {output}: {error.strerror}; {remedy}") from error
     return plan
+
+
+def _preprocess_shard(sources, plan, output, workers, shard):
+    with locked(shard.folder(output)):
+        with in_turn(output):
+            if not begin_shard(output, plan, shard):
+                return read_manifest(output)
+        _write(sources, plan, output, workers, shard)
+        os.sync()  # the one that completes the output may be another machine
+        with in_turn(output):
+            if collect(output, plan, shard):
+                _count(plan)
+                finish(output, plan)
+    return plan
+
+
+def _write(sources, plan, output, workers, shard):
+    """Write the shard's pictures that are not all there; note in their entries, and log, what became of them."""
+    for entry in shard.entries(plan):
+        _report(entry)
+    tasks = []  # (entry, arguments to write it)
+    pairs = [(pair, split) for split, pairs in sources.items() for pair in pairs]
+    for (pair, split), entry in zip(shard.own(pairs), shard.entries(plan), strict=True):
+        arguments = (entry, output / split, plan["options"], plan["digits"])
+        if entry["error"] is None and not all(map(is_whole, chain.from_iterable(output_paths(*arguments)))):
+            tasks.append((entry, (pair, *arguments)))
+    results = in_processes(write_square if "sizes" in plan["options"] else write_patches, tasks, workers)
+    for entry, outcome in tqdm(results, total=len(tasks), unit="picture", desc="preprocess", disable=not tasks):
+        entry.update(outcome)
+        _report(entry)
 
 
 def _report(entry):
@@ -130,84 +139,24 @@ def _report(entry):
         _LOGGER.warning("skipped %s: %s", entry["name"], entry["error"])
 
 
-def _tasks(sources, plan, output):
-    """Return [(entry, arguments to write it)] of the sources whose pictures are not all there."""
-    tasks = []
-    for split, pairs in sources.items():
-        for pair, entry in zip(pairs, plan["splits"][split]["sources"], strict=True):
-            arguments = (entry, output / split, plan["options"], plan["digits"])
-            if entry["error"] is None and not all(map(is_whole, chain.from_iterable(output_paths(*arguments)))):
-                tasks.append((entry, (pair, *arguments)))
-    return tasks
-
-
-def _count(name, split):
-    """Note how many files a split has; say how many pictures were too small for a square; refuse it if it has none."""
-    sources = split["sources"]
-    small = [entry for entry in sources if entry.get("small")]
-    split["files"] = sum(entry["count"] for entry in sources if entry["error"] is None and not entry.get("small"))
-    if small:
-        side = small[0]["tile"][0]
-        words = f"{len(small)} of {len(sources)} pictures are smaller than {side}, first {small[0]['name']}"
-        _LOGGER.warning("%s: %s: they are left out", name, words)
-    if not split["files"] and any("small" in entry for entry in sources):  # of patches the plan has, by the headers
-        broken = [entry["error"] for entry in sources if entry["error"]]
-        why = f"the first: {broken[0]}" if broken else "all are too small: lower --sizes, or name others"
-        remedy = "; or set more aside with a larger --val-count" if name == "val" else ""
-        raise UserError(f"none of the {len(sources)} pictures for {name} can be used; {why}{remedy}")
-
-
-def _results(write, tasks, workers):
-    """Yield (entry, outcome) as the sources are done."""
-    if workers == 1:
-        yield from ((entry, write(*arguments)) for entry, arguments in tasks)
-        return
-    # spawn: fork is not safe in a process with threads, and this may be called from one
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks) or 1), context, initializer=_begin_worker)
-    entries, rest = {}, iter(tasks)
-    try:
-        while True:
-            with _interrupts_blocked():
-                for entry, arguments in islice(rest, _AHEAD * workers - len(entries)):
-                    entries[pool.submit(write, *arguments)] = entry
-            if not entries:
-                break
-            for future in wait(entries, return_when=FIRST_COMPLETED).done:
-                yield entries.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died, perhaps for want of memory: run again with fewer --workers, it continues"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked():
-    """Start processes that Ctrl-C does not reach: they inherit the mask, and here it arrives at the block's end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_worker():
-    """End when the parent was killed: nothing may write once its lock is free."""
-
-    def end_with_parent():
-        connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+def _count(plan):
+    """Note how many files each split has, and tell of pictures too small for a square; refuse a split without any."""
+    for name, split in plan["splits"].items():
+        sources = split["sources"]
+        small = [entry for entry in sources if entry.get("small")]
+        split["files"] = sum(entry["count"] for entry in sources if entry["error"] is None and not entry.get("small"))
+        if small:
+            words = f"{len(small)} of {len(sources)} pictures are smaller than {small[0]['tile'][0]}"
+            _LOGGER.warning("%s: %s, first %s: they are left out", name, words, small[0]["name"])
+        if not split["files"] and any("small" in entry for entry in sources):  # of patches the plan has, by the headers
+            broken = [entry["error"] for entry in sources if entry["error"]]
+            why = f"the first: {broken[0]}" if broken else "all are too small: lower --sizes, or name others"
+            remedy = "; or set more aside with a larger --val-count" if name == "val" else ""
+            raise UserError(f"none of the {len(sources)} pictures for {name} can be used; {why}{remedy}")
 
 
 def write_patches(pair, entry, split_folder, options, digits):
-    """Write the HR and LR patches of one source picture, whose ``entry`` is in the manifest.
-
-    Return what became of it: {"error": None or why the source cannot be used}; in that case nothing is written.
-    """
+    """Write the HR and LR patches of a picture, or nothing; return {"error": None or why it cannot be used}."""
     scale = options["scale"]
     try:
         hr, lr = load_pair(pair, scale)
@@ -225,10 +174,10 @@ def write_patches(pair, entry, split_folder, options, digits):
 
 
 def write_square(pair, entry, split_folder, options, digits):
-    """Write the square of one source picture, its LR, and that enlarged again; both by MATLAB's bicubic.
+    """Write the square of a picture, its LR, and that enlarged again; both by MATLAB's bicubic.
 
-    LR is made from the square, so that this is exactly what an upscaler of it is to find. Return what became of the
-    picture: {"error": None or why it cannot be used, "small": whether it is smaller than the square}.
+    LR is made from the square, so that this is exactly what an upscaler of it is to find.
+    Return {"error": None or why the picture cannot be used, "small": whether it is smaller than the square}.
     """
     *low, side = options["sizes"]
     try:
@@ -250,9 +199,8 @@ def write_square(pair, entry, split_folder, options, digits):
 def square(picture, side, crop="centre", resample="bicubic"):
     """Make a square, uint8 (side, side, 3), of a picture, uint8 (H, W, 3), that is nowhere smaller.
 
-    The crop "centre" reduces the picture until its shorter side is ``side`` and takes the middle of the longer one, as
-    is usual for faces; "largest" takes the largest centred square and reduces that, as arXiv 2104.07636, section 4,
-    does with ImageNet. They are one and the same for a square picture.
+    The crop "centre" reduces the picture until its shorter side is ``side`` and takes the middle, as is usual for
+    faces; "largest" reduces the largest centred square, as arXiv 2104.07636, section 4, does with ImageNet.
     """
     shorter = min(picture.shape[:2])
     if crop == "largest":

@@ -1,11 +1,10 @@
 """Where the pictures of a data set lie: the official folders, however they were unpacked, or any folder."""
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.pairs import child, find_folders, match, require_folder, without_partners
+from src.dataset.pairs import child, find_folders, match, require_folder, subfolders, without_partners
 from src.errors import UserError
 from src.imaging.io import list_images
 
@@ -51,14 +50,12 @@ _LARGEST_VAL_COUNT = 10
 
 
 def find_sources(root, datasets, scale, val_count=None, split=None):
-    """Find the pictures of the named data sets below ``root``.
+    """Find the pictures of the named data sets, out of :data:`DATASETS`, below the folder ``root``.
 
     A data set without validation pictures of its own gives its last ones by name. So does one that has some if
     ``val_count`` asks for it: its own, on which results are published, are then the test's.
 
     Args:
-        root: folder that holds the data sets.
-        datasets: out of :data:`DATASETS`, in the order in which their pictures are to come.
         scale: integer factor; LR pictures of other scales are not looked at. None looks for no LR pictures.
         val_count: training pictures set aside from each data set; 0 leaves a data set its own validation pictures,
             as None does. By default none where one of ``datasets`` has some, else a tenth, at least 1 and at most 10.
@@ -67,9 +64,6 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
     Returns:
         {"train": pairs, "val": pairs}, and "test" where there are pictures for it, or {split: pairs}; and the list of
         messages about what was set aside.
-
-    Raises:
-        UserError: a data set is not there or incomplete, or ``val_count`` leaves nothing to train on.
     """
     root = require_folder(root)
     found = [(dataset, _find(root, dataset, scale)) for dataset in datasets]
@@ -80,10 +74,8 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
     for dataset, splits in found:
         if splits["val"] and val_count:
             splits = _set_aside(dataset, splits["train"], val_count) | {"test": splits["val"]}
-            messages.append(
-                f"{dataset}: the last {val_count} training pictures by name are set aside for validation, its own "
-                "validation pictures are kept for the test"
-            )
+            taken = f"the last {val_count} training pictures by name are set aside for validation"
+            messages.append(f"{dataset}: {taken}, its own validation pictures are kept for the test")
         elif not splits["val"]:
             count = val_count
             if count is None:
@@ -97,7 +89,6 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
 
 
 def _set_aside(dataset, pairs, count):
-    """Split the last ``count`` pairs off for validation."""
     if not 0 <= count < len(pairs):
         raise UserError(f"{dataset} has {len(pairs)} pictures, {count} cannot be set aside: lower --val-count")
     return {"train": pairs[: len(pairs) - count], "val": pairs[len(pairs) - count :]}
@@ -118,17 +109,14 @@ def _find(root, dataset, scale):
 
 
 def _splits(root, layout, train, scale):
-    """Return {"train": pairs, "val": pairs or []} of a data set whose folder to train on was found."""
     splits = {"train": _pairs(train, _find_low(root, layout.train_lr, scale), scale, spare_low=True), "val": []}
     if val := _find_val(root, layout, train):
         splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, spare_low=True)
     if layout.val_from is not None:
-        early, late = [], []
-        for pair in splits["train"]:
-            name = pair.hr.stem  # a number, or the picture is to train on
-            (late if name.isdecimal() and int(name) >= layout.val_from else early).append(pair)
-        if early:
-            splits = {"train": early, "val": late}
+        pairs = splits["train"]
+        late = {pair for pair in pairs if pair.hr.stem.isdecimal() and int(pair.hr.stem) >= layout.val_from}
+        if len(late) < len(pairs):
+            splits = {"train": [p for p in pairs if p not in late], "val": [p for p in pairs if p in late]}
     return splits
 
 
@@ -137,7 +125,6 @@ def _pairs(high, low, scale, spare_low=False):
 
 
 def _find_val(root, layout, train):
-    """Return the folder of a data set's own pictures to validate on, or None."""
     if not layout.beside:
         return _find_below(root, layout.val, layout.subfolders) if layout.val else None
     inside = train != Path(root).absolute()  # else the folder beside it is not the root's
@@ -146,14 +133,13 @@ def _find_val(root, layout, train):
 
 
 def _find_low(root, name, scale):
-    """Return the folder of official LR pictures of one scale, or None."""
     if not name or scale is None:
         return None
     candidates = (name, f"{name}_X{scale}")  # the second is what the zip's own name gives
     return next(filter(None, (_find_below(root, f"{candidate}/X{scale}") for candidate in candidates)), None)
 
 
-def _find_below(root, path, subfolders=False):
+def _find_below(root, path, in_subfolders=False):
     """Return the uppermost folder at or below ``root`` that has this name, in any case, and holds pictures, or None."""
     name, _, inner = path.partition("/")
     level = [Path(root).absolute()]
@@ -161,29 +147,14 @@ def _find_below(root, path, subfolders=False):
         for folder in level:
             if folder.name.lower() == name.lower():
                 target = child(folder, inner) if inner else folder
-                if target and _has_pictures(target, subfolders):
+                if target and _has_pictures(target, in_subfolders):
                     return target
-        level = [entry for folder in level for entry in _subfolders(folder)]
+        level = [entry for folder in level for entry in subfolders(folder)]
     return None
 
 
-def _has_pictures(folder, subfolders):
-    for each in [folder, *(_subfolders(folder) if subfolders else [])]:
+def _has_pictures(folder, in_subfolders):
+    for each in [folder, *(subfolders(folder) if in_subfolders else [])]:
         with contextlib.suppress(UserError):  # none in this one
             return bool(list_images(each))
     return False
-
-
-def _subfolders(folder):
-    try:
-        with os.scandir(folder) as entries:  # it knows what is a folder without asking for each of a million files
-            return sorted(folder / e.name for e in entries if not e.name.startswith(".") and _is_folder(e))
-    except PermissionError:
-        return []
-
-
-def _is_folder(entry):
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads in a circle, or to where nobody may look
-        return False

@@ -8,14 +8,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, to be treated like Ctrl-C: from a job scheduler, from ``kill``, or from mindspore.
-
-    While a graph runs, mindspore answers Ctrl-C itself: it sends SIGTERM to its own process, which ends without a word.
-    """
+    """SIGTERM, treated like Ctrl-C: of a job scheduler, or mindspore's own answer to Ctrl-C while a graph runs."""
 
 
 def raise_on_sigterm():
-    """Make SIGTERM raise :class:`Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+    """Make SIGTERM raise :class:`Terminated` in the main thread."""
 
     def terminate(number, frame):
         raise Terminated

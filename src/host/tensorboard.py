@@ -4,7 +4,6 @@ tensorboardX's ``SummaryWriter`` is not used: on a full disk its thread dies, an
 """
 
 import contextlib
-import io
 import re
 import time
 
@@ -12,15 +11,18 @@ _NAME = re.compile(r"events\.out\.tfevents\.(\d{10})\.\d+")  # the first step th
 
 
 class EventFiles:
-    """One run's scalars and pictures in a folder, a ``Path``, that TensorBoard shows.
+    """A log of :class:`src.host.tracking.Tracker` in a folder, whose files of steps behind ``step`` are deleted.
 
-    Files of steps behind ``step`` are deleted, of all steps where that is 0. After an error the next call begins a new
-    file, since nothing behind a record that was cut off can be read.
+    After an error the next call begins a new file, since nothing behind a record that was cut off can be read.
     """
 
     name = "TensorBoard"
 
     def __init__(self, folder, step=0):
+        from tensorboardX import RecordWriter
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        self._open, self._events, self._summaries = RecordWriter, event_pb2, summary_pb2
         self.folder, self._file, self._first = folder, None, 0
         self._saved = step  # no file holds steps both up to a checkpoint and behind it
         self._restart = step + 1 if step else None
@@ -31,42 +33,29 @@ class EventFiles:
                 path.unlink()
 
     def scalars(self, step, values):
-        """Write numbers by name."""
-        from tensorboardX.proto.summary_pb2 import Summary
-
-        self._write(step, [Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        self._write(step, [self._summaries.Summary.Value(tag=name, simple_value=values[name]) for name in values])
 
     def pictures(self, step, pictures):
-        """Write uint8 (H, W, 3) pictures by name, without loss."""
-        from PIL import Image
-        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.summary import make_image
 
         for name, picture in pictures.items():
-            height, width, channels = picture.shape
-            file = io.BytesIO()
-            Image.fromarray(picture).save(file, format="PNG")
-            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=file.getvalue())
-            self._write(step, [Summary.Value(tag=name, image=image)])
+            self._write(step, [self._summaries.Summary.Value(tag=name, image=make_image(picture))])
 
     def saved(self, step):
-        """There is a checkpoint of this step: what belongs to later ones goes to another file."""
         self._saved = step
 
     def close(self, failed=False):
-        """Close the file."""
         file, self._file = self._file, None
         if file:
             file.close()
 
     def _write(self, step, values):
-        from tensorboardX.proto.summary_pb2 import Summary
-
         try:
             if self._first <= self._saved < step:
                 self.close()
             if self._file is None:
                 self._begin(step)
-            self._add(step=step, summary=Summary(value=values))
+            self._add(step=step, summary=self._summaries.Summary(value=values))
             self._file.flush()
         except BaseException:
             with contextlib.suppress(Exception):
@@ -75,18 +64,14 @@ class EventFiles:
 
     def _begin(self, step):
         """Begin a file whose name sorts behind those of earlier steps, also where a clock was set back."""
-        from tensorboardX import RecordWriter
-        from tensorboardX.proto.event_pb2 import SessionLog
-
         self._first = step
-        self._file = RecordWriter(str(self.folder / f"events.out.tfevents.{step:010d}.{time.time_ns()}"))
+        self._file = self._open(str(self.folder / f"events.out.tfevents.{step:010d}.{time.time_ns()}"))
         self._add(file_version="brain.Event:2")
         if self._restart:  # makes what TensorBoard has read of later steps void, also of a run's one file of before
+            log = self._events.SessionLog
             for _ in range(2):  # the first of a run is not believed
-                self._add(step=self._restart, session_log=SessionLog(status=SessionLog.START))
+                self._add(step=self._restart, session_log=log(status=log.START))
             self._restart = None
 
     def _add(self, **content):
-        from tensorboardX.proto.event_pb2 import Event
-
-        self._file.write(Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.write(self._events.Event(wall_time=time.time(), **content).SerializeToString())

@@ -17,15 +17,12 @@ def open_tracker(
     """Return a :class:`Tracker` that writes to ``folder/tensorboard`` and ``folder/wandb``; the folder is made.
 
     Args:
-        wandb: ``"off"``, ``"offline"`` (files for ``wandb sync``, no network) or ``"online"``.
-        project: W&B's project.
+        wandb: ``"off"``, ``"offline"`` (files for ``wandb sync``, no network) or ``"online"``. It is a UserError if
+            wandb is not installed or has no account here; what else fails is a warning.
         name: the run's name in W&B; by default one that it makes up.
         config: the run's settings for W&B, a dict of what JSON holds.
         step: go on behind this step: TensorBoard loses what lies beyond, W&B goes on with the same run. 0 begins anew.
         job: the kind of run for W&B, such as ``"train"`` or ``"eval"``.
-
-    Raises:
-        UserError: the mode is unknown, wandb is not installed or has no account here. What else fails is a warning.
     """
     if wandb not in MODES:
         raise UserError(f"W&B's mode must be one of {', '.join(MODES)}, not '{wandb}'")
@@ -40,7 +37,7 @@ def open_tracker(
 
 
 def add_wandb(arguments, folder):
-    """Add ``--wandb`` and ``--wandb-project`` to a command's arguments; ``folder`` is where W&B's files lie."""
+    """Add ``--wandb`` and ``--wandb-project``; ``folder`` is where W&B's files lie."""
     text = f"log to Weights & Biases; offline leaves files for wandb sync in {folder}/wandb"
     arguments.add_argument("--wandb", choices=MODES, default="off", help=text)
     arguments.add_argument("--wandb-project", default=PROJECT, metavar="NAME", help="W&B's project")

@@ -14,10 +14,7 @@ INIT_SECONDS = 30
 
 
 class WandbRun:
-    """A run; arguments as of :func:`src.host.tracking.open_tracker`, after :func:`check_wandb`.
-
-    Without a network online becomes offline. Whatever wandb raises comes through.
-    """
+    """A log of :class:`src.host.tracking.Tracker`, after :func:`check_wandb`; without a network it is offline."""
 
     name = "W&B"
 
@@ -25,7 +22,7 @@ class WandbRun:
         import wandb
 
         self.wandb, self.folder = wandb, folder
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # wandb itself would fall back to a temporary folder
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # else wandb takes a temporary folder
         options = {"project": project, "name": name, "config": config, "job_type": job, "id": _run_id(folder, step)}
         try:
             self.run = self._begin(mode, options)
@@ -47,24 +44,18 @@ class WandbRun:
             raise
 
     def scalars(self, step, values):
-        """Log numbers by name."""
         self.run.log(values, step=step)
 
     def pictures(self, step, pictures):
-        """Log uint8 (H, W, 3) pictures by name, without loss."""
         from PIL import Image
 
-        def image(picture):  # of an array wandb may stretch the range
-            return self.wandb.Image(Image.fromarray(picture), file_type="png")
-
-        self.run.log({name: image(picture) for name, picture in pictures.items()}, step=step)
+        opened = {name: Image.fromarray(picture) for name, picture in pictures.items()}  # wandb may stretch an array
+        self.run.log({name: self.wandb.Image(image, file_type="png") for name, image in opened.items()}, step=step)
 
     def table(self, step, name, columns, rows):
-        """Log a table."""
         self.run.log({name: self.wandb.Table(columns=columns, data=rows, allow_mixed_types=True)}, step=step)
 
     def file(self, path, kind, metadata):
-        """Log a copy of a file as a version of the artifact KIND-RUN."""
         artifact = self.wandb.Artifact(f"{kind}-{self.run.id}", type=kind, metadata=metadata)
         artifact.add_file(str(path), skip_cache=True)
         self.run.log_artifact(artifact)
@@ -82,15 +73,7 @@ class WandbRun:
 
 
 def check_wandb(folder, mode):
-    """Set wandb up, in silence; a variable of the environment that the user has set is not changed.
-
-    Args:
-        folder: the run's folder, for the first run of the process.
-        mode: ``"offline"`` or ``"online"``.
-
-    Raises:
-        UserError: wandb is missing or does not fit, or has no account here and one is needed.
-    """
+    """Set wandb up in silence, its files in ``folder``; it is a UserError if it is missing or needs an account."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its own telemetry, which goes over the network
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # copies of artifacts, and logs: else in the home folder
         os.environ.setdefault(variable, str(folder.absolute() / "wandb"))
@@ -122,7 +105,6 @@ def _hooks_kept():
 
 
 def _settings(wandb, mode):
-    """Settings that keep wandb silent and to itself."""
     return wandb.Settings(
         mode=mode, silent=True, console="off", symlink=False, init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS, finish_timeout_raises=True,
@@ -132,7 +114,7 @@ def _settings(wandb, mode):
 
 
 def _run_id(folder, step):
-    """Return the id of the run to go on with behind ``step``, or a new one, which is kept in the folder."""
+    """Return the id of the run to go on with, or a new one, which the folder keeps."""
     path = folder / "wandb_id.txt"
     if step > 0 and path.exists():
         return path.read_text(encoding="utf-8").strip()

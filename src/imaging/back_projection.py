@@ -7,8 +7,8 @@ stays as it is. In the sampling of diffusion models this is the step of Wang, Yu
 Using Denoising Diffusion Null-Space Model" (ICLR 2023, arXiv 2212.00490); "back-projection" is older (Irani, Peleg,
 "Improving Resolution by Image Registration", CVGIP 53(3), 1991).
 
-D Dᵀ is banded, and its condition number in each dimension stays below 2.2 for any size and scale, so float32
-serves throughout. Pictures are gone through in strips of rows, and no temporary is as large as one.
+D Dᵀ is banded, and its condition number in each dimension stays below 2.2 for any size and scale, so float32 serves.
+Pictures are gone through in strips of rows, and no temporary is as large as one.
 """
 
 from fractions import Fraction
@@ -29,13 +29,9 @@ PROGRESS = 0.99  # a round that leaves more than this of the error says that no 
 
 
 class BackProjection:
-    """The reduction of pictures of one size, and the projection onto those that are reduced to given pictures.
+    """D for LR pictures of one size and a whole ``scale``; pictures of another shape or dtype are a UserError.
 
-    Args:
-        height, width: of the LR pictures, at least 1.
-        scale: HR size / LR size, a whole number.
-
-    Its methods raise UserError for pictures of another shape or dtype.
+    Pictures x are float32 (B, C, scale·height, scale·width), reduced ones (B, C, height, width).
     """
 
     def __init__(self, height, width, scale):
@@ -44,10 +40,7 @@ class BackProjection:
         self._columns = _Axis(width, scale)
 
     def reduce(self, x):
-        """Reduce pictures as ``imresize(x, 1 / scale)`` reduces floats, to within float32's accuracy.
-
-        x: float32 (B, C, scale·height, scale·width), any range; D x, the result: float32 (B, C, height, width).
-        """
+        """Return D x, which is ``imresize(x, 1 / scale)`` to within float32's accuracy, for any range."""
         self._check(x, self._scale, "the pictures to reduce")
         result = np.empty((*x.shape[:2], self._rows.length, self._columns.length), np.float32)
         for plane in np.ndindex(x.shape[:2]):
@@ -56,11 +49,7 @@ class BackProjection:
         return result
 
     def project(self, x, goal):
-        """Move pictures to the nearest ones, by Euclidean distance, that :meth:`reduce` maps to ``goal``.
-
-        x: float32 (B, C, scale·height, scale·width), any range; changed in place, and returned.
-        goal: float32 (B, C, height, width), any range.
-        """
+        """Move x in place to the nearest pictures that :meth:`reduce` maps to ``goal``, for any range; return it."""
         reduced = self.reduce(x)
         self._check(goal, 1, "what the pictures are to reduce to", x.shape[:2])
         missing = np.subtract(goal, reduced, out=reduced)
@@ -69,14 +58,11 @@ class BackProjection:
         return x
 
     def fit(self, picture, lr):
-        """Make finished pictures agree with the LR pictures, within [−1, 1] and once they are rounded to 8 bits.
+        """Make finished pictures agree in place with LR, in [−1, 1], once they are rounded to 8 bits; return them.
 
         Each colour channel is clipped, and then moved to the nearest one in [−1, 1] that MATLAB's reduction of 8-bit
-        pictures maps to ``lr``, up to rounding. Where LR pictures have finer black-and-white detail than any reduced
-        picture has (pixel art, strong sharpening), there is none; the result then comes about as close as one can.
-
-        picture: float32 (B, C, scale·height, scale·width), about [−1, 1]; changed in place, and returned.
-        lr: float32 (B, C, height, width) in [−1, 1].
+        pictures maps to ``lr``, up to rounding. Where LR has finer black-and-white detail than any reduced picture
+        (pixel art, strong sharpening), there is none; the result then comes about as close as one can.
         """
         self._check(picture, self._scale, "the pictures to fit")
         self._check(lr, 1, "the LR pictures", picture.shape[:2])
@@ -87,15 +73,13 @@ class BackProjection:
         return picture
 
     def _multipliers(self, x, lr):
-        """Return the μ for which clip(x + Dᵀ μ) is the nearest picture to x that is reduced to lr.
+        """Return the μ, (height, width), for which clip(x + Dᵀ μ) is the nearest picture to x that is reduced to lr.
 
-        All are (height, width) or, x, (H, W). μ are the Lagrange multipliers of the constraint, and what is missing of
-        lr is the gradient of the dual problem. It is climbed with momentum (Beck, Teboulle, "A fast dual proximal
-        gradient algorithm for convex minimization and applications", Oper. Res. Lett. 42, 2014), which is dropped
-        where it leads down (O'Donoghue, Candès, "Adaptive Restart for Accelerated Gradient Schemes", Found. Comput.
-        Math. 15, 2015). The step (D Dᵀ)⁻¹ arrives at once where nothing is clipped, and clipping only flattens the
-        dual, so it is never too long. That the reduction itself is clipped bends the problem a little: found by trial
-        to help, since without it black-and-white pictures stop short of 50 dB.
+        μ are the Lagrange multipliers of the constraint, and what is missing of lr is the gradient of the dual problem.
+        It is climbed with momentum (Beck, Teboulle, Oper. Res. Lett. 42, 2014), which is dropped where it leads down
+        (O'Donoghue, Candès, Found. Comput. Math. 15, 2015). The step (D Dᵀ)⁻¹ arrives at once where nothing is clipped,
+        and clipping only flattens the dual, so it is never too long. That the reduction itself is clipped bends the
+        problem a little: by trial it helps, since without it black-and-white pictures stop short of 50 dB.
         """
         multipliers = previous = best = np.zeros_like(lr)
         least, age = np.inf, 0  # age: rounds since the momentum was last dropped
@@ -123,12 +107,10 @@ class BackProjection:
         return np.clip(result, -1, 1, out=result)
 
     def _add_spread(self, x, multipliers):
-        """x += Dᵀ ``multipliers``, (H, W) and (height, width)."""
         for block in self._rows.blocks:
             x[block.span] += block.weights.T @ self._columns.spread(multipliers[block.rows])
 
     def _solve(self, missing):
-        """Return (D Dᵀ)⁻¹ ``missing``, (height, width)."""
         return self._columns.solve(self._rows.solve(missing).T).T
 
     def _check(self, array, scale, what, leading=None):
@@ -148,36 +130,33 @@ class _Axis:
 
     def _block(self, weights, indices, first, inverses):
         rows = slice(first, min(first + _STRIP, self.length))
-        near, around = (
-            slice(max(rows.start - reach, 0), min(rows.stop + reach, self.length)) for reach in (_REACH, _INVERSE_REACH)
-        )
+        near, around = (slice(max(first - n, 0), min(rows.stop + n, self.length)) for n in (_REACH, _INVERSE_REACH))
         span = slice(indices[rows].min(), indices[rows].max() + 1)
         matrix, left = _dense(weights[around], indices[around])
         gram = matrix @ matrix.T
         if gram.tobytes() not in inverses:  # away from the edges all are equal
             inverses[gram.tobytes()] = np.linalg.inv(gram).astype(np.float32)
-        inverse = inverses[gram.tobytes()][rows.start - around.start :][: rows.stop - rows.start]
-        all_weights = matrix[near.start - around.start :, span.start - left :][: near.stop - near.start]
-        all_weights = all_weights[:, : span.stop - span.start].astype(np.float32)
-        own_weights = all_weights[rows.start - near.start :][: rows.stop - rows.start]
+        inverse = inverses[gram.tobytes()][_within(around.start, rows)]
+        all_weights = matrix[_within(around.start, near), _within(left, span)].astype(np.float32)
+        own_weights = all_weights[_within(near.start, rows)]
         return _Block(rows, span, own_weights, near, all_weights, around, inverse)
 
     def reduce(self, strip):
-        """(n, HR length) → (n, length): the rows of ``strip`` times Dᵀ."""
+        """(n, HR length) → (n, length): times Dᵀ."""
         result = np.empty((len(strip), self.length), np.float32)
         for block in self.blocks:
             np.matmul(strip[:, block.span], block.weights.T, out=result[:, block.rows])
         return result
 
     def spread(self, strip):
-        """(n, length) → (n, HR length): the rows of ``strip`` times D."""
+        """(n, length) → (n, HR length): times D."""
         result = np.zeros((len(strip), self._hr_length), np.float32)
         for block in self.blocks:
             result[:, block.span] += strip[:, block.rows] @ block.weights
         return result
 
     def solve(self, right):
-        """(length, n) → (length, n): (D Dᵀ)⁻¹ times the columns of ``right``."""
+        """(length, n) → (length, n): (D Dᵀ)⁻¹ ``right``."""
         result = np.empty_like(right)
         for block in self.blocks:
             np.matmul(block.inverse, right[block.around], out=result[block.rows])
@@ -199,6 +178,10 @@ class _Block(NamedTuple):
 def reduction_matrix(length, scale):
     """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each: float64."""
     return _dense(*_taps(length, scale))[0]
+
+
+def _within(start, part):
+    return slice(part.start - start, part.stop - start)
 
 
 def _taps(length, scale):

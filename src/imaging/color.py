@@ -10,22 +10,11 @@ _OFFSET = 16.0
 
 
 def rgb_to_y(image, rounded=False):
-    """Return the luma of MATLAB's ``rgb2ycbcr``: 16 for black to 235 for white.
+    """Return MATLAB's ``rgb2ycbcr`` luma, float64 (...) in 16..235, of RGB (..., 3), uint8 or float in 0..255.
 
-    Two conventions live in the literature. ``rounded=False`` is what ``rgb2ycbcr`` gives for a float
-    picture, and what most PyTorch evaluation code measures on. ``rounded=True`` is what it gives for a
-    uint8 picture, on which the MATLAB scripts measure. Bicubic x4 on Set5 scores 28.43 dB on the first and
-    28.42 dB, the published figure, on the second.
-
-    Args:
-        image: RGB (..., 3), uint8 or float in 0..255.
-        rounded: round to integers, halves away from zero.
-
-    Returns:
-        float64 of shape (...), in 16..235.
-
-    Raises:
-        UserError: the last dimension is not 3, or the dtype is neither uint8 nor float.
+    It does not round a float picture, and most PyTorch evaluation code measures on that. Of a uint8 picture it is
+    ``rounded``, halves away from zero, and MATLAB scripts measure on that. Bicubic x4 on Set5 scores 28.43 dB on the
+    first and 28.42 dB, the published figure, on the second.
     """
     image = np.asarray(image)
     if image.ndim < 1 or image.shape[-1] != 3:

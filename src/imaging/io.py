@@ -45,13 +45,9 @@ class Picture:
 def read_image(path):
     """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix, into writable arrays.
 
-    The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK
-    is converted by Pillow's formula, colour profiles are not applied. 16-bit gray is divided by 257 and
-    rounded; of 16-bit colour Pillow keeps the high byte.
-
-    Raises:
-        UserError: there is no such file, it is not a picture, it is truncated or damaged, it has more than
-            :data:`MAX_PIXELS` pixels, or its pixels are 32-bit or float numbers, whose range is not known.
+    The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK is
+    converted by Pillow's formula, colour profiles are not applied. 16-bit gray is divided by 257 and rounded; of 16-bit
+    colour Pillow keeps the high byte. 32-bit and float pixels, whose range is not known, are refused.
     """
     path = Path(path)
     _raise_pixel_limit()
@@ -83,13 +79,11 @@ def _picture(image, path):
 
 
 def _eight_bits(image, path):
-    """Return a 16-bit gray picture as 8-bit gray; refuse 32-bit integers and floats."""
     # Some formats and releases of Pillow give 16-bit gray as mode "I", with values up to 65535.
     if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
         kind = "float" if image.mode == "F" else "signed or 32-bit integer"
-        raise UserError(
-            f"cannot read {path}: its pixels are {kind} numbers of unknown range; save it with 8 or 16 bits"
-        )
+        problem = f"its pixels are {kind} numbers of unknown range"
+        raise UserError(f"cannot read {path}: {problem}; save it with 8 or 16 bits")
     tags = getattr(image, "tag_v2", {})
     largest = (1 << tags.get(_BITS_PER_SAMPLE, (16,))[0]) - 1
     values = np.asarray(image).astype(np.int64)
@@ -118,15 +112,12 @@ def _explain(error, path):
 
 
 def read_rgb(path):
-    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB and drop any alpha channel."""
+    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB without alpha."""
     return read_image(path).rgb
 
 
 def picture_size(path):
-    """Read a picture's (height, width) from its header, as it stands after its EXIF orientation.
-
-    A whole header does not mean whole pixels: decoding can still fail.
-    """
+    """Read a picture's (height, width), after its EXIF orientation, from its header; decoding can still fail."""
     _raise_pixel_limit()
     try:
         with Image.open(path, formats=READ_FORMATS) as picture:
@@ -144,7 +135,7 @@ def picture_size(path):
 
 
 def _raise_pixel_limit():
-    """Raise Pillow's process-wide limit against decompression bombs to ours; never lower one the program has set."""
+    """Raise Pillow's process-wide limit against decompression bombs to ours."""
     if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
@@ -152,32 +143,20 @@ def _raise_pixel_limit():
 def write_image(path, array):
     """Write a picture in the format of the path's suffix (one of :data:`WRITE_SUFFIXES`), whole or not at all.
 
-    PNG, BMP, WebP and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray:
-    a gray picture comes back as RGB with equal channels.
-
-    Args:
-        path: the file to create or replace; its folder is made if needed.
-        array: uint8; (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha.
-
-    Raises:
-        UserError: the suffix is unknown, the array is not of the kind above, the format cannot hold it,
-            or the file cannot be written.
+    ``array`` is uint8: (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha. PNG, BMP, WebP
+    and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray: it comes back as RGB.
     """
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
-        raise UserError(
-            f"cannot write {path}: the suffix must be one of {', '.join(WRITE_SUFFIXES)}, not '{path.suffix}'"
-        )
+        suffixes = ", ".join(WRITE_SUFFIXES)
+        raise UserError(f"cannot write {path}: the suffix must be one of {suffixes}, not '{path.suffix}'")
     file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
     _check_pixels(array, path)
     if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
         raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
     if longest and max(array.shape[:2]) > longest:
-        height, width = array.shape[:2]
-        raise UserError(
-            f"cannot write {path}: {file_format} holds at most {longest} pixels a side, not {width}x{height}; "
-            "write .png or .tif instead"
-        )
+        problem = f"{file_format} holds at most {longest} pixels a side, not {array.shape[1]}x{array.shape[0]}"
+        raise UserError(f"cannot write {path}: {problem}; write .png or .tif instead")
     with replacing(path, "picture") as temporary:
         Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
 
@@ -188,28 +167,24 @@ def _check_pixels(array, path):
         raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
     channels = array.shape[2:] if array.ndim in (2, 3) else None
     if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
-        raise UserError(
-            f"cannot write {path}: expected (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty, got {array.shape}"
-        )
+        expected = "(H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty"
+        raise UserError(f"cannot write {path}: expected {expected}, got {array.shape}")
 
 
 def holds_alpha(path):
-    """Return whether the format that a file name stands for can hold an alpha channel."""
+    """Tell whether the format of a file name can hold an alpha channel."""
     writer = _WRITERS.get(Path(path).suffix.lower())
     return writer is not None and writer[2]
 
 
 def longest_side(path):
-    """Return how many pixels a side the format that a file name stands for can hold; None for any number."""
+    """Return how many pixels a side the format of a file name can hold; None for any number."""
     writer = _WRITERS.get(Path(path).suffix.lower())
     return writer[3] if writer else None
 
 
 def list_images(folder):
-    """Return the pictures of a folder by suffix (:data:`READ_SUFFIXES` in any case), sorted naturally: 2 before 10.
-
-    Subfolders are not searched; hidden files (a leading dot) are left out. That there are none is a UserError.
-    """
+    """Return the pictures directly in a folder, by suffix, in natural order (2 before 10); none is a UserError."""
     folder = Path(folder)
     try:
         entries = list(folder.iterdir())

@@ -1,7 +1,7 @@
 """MATLAB's bicubic ``imresize``, the degradation and the baseline of the super-resolution literature; and averages.
 
-Pillow, OpenCV and PyTorch resize differently (no antialiasing, another cubic, other edges), and a
-different bicubic moves the PSNR of a whole benchmark. This module gives MATLAB's pixels, bit for bit.
+Pillow, OpenCV and PyTorch resize differently (no antialiasing, another cubic, other edges), which moves the PSNR of a
+whole benchmark. This module gives MATLAB's pixels, bit for bit.
 """
 
 from fractions import Fraction
@@ -22,57 +22,40 @@ _ALMOST_HALF = np.nextafter(0.5, 0.0)
 
 
 def imresize(image, scale=None, edges="symmetric", size=None):
-    """Resize a picture as MATLAB's ``imresize(image, scale)`` or ``imresize(image, size)`` does (bicubic).
+    """Resize a picture as MATLAB's bicubic ``imresize(image, scale)`` or ``imresize(image, size)`` does.
 
-    Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981, equation 15; a = -1/2), widened against
-    aliasing when it shrinks. The dimension that shrinks most is resized first, rows before columns
-    when both scales are equal. A uint8 picture is rounded (halves away from zero) and clipped after
-    each dimension; a float picture is neither rounded nor clipped, and computed in float64.
+    Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981, equation 15; a = -1/2), widened against aliasing when it
+    shrinks. The dimension that shrinks most is resized first, of equal ones the rows. A uint8 picture is rounded
+    (halves away from zero) and clipped after each dimension; a float picture is computed in float64, and neither.
 
     Args:
-        image: (H, W) or (H, W, C), uint8, float32 or float64; floats in any range.
+        image: (H, W) or (H, W, C), uint8, float32 or float64, in any range; the result has its channels and dtype.
         scale: a positive int, float or Fraction. A float stands for the nearest fraction with a
             denominator up to 10**6, so 1/3 means one third and 0.1 one tenth; the result is
             (ceil(scale * H), ceil(scale * W)).
         edges: what lies outside the picture: ``"symmetric"`` mirrors it with the edge pixel repeated (MATLAB
             since 2012; the DIV2K files), ``"replicate"`` repeats the edge pixel (older MATLAB; the Set5 files).
         size: (height, width) of the result, in place of ``scale``.
-
-    Returns:
-        A new array of the result's height and width, with the channels and the dtype of ``image``.
-
-    Raises:
-        UserError: an argument is not of the kind above.
     """
     _check_image(image)
     if edges not in EDGES:
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
-    result = image if image.ndim == 3 else image[:, :, np.newaxis]
-    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        weights, indices = contributions(sizes[axis], scales[axis])
-        result = _resize_axis(result, axis, weights, indices, scales[axis], edges, image.dtype == np.uint8)
-    return result.reshape(sizes + image.shape[2:]).astype(image.dtype, copy=False)
+    result = _resize_axes(image, scales, sizes, contributions, edges, rounded=image.dtype == np.uint8)
+    return result.astype(image.dtype, copy=False)
 
 
 def area_resize(image, size):
-    """Resize a picture by area: each pixel of the result is the mean of the area that it covers.
+    """Resize a picture by area: each pixel of the result is the mean of the area that it covers, in parts of pixels.
 
-    A pixel that is covered in part counts by that part. This is the "area resampling" that SR3 makes its ImageNet
-    pictures with (arXiv 2104.07636, section 4). Enlarging gives blocks of equal pixels, blended where they meet. Of a
-    uint8 picture it is the exact mean, rounded once, halves up; of a float picture it is computed in float64.
-    ``image``, ``size`` and the result are as those of :func:`imresize`.
+    This is the "area resampling" that SR3 makes its ImageNet pictures with (arXiv 2104.07636, section 4). Of a uint8
+    picture it is the exact mean, rounded once, halves up; all else is as with :func:`imresize`.
     """
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
-    sums = image if image.ndim == 3 else image[:, :, np.newaxis]
-    covered = 1
-    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        overlaps, indices = area_overlaps(sizes[axis], scales[axis])
-        # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
-        sums = _resize_axis(sums, axis, overlaps, indices, scales[axis], "replicate", rounded=False)
-        covered *= scales[axis].denominator
-    means = (sums / covered).reshape(sizes + image.shape[2:])
+    # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
+    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", rounded=False)
+    means = sums / (scales[0].denominator * scales[1].denominator)
     return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
 
 
@@ -105,18 +88,14 @@ def _scales_and_sizes(shape, scale, size):
 
 
 def contributions(output_length, scale):
-    """Return which input samples make each output sample of one dimension, and with which weights.
+    """Return with which weights which input samples make each of N output samples of one dimension.
 
-    Output sample i is centred on the input position (i + 1/2) / scale - 1/2. For a scale p/q the
-    weights repeat every p output samples, and the indices advance by q.
-
-    Args:
-        output_length: the number of output samples, N.
-        scale: Fraction, output samples per input sample.
+    Output sample i is centred on the input position (i + 1/2) / scale - 1/2. For a scale p/q the weights repeat every
+    p output samples, and the indices advance by q.
 
     Returns:
         weights: float64 (N, K), each row sums to 1; K = ceil(4 / min(scale, 1)).
-        indices: int64 (N, K), 0-based and consecutive in each row; :func:`inside` is to bring them into the picture.
+        indices: int64 (N, K), consecutive in each row; :func:`inside` is to bring them into the picture.
     """
     p, q = scale.numerator, scale.denominator
     shrink = float(min(scale, Fraction(1)))
@@ -131,7 +110,7 @@ def contributions(output_length, scale):
 
 
 def cubic(x):
-    """Keys' cubic convolution kernel with a = -1/2 at the distances ``x`` (array of any shape); 0 beyond 2."""
+    """Return Keys' kernel with a = -1/2 at the distances ``x``; 0 beyond 2."""
     x = np.abs(x)
     x2 = x * x
     x3 = x2 * x
@@ -141,16 +120,23 @@ def cubic(x):
 
 
 def area_overlaps(output_length, scale):
-    """Return how much of each input sample each output sample of one dimension covers, as :func:`contributions`.
+    """Return how much of each input sample each output sample covers, and their indices, as :func:`contributions`.
 
-    For a scale p/q output sample i covers the inputs' axis from i·q/p to (i + 1)·q/p. The overlaps are whole numbers,
-    p-ths of an input sample, and each row sums to q; an index that is not in the picture has the overlap 0.
+    For a scale p/q output sample i covers the inputs' axis from i·q/p to (i + 1)·q/p. The overlaps are whole p-ths of
+    an input sample, and each row sums to q; an index outside the picture has 0.
     """
     p, q = scale.numerator, scale.denominator
     start = np.arange(output_length, dtype=np.int64)[:, np.newaxis] * q
     indices = start // p + np.arange(-(-q // p) + 1)
     overlaps = np.minimum(start + q, (indices + 1) * p) - np.maximum(start, indices * p)
     return np.maximum(overlaps, 0).astype(np.float64), indices
+
+
+def _resize_axes(image, scales, sizes, weigh, edges, rounded):
+    result = image if image.ndim == 3 else image[:, :, np.newaxis]
+    for axis in sorted((0, 1), key=lambda axis: scales[axis]):
+        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, rounded)
+    return result.reshape(sizes + image.shape[2:])
 
 
 def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
@@ -177,7 +163,7 @@ def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
 
 
 def inside(indices, length, edges):
-    """Bring sample indices into 0..length-1 by an edge mode of :data:`EDGES`; any int array, any distance outside."""
+    """Bring indices, any distance outside, into 0..length-1 by a mode of :data:`EDGES`."""
     if edges == "replicate":
         return np.clip(indices, 0, length - 1)
     indices = np.mod(indices, 2 * length)
@@ -185,10 +171,9 @@ def inside(indices, length, edges):
 
 
 def _weighted_sums(samples, weights, indices):
-    """Return sum over k of weights[:, k] * samples[indices[:, k]], added in the order of k.
+    """Return the sum of weights[:, k] * samples[indices[:, k]] in the order of k.
 
-    A matrix product would be no faster here, and its order of additions, which decides exact halves,
-    depends on the processor.
+    A matrix product is no faster, and its order of additions, which decides exact halves, depends on the processor.
     """
     sums = np.zeros((len(weights),) + samples.shape[1:])
     term = np.empty_like(sums)

@@ -22,18 +22,7 @@ _ANIMATIONS = {  # suffix: Pillow's format and its options
 
 
 def side_by_side(lr, *pictures):
-    """Put LR, its pixels repeated, and larger pictures of it side by side, such as ``side_by_side(lr, sr, hr)``.
-
-    Args:
-        lr: uint8 (h, w, 3).
-        pictures: uint8 (H, W, 3), all of one size that is a whole multiple of ``lr``'s.
-
-    Returns:
-        uint8 (H, n·W + (n − 1)·:data:`SEPARATOR`, 3) of n pictures with LR, white between them.
-
-    Raises:
-        UserError: the sizes do not fit.
-    """
+    """Put LR, uint8 (h, w, 3), its pixels repeated, and pictures of a whole multiple of its size side by side."""
     height, width = lr.shape[:2]
     scale = pictures[0].shape[0] // height if pictures else 1
     if any(picture.shape != (scale * height, scale * width, 3) for picture in pictures):
@@ -43,25 +32,22 @@ def side_by_side(lr, *pictures):
 
 
 def make_grid(pictures):
-    """Put pictures, uint8 (H, W, 3) of one size, into a grid as square as their number allows; the rest is white."""
+    """Put pictures, uint8 (H, W, 3) of one size, into a grid that is about square."""
     columns = math.ceil(math.sqrt(len(pictures)))
-    white = [np.full(pictures[0].shape, WHITE, np.uint8)] * (-len(pictures) % columns)
-    places = [*pictures, *white]
+    places = [*pictures, *[np.full(pictures[0].shape, WHITE, np.uint8)] * (-len(pictures) % columns)]
     return _joined([_joined(places[first : first + columns], 1) for first in range(0, len(places), columns)], 0)
 
 
 def _joined(pictures, axis):
-    """Put pictures below (axis 0) or beside (axis 1) each other, with white lines of SEPARATOR between them."""
+    """Put pictures below (axis 0) or beside (axis 1) each other, with white between them."""
     shape = list(pictures[0].shape)
     shape[axis] = SEPARATOR
-    parts = [pictures[0]]
-    for picture in pictures[1:]:
-        parts += [np.full(shape, WHITE, np.uint8), picture]
-    return np.concatenate(parts, axis=axis)
+    line = np.full(shape, WHITE, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (line, picture)][1:], axis=axis)
 
 
 def at_most(picture, longest):
-    """Return a picture, uint8 (H, W, 3), reduced by MATLAB's bicubic if its longer side has more pixels than that."""
+    """Return a picture, uint8 (H, W, 3), reduced by MATLAB's bicubic if a side is longer than that."""
     height, width = picture.shape[:2]
     if max(height, width) <= longest:
         return picture
@@ -78,20 +64,12 @@ class Frame(NamedTuple):
 
 
 def film_strip(frames):
-    """Put frames, all of one size, side by side, of each the label, the upper and below it the lower picture."""
+    """Put frames of one size side by side, each with its pictures below each other."""
     return _joined(_labelled(frames, axis=0), axis=1)
 
 
 def write_animation(path, frames):
-    """Write frames one after the other, the two pictures side by side, for ever; whole or not at all.
-
-    Args:
-        path: ``X.gif`` (256 colours a frame) or ``X.webp``.
-        frames: non-empty list of :class:`Frame`, all of one size.
-
-    Raises:
-        UserError: another suffix, or the file cannot be written.
-    """
+    """Write frames of one size as an endless ``X.gif`` (256 colours a frame) or ``X.webp``, whole or not at all."""
     suffix = Path(path).suffix.lower()
     if suffix not in _ANIMATIONS:
         raise UserError(f"cannot write {path}: an animation's suffix must be .gif or .webp, not '{suffix}'")
@@ -99,9 +77,8 @@ def write_animation(path, frames):
     first, *others = map(Image.fromarray, _labelled(frames, axis=1))
     times = [_MILLISECONDS] * len(others) + [_LAST]
     with replacing(path, "animation") as temporary:
-        first.save(
-            temporary, format=file_format, save_all=True, append_images=others, duration=times, loop=0, **options
-        )
+        timing = {"append_images": others, "duration": times, "loop": 0}
+        first.save(temporary, format=file_format, save_all=True, **timing, **options)
 
 
 def _labelled(frames, axis):

@@ -11,6 +11,7 @@ from src.config.loader import config_from_dict
 from src.errors import UserError
 from src.families.registry import SCHEMAS, config_of, family_of
 from src.host.device import device_memory, is_cpu, select_device
+from src.inference.tile_size import TileOptions
 
 
 def load_model(path, ema=True):
@@ -56,11 +57,13 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
             if runtime:
                 raise
             logging.warning("MindSpore runs %s, since ONNX Runtime cannot: %s", path, error)
-    select_device(device, graph)
+    device = select_device(device, graph)
     config, model = load_model(path, ema)
     family = family_of(config)
-    tiling = family.tiling(tile_options, device_memory(), alone=True)
-    return config, family.upscaler(family.model_networks(model), tiling)
+    options = (tile_options or TileOptions()).on(device, family.reach().local)
+    tiling = family.tiling(options, device_memory(), alone=True)
+    size = (1, *tiling.size) if options.fixed else (None, None, None)
+    return config, family.upscaler(family.model_networks(model, size), tiling)
 
 
 def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):

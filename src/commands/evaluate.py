@@ -32,7 +32,7 @@ def run(args):
     """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run."""
     checkpoints, overrides = named(args)
     fid, output = given_fid(args), prepare_folder(args.output)
-    tiles = TileOptions(args.max_memory, args.tile, args.halo)
+    tiles = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles)
     models = load_models(
         checkpoints, args.config, overrides, device=args.device, ema=not args.no_ema, tile_options=tiles,
         runtime=args.runtime, cache=not args.no_cache,

@@ -31,7 +31,7 @@ def run(args):
     kinds = tuple(dict.fromkeys(args.process or ()))
     process = Process(args.frames or FRAMES, kinds) if kinds else None
     mean_and_variance = 2 if args.samples > 1 else 0
-    tile_options = TileOptions(args.max_memory, args.tile, args.halo, beside=mean_and_variance)
+    tile_options = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance)
     if args.count is None:
         jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, kinds), None
     else:

@@ -74,7 +74,14 @@ def _tiling(artefact, options, device_memory):
     about, scale, multiple = artefact.description, artefact.scale, artefact.description["size_multiple"]
     if artefact.fixed_size:
         batch, *size = artefact.fixed_size
-        return FixedTiling(scale, multiple, size, batch, options)
+        if options.tile is not None or options.max_memory is not None or options.halo == "exact":
+            raise UserError(
+                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile, --max-memory and --halo "
+                "exact out"
+            )
+        return FixedTiling(scale, multiple, size, batch, options.halo)
+    if options.fixed:
+        return FixedTiling.of(scale, multiple, options)
     if "reach" in about and "cost" in about:
         reach, cost = Reach(**about["reach"]), Cost(**about["cost"])
     elif options.tile is None or options.halo == "exact":

@@ -251,8 +251,7 @@ class CurrentGraph:
             self._run = self._session()
         except Exception as error:  # whatever MindSpore, onnx or ONNX Runtime stumbles over
             logging.warning("MindSpore runs the validation, since ONNX Runtime cannot: %s", one_line(error))
-            self._cell.set_inputs(*self._inputs)
-            self._run = Graph(self._cell)
+            self._run = Graph(self._cell, self._inputs)
 
     def _session(self):
         if self._graph is None:

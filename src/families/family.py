@@ -16,7 +16,7 @@ from src.diffusion.samplers import SAMPLERS
 from src.diffusion.schedule import check_spacing, make_schedule
 from src.errors import UserError
 from src.inference.sampling import Sampling
-from src.inference.tile_size import TileOptions, Tiling, memory_budget
+from src.inference.tile_size import FixedTiling, TileOptions, Tiling, memory_budget
 
 BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
 
@@ -187,15 +187,11 @@ class Family(ABC):
     def networks(self, graphs):
         """Return the ``src.inference.networks`` around callables by role."""
 
-    def model_networks(self, model):
-        """Return :meth:`networks` of a model's own graphs; batch, height and width are free: each compiles once."""
+    def model_networks(self, model, size=(None, None, None)):
+        """Return :meth:`networks` of a model's own graphs, as MindSpore runs them; ``size`` as of :meth:`graphs`."""
         from src.layers.graph import Graph
 
-        graphs = {}
-        for role, (cell, inputs) in self.graphs(model).items():
-            cell.set_inputs(*inputs)
-            graphs[role] = Graph(cell)
-        return self.networks(graphs)
+        return self.networks({role: Graph(*graph) for role, graph in self.graphs(model, size).items()})
 
     @abstractmethod
     def upscaler(self, networks, tiling):
@@ -218,6 +214,8 @@ class Family(ABC):
             alone: see ``src.inference.tile_size.memory_budget``.
         """
         options = options or TileOptions()
+        if options.fixed:
+            return FixedTiling.of(self.scale, self.size_multiple, options)
         budget = memory_budget(options, device_memory, alone)
         return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget)
 

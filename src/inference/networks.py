@@ -43,9 +43,7 @@ class DiffusionNetworks:
         """The condition as the graph gave it, and LR↑ as float32 NumPy: the prepared one, or else the network's own."""
         if lr_up is not None and self._uses_lr_up:
             if self._project is None:
-                raise UserError(
-                    "this exported model computes LR↑ itself: leave lr_up out, or load the checkpoint with runtime=mindspore"
-                )
+                raise UserError("this export computes LR↑ itself: leave lr_up out, or load with runtime=mindspore")
             return self._project(lr, lr_up)[0], lr_up
         condition, own = self._encode(lr)
         return condition, as_numpy(own) if lr_up is None else lr_up

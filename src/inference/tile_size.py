@@ -4,7 +4,7 @@ import functools
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ GIB = 1 << 30
 HALO = 32  # HR pixels; docs/tiling.md has what other halos deviate by
 MARGIN = 16  # LR pixels that the encoder sees around a tile; the same
 _SMALLEST = 256  # HR pixels; smaller tiles would be halo for the most part
+_FIXED = 512  # HR pixels, the side of tiles of one size
 _WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
 _PICTURE = 12  # bytes of one HR pixel: three colours in float32
 _SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
@@ -38,6 +39,7 @@ class TileOptions:
     max_memory: float | None = None  # GB (2^30 bytes) that may be used in all; None takes most of what is free
     tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
     halo: int | str | None = None  # HR pixels on each side of a tile, "exact" for the receptive field; None: HALO
+    fixed: bool | None = None  # tiles of one size, whatever the picture's, for graphs of that size; None: on an Ascend
     beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
 
     def __post_init__(self):
@@ -49,6 +51,13 @@ class TileOptions:
             if not str(self.halo).isdecimal() or len(str(self.halo)) > 6:
                 raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
             object.__setattr__(self, "halo", int(self.halo))
+        if self.fixed and (self.tile == 0 or self.max_memory is not None or self.halo == "exact"):
+            raise UserError("--fixed-tiles are of the size --tile: leave --max-memory, --tile 0 and --halo exact out")
+
+    def on(self, device, local):
+        """Return these options for a device, whose compiler may want one size; ``local`` as of :class:`Reach`."""
+        free = self.tile == 0 or self.max_memory is not None or self.halo == "exact" or not local
+        return self if self.fixed is not None else replace(self, fixed=device == "Ascend" and not free)
 
 
 class Reach(NamedTuple):
@@ -201,20 +210,21 @@ class FixedTiling:
         scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
         size: (height, width) of the LR pictures that the graphs take.
         batch: how many of them.
-        options: a :class:`TileOptions`, of which the halo counts.
+        halo: HR pixels; None takes the default, or less in small windows.
 
-    Raises:
-        UserError: the options ask for another size.
+    Attributes:
+        size: as above.
     """
 
-    def __init__(self, scale, size_multiple, size, batch=1, options=None):
-        if options is not None and (options.tile is not None or options.max_memory is not None):
-            raise UserError(
-                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile and --max-memory out"
-            )
-        halo = None if options is None else options.halo
-        if halo == "exact":
-            raise UserError("no halo is exact for graphs of one size: export with --graph step and free sizes")
+    @classmethod
+    def of(cls, scale, size_multiple, options):
+        """Return that of a :class:`TileOptions`, for one picture at a time."""
+        unit = math.lcm(scale, size_multiple)
+        side = check_tile(options.tile or _FIXED, HALO if options.halo is None else options.halo, unit)
+        return cls(scale, size_multiple, (side // scale, side // scale), halo=options.halo)
+
+    def __init__(self, scale, size_multiple, size, batch=1, halo=None):
+        self.size = tuple(size)
         self.scale, self.exact, self.margin = scale, False, 0
         self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
         self._size_multiple, self._sides, self._batch = size_multiple, tuple(side * scale for side in size), batch

@@ -74,15 +74,22 @@ class WideResults(nn.Cell):
 
 
 class Graph:
-    """A Cell called with NumPy arrays or with tensors; returns a tuple of tensors.
+    """A Cell called with NumPy arrays or with tensors; returns a tuple of tensors, or of NumPy arrays.
 
-    Attributes:
+    Args:
         cell: the Cell.
+        inputs: what it takes, as tensors; a shape that is fixed has a batch of one, and pictures are taken one by one.
     """
 
-    def __init__(self, cell):
-        self.cell = cell
+    def __init__(self, cell, inputs):
+        cell.set_inputs(*inputs)
+        self.cell, self._one_by_one = cell, inputs[0].shape[0] == 1
 
     def __call__(self, *arrays):
+        count = len(arrays[0])
+        if self._one_by_one and count > 1:
+            arrays = [array.asnumpy() if isinstance(array, Tensor) else array for array in arrays]
+            pictures = [self(*(array[n : n + 1] for array in arrays)) for n in range(count)]
+            return tuple(np.concatenate([one.asnumpy() for one in each]) for each in zip(*pictures, strict=True))
         results = self.cell(*(x if isinstance(x, Tensor) else Tensor(np.ascontiguousarray(x)) for x in arrays))
         return results if isinstance(results, tuple) else (results,)

@@ -157,7 +157,7 @@ MISTAKES = {
     "--count 2": "--count and --size are for models that make pictures from nothing: leave --input out",
     "--model {whole} --steps 3": "this model samples nothing: leave steps out",
     "--model {sampler} --steps 3": "steps is 2 in this graph of a whole sampler, not 3: leave it out, or export",
-    "--model {sampler} --tile 64": "only: leave --tile and --max-memory out",
+    "--model {sampler} --tile 64": "only: leave --tile, --max-memory and --halo exact out",
 }
 
 

@@ -199,18 +199,13 @@ class SRDiff(Diffusion):
 
         return DiffusionNetworks(graphs["encode"], graphs["step"], graphs.get("project"), uses_lr_up=self.uses_lr_up)
 
-    def model_networks(self, model):
-        import mindspore as ms
-
+    def model_networks(self, model, size=(None, None, None)):
         from src.layers.graph import Graph, Project
 
-        project, lr = Project(model), ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32)
-        project.set_inputs(lr, lr)  # LR and LR↑ alike are (B, 3, free, free)
-        graphs = {"project": Graph(project)}
-        for role, (cell, inputs) in self.graphs(model).items():
-            cell.set_inputs(*inputs)
-            graphs[role] = Graph(cell)
-        return self.networks(graphs)
+        graphs = self.graphs(model, size)
+        (lr,), (picture, *_) = (graphs[role][1] for role in ("encode", "step"))
+        graphs["project"] = Project(model), [lr, picture]
+        return self.networks({role: Graph(*graph) for role, graph in graphs.items()})
 
     def reach(self):
         unet, encoder = self.config.unet, self.config.encoder

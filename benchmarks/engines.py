@@ -2,7 +2,8 @@
 
 Each is a process of its own and they are called in turns, on the same cores, with the same picture and noise, so that a
 busy machine slows all. "checkpoint" is what infer.py runs (ONNX Runtime, see docs/inference_speed.md), "mindspore" the
-same with --runtime mindspore. PyTorch's networks are ``torch_srdiff.py``, run eagerly, in the same upscaler.
+same with --runtime mindspore. PyTorch's networks are ``torch_srdiff.py`` and ``torch_sr3.py``, run eagerly, in the
+same upscaler.
 
 Usage: python benchmarks/engines.py [--checkpoint W | --config YAML] [--size 128] [--repeats 5] [--threads N]
            [--sampler S --steps N ...]

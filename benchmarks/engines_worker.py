@@ -66,10 +66,15 @@ class TorchNetworks:
     """PyTorch's networks in the place of ``src.inference.networks``."""
 
     def __init__(self, config, weights):
+        from torch_sr3 import SR3UNet
         from torch_srdiff import Encoder, SRDiff, load
 
         self._scale = config.data.scale
-        if not hasattr(config, "unet"):
+        self._is_sr3 = hasattr(config, "sr3")
+        if self._is_sr3:
+            self._net = SR3UNet(config.sr3)
+            load(self._net, {name.removeprefix("unet."): array for name, array in weights.items()})
+        elif not hasattr(config, "unet"):
             encoder = config.encoder
             growth = encoder.growth or encoder.features // 2
             self._net = Encoder(encoder.features, encoder.blocks, growth, scale=self._scale)
@@ -91,7 +96,11 @@ class TorchNetworks:
         import torch
 
         with torch.inference_mode():
-            condition, base = self._net.encode_with_base(*self._tensors(lr))
+            tensors = self._tensors(lr)
+            if self._is_sr3:
+                condition = base = tensors[1].clamp(-1, 1)
+            else:
+                condition, base = self._net.encode_with_base(*tensors)
             return condition, base.numpy()
 
     def denoise(self, x_t, t, condition):

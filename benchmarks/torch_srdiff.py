@@ -1,4 +1,4 @@
-"""SRDiff in plain PyTorch, the yardstick of ``train_step.py`` and ``denoise_step.py``.
+"""SRDiff in plain PyTorch, the yardstick of ``train_step.py`` and ``engines.py``.
 
 Written from the architecture (arXiv 2104.14951, section 3), as one would write it in PyTorch without measuring: every
 layer is PyTorch's own, run eagerly. The parameters have the names and shapes of this project's, so that weights are

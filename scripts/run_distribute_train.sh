@@ -33,12 +33,40 @@ if mindspore is installed in it, else .venv in the project's folder, which is ma
 HELP
 }
 
-case ${1:-} in
-    -h | --help) usage && exit ;;
-    "") echo "error: name a configuration with --config (see bash scripts/run_distribute_train.sh --help)" >&2 && exit 2 ;;
-esac
-
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
-run_command "$project" scripts/distribute.py "$@"
+# shellcheck source=scripts/msrun.sh
+source "$project/scripts/msrun.sh"
+[[ $# -gt 0 ]] || fail "name a configuration with --config (see bash scripts/run_distribute_train.sh --help)"
+
+# Prints the run's folder, after a look at the arguments of train.py, so that what is wrong is said once.
+find_run() {
+    "$python" - "$project" ${rest[@]+"${rest[@]}"} <<'PYTHON'
+import sys
+
+sys.path.insert(0, sys.argv.pop(1))
+sys.argv[0] = "run_distribute_train.sh"
+from src.command import run
+from src.errors import UserError
+from src.families.registry import read_config
+from train import arguments
+
+
+def main():
+    args = arguments()
+    config = read_config(args.config, args.overrides)
+    if args.dry_run:
+        raise UserError("--dry-run looks at one device: run train.py with it")
+    print(args.output or f"runs/{config.name}")
+
+
+run(main)
+PYTHON
+}
+
+take_options "$@"
+prepare_environment_of "$project"
+run=$(find_run)
+[[ -n "$nproc" ]] || fail "name the number of processes on this host with --nproc"
+run_ranks "$run/logs" "$run" "$project/train.py" "${rest[@]}" >&2

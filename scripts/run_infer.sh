@@ -26,12 +26,13 @@ in it, else .venv in the project's folder, which is made on the first run.
 HELP
 }
 
-case ${1:-} in
-    -h | --help) usage && exit ;;
-    "") echo "error: name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)" >&2 && exit 2 ;;
-esac
-
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
-run_command "$project" infer.py "$@"
+# shellcheck source=scripts/msrun.sh
+source "$project/scripts/msrun.sh"
+[[ $# -gt 0 ]] || fail "name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)"
+take_options "$@"
+[[ -n "$nproc" ]] || run_command "$project" infer.py ${rest[@]+"${rest[@]}"}
+prepare_environment_of "$project"
+run_ranks "$(mktemp -d)" "" "$project/infer.py" ${rest[@]+"${rest[@]}"}

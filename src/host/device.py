@@ -12,6 +12,7 @@ import platform
 import sys
 
 from src.errors import UserError
+from src.host.ranks import launched
 
 _OURS = "MINDSPORE_SR_LIMITS_ISA"  # in the environment, since a child process finds the limit there
 DEVICES = ("Ascend", "GPU", "CPU")
@@ -34,11 +35,6 @@ def release_isa():
     """Undo :func:`prepare`'s own limit, before the first operator, for a process that runs matrix products only."""
     if os.environ.pop(_OURS, None):
         os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
-
-
-def launched():
-    """Return whether a launcher started this process, as a worker or as the scheduler."""
-    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
 
 
 def select_device(name=None, graph=True):
@@ -85,7 +81,8 @@ def _set(ms, device):
     running_on = ms.get_context("device_target")
     logging.disable(logging.CRITICAL)  # of a device that it cannot take mindspore says so at length
     try:
-        ms.set_device(device)
+        # ranks that do not communicate would all take the first device; the scheduler has none
+        ms.set_device(device, int(os.environ.get("DEVICE_ID", 0)) if launched() else None)
     except (RuntimeError, ValueError, ImportError) as error:
         if device == running_on and "has been initialized" in str(error):
             return None  # something ran before a device was chosen, on this one

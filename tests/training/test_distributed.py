@@ -14,9 +14,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.host.device import launched
+from src.host.ranks import World, launched
 from src.training.distributed import (
-    World,
     broadcast,
     broadcast_numbers,
     check_same,

@@ -10,9 +10,10 @@
 # The script defines usage. RUN is the folder of a training, where rank 0 saves what it has before it ends; or "".
 
 GRACE=120 # seconds that rank 0 has to finish its step and save when it is stopped
+LAST_WORDS=10 # seconds that the ranks of another host have to end once the scheduler has
 
 nproc="" nnodes=1 node_rank=0 master="" passed=() rest=()
-signals=() msrun="" logs="" run=""
+signals=() msrun="" logs="" run="" scheduler="" connection="" ended=""
 
 fail() {
     echo "error: $*" >&2
@@ -88,6 +89,7 @@ run_ranks() {
     logs=$1 run=$2
     address=$(find_master) || exit 2
     read -r address port <<<"$address"
+    scheduler=$address/$port
     { mkdir -p "$logs" && rm -f "$logs"/worker_*.log "$logs/scheduler.log" && : | tee "$logs/worker_0.log" >"$logs/msrun.log"; } 2>/dev/null ||
         fail "cannot write to $logs: name another --output"
     if setpriv --pdeathsig KILL true 2>/dev/null; then # a script that is killed leaves nothing behind either
@@ -112,7 +114,10 @@ run_ranks() {
     set +m
     wait_for_end 0
     ((${#signals[@]} == 0)) || stop
-    [[ -n "$(failure)" ]] || ((${#signals[@]})) || wait "$msrun" || status=$?
+    if ! kill -0 "$msrun" 2>/dev/null; then
+        ended="" # no sooner than the scheduler, but in time
+        wait "$msrun" || status=$?
+    fi
     end_ranks
     [[ -z "$console" ]] || wait "$console" || true
     finish "$status"
@@ -121,7 +126,7 @@ run_ranks() {
 # Waits until the job ends, or more than $1 signals have come, or $2 seconds are over.
 wait_for_end() {
     local end=${2:+$((SECONDS + $2))}
-    until ! kill -0 "$msrun" 2>/dev/null || [[ -n "$(failure)" ]] ||
+    until ! kill -0 "$msrun" 2>/dev/null || [[ -n "$(failure)" ]] || scheduler_ended ||
         ((${#signals[@]} > $1)) || [[ -n "$end" && $SECONDS -gt "$end" ]]; do
         sleep 0.5 || true
     done
@@ -131,6 +136,17 @@ wait_for_end() {
 failure() {
     sed -n 's/.*Worker process \([0-9]*\) exit with exception. Error code: \(-\{0,1\}[0-9]*\).*/\1 \2/p' "$logs/msrun.log"
     grep -s '^the scheduler ended' "$logs/scheduler.log"
+}
+
+# Says whether the scheduler has ended on host 0, to which another host holds a connection: the ranks would not notice.
+scheduler_ended() {
+    ((10#$node_rank)) || return
+    if [[ -z "$connection" ]]; then
+        timeout 1 bash -c ": </dev/tcp/$scheduler" 2>/dev/null && exec {connection}<>"/dev/tcp/$scheduler"
+        return 1
+    fi
+    [[ -n "$ended" ]] || ! read -r -t 0 -u "$connection" || ended=$SECONDS
+    [[ -n "$ended" ]] && ((SECONDS > ended + LAST_WORDS))
 }
 
 # After a signal: lets rank 0 of a training, or every rank of other work, end by itself.
@@ -174,7 +190,8 @@ finish() {
     elif [[ -n "$mistakes" ]]; then
         grep -vxFf <(tr '\r' '\n' <"$logs/worker_0.log" | grep '^error: ') <<<"$mistakes" >&2 || true
         status=2
-    elif [[ -n "$code" ]]; then
+    elif [[ -n "$code$ended" ]]; then
+        [[ -n "$code" ]] || pid="the job has ended on host 0, ${scheduler%/*},"  code="which says why"
         echo "error: $pid $code: start every host again${run:+ with --resume}" >&2
         exit 1
     elif ((status)); then

@@ -118,7 +118,7 @@ def _run(main):
         stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if launched() and not is_scheduler():
-        logging.info("rank %s is process %d", os.environ["RANK_ID"], os.getpid())  # scripts/msrun.sh looks for it
+        logging.info("rank %s is process %d", os.environ.get("RANK_ID"), os.getpid())  # scripts/msrun.sh looks for it
     warnings.filterwarnings("ignore", module="PIL")  # a damaged picture gets one line of ours, not two
     try:
         sys.exit(main() or 0)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -154,6 +155,20 @@ def test_the_job_ends_when_the_scheduler_does(start):
     status, _, lines = start("sleep", SCHEDULER="scheduler fails", run="run").finish()
     assert (status, len(lines)) == (1, 1)
     assert lines[0] == "error: the scheduler ended: a rank was lost: start every host again with --resume"
+
+
+@pytest.mark.parametrize("action", ["sleep", "end"])
+def test_another_host_ends_when_the_scheduler_does(start, action):
+    with socket.create_server(("127.0.0.1", 0)) as scheduler:
+        master = f"127.0.0.1:{scheduler.getsockname()[1]}"
+        job = start(action, options=["--nnodes", "2", "--node-rank", "1", "--master", master], run="run")
+        scheduler.accept()[0].close()  # it looks whether the scheduler is there
+        connection, _ = scheduler.accept()
+        connection.close()
+    status, _, lines = job.finish()
+    assert lines[0] == "rank 0 reports on host 0, the others in logs"
+    expected = "error: the job has ended on host 0, 127.0.0.1, which says why: start every host again with --resume"
+    assert (status, lines[1:]) == ((1, [expected]) if action == "sleep" else (0, []))
 
 
 def test_logs_that_cannot_be_written_are_a_users_mistake(start, tmp_path):

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from src.errors import UserError
+
 
 @dataclass(frozen=True)
 class World:
@@ -31,8 +33,15 @@ def is_scheduler():
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
+def launched_size():
+    """Return how many ranks msrun started; 1 without it."""
+    return int(os.environ["MS_WORKER_NUM"]) if launched() else 1
+
+
 def launched_world():
-    """Return the :class:`World` that msrun has told a rank; one process where it started none."""
+    """Return the :class:`World` of a rank that has not met the others, as msrun told it; one process without msrun."""
     if not launched():
         return World()
-    return World(int(os.environ["RANK_ID"]), int(os.environ["MS_WORKER_NUM"]))
+    if "RANK_ID" not in os.environ:
+        raise UserError("msrun leaves the ranks' numbers open: give it --node_rank, the number of this host")
+    return World(int(os.environ["RANK_ID"]), launched_size())

@@ -14,7 +14,7 @@ except ImportError:  # not where exported models run alone
     psutil = None
 
 from src.errors import UserError
-from src.host.ranks import launched_world
+from src.host.ranks import launched_size
 from src.inference.tiling import Grid, check_tile
 
 GIB = 1 << 30
@@ -280,7 +280,7 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
         free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
-    return free if free == math.inf else int(_SHARE * free / launched_world().size)
+    return free if free == math.inf else int(_SHARE * free / launched_size())
 
 
 def _statistic(path, name):

@@ -13,7 +13,8 @@ GRACE=120 # seconds that rank 0 has to finish its step and save when it is stopp
 LAST_WORDS=10 # seconds that the ranks of another host have to end once the scheduler has
 
 nproc="" nnodes=1 node_rank=0 master="" passed=() rest=()
-signals=() msrun="" logs="" run="" scheduler="" connection="" ended=""
+signals=() msrun="" logs="" run="" console="" scheduler="" connection="" ended=""
+own_logs=() msrun_log=""
 
 fail() {
     echo "error: $*" >&2
@@ -85,33 +86,25 @@ PYTHON
 
 # Runs the program $3 with the rest of the arguments as every rank of this host; shows what rank 0 says; exits.
 run_ranks() {
-    local address port console="" status=0 dying=()
+    local address port rank status=0
     logs=$1 run=$2
     address=$(find_master) || exit 2
     read -r address port <<<"$address"
     scheduler=$address/$port
-    { mkdir -p "$logs" && rm -f "$logs"/worker_*.log "$logs/scheduler.log" && : | tee "$logs/worker_0.log" >"$logs/msrun.log"; } 2>/dev/null ||
+    msrun_log=$logs/msrun_$((10#$node_rank)).log
+    for ((rank = nproc * 10#$node_rank; rank < nproc * (10#$node_rank + 1); rank++)); do
+        own_logs+=("$logs/worker_$rank.log") # hosts may share the folder
+    done
+    ((10#$node_rank)) || own_logs+=("$logs/scheduler.log")
+    { mkdir -p "$logs" && : | tee "${own_logs[@]}" >"$msrun_log"; } 2>/dev/null ||
         fail "cannot write to $logs: name another --output"
-    if setpriv --pdeathsig KILL true 2>/dev/null; then # a script that is killed leaves nothing behind either
-        dying=(setpriv --pdeathsig KILL)
-    fi
     export PATH=${python%/*}:$PATH # where msrun finds python
-    trap end_ranks EXIT # whatever this script may end with
+    trap end_ranks EXIT            # whatever this script may end with
     trap 'signals+=(INT)' INT
     trap 'signals+=(TERM)' TERM
     trap 'signals+=(HUP)' HUP
-    set -m # process groups of their own: a Ctrl-C is for this script alone
-    ${dying[@]+"${dying[@]}"} msrun --worker_num=$((nproc * nnodes)) --local_worker_num="$nproc" \
-        --master_addr="$address" --master_port="$port" --node_rank="$node_rank" --join=True --log_dir="$logs" \
-        --tail_worker_log=-2 ${passed[@]+"${passed[@]}"} "${@:3}" </dev/null >"$logs/msrun.log" 2>&1 &
-    msrun=$!
-    if ((10#$node_rank == 0)); then # not by msrun, which ends its tail before the last lines
-        tail -n +1 -f --pid="$msrun" "$logs/worker_0.log" &
-        console=$!
-    else
-        echo "rank 0 reports on host 0, the others in $logs" >&2
-    fi
-    set +m
+    start_msrun --worker_num=$((nproc * nnodes)) --local_worker_num="$nproc" --node_rank="$node_rank" \
+        --master_addr="$address" --master_port="$port" ${passed[@]+"${passed[@]}"} "${@:3}"
     wait_for_end 0
     ((${#signals[@]} == 0)) || stop
     if ! kill -0 "$msrun" 2>/dev/null; then
@@ -121,6 +114,25 @@ run_ranks() {
     end_ranks
     [[ -z "$console" ]] || wait "$console" || true
     finish "$status"
+}
+
+# Starts msrun and, on host 0, the display of rank 0's log: msrun's own ends before the last lines.
+start_msrun() {
+    local dying=()
+    if setpriv --pdeathsig KILL true 2>/dev/null; then # a script that is killed leaves nothing behind either
+        dying=(setpriv --pdeathsig KILL)
+    fi
+    set -m # process groups of their own: a Ctrl-C is for this script alone
+    ${dying[@]+"${dying[@]}"} msrun --join=True --log_dir="$logs" --tail_worker_log=-2 "$@" </dev/null \
+        >"$msrun_log" 2>&1 &
+    msrun=$!
+    if ((10#$node_rank)); then
+        echo "rank 0 reports on host 0, the others in $logs" >&2
+    else
+        tail -n +1 -f --pid="$msrun" "${own_logs[0]}" &
+        console=$!
+    fi
+    set +m
 }
 
 # Waits until the job ends, or more than $1 signals have come, or $2 seconds are over.
@@ -134,8 +146,8 @@ wait_for_end() {
 
 # Prints what ended the job as soon as msrun or the scheduler has said it: they wait for each other then.
 failure() {
-    sed -n 's/.*Worker process \([0-9]*\) exit with exception. Error code: \(-\{0,1\}[0-9]*\).*/\1 \2/p' "$logs/msrun.log"
-    grep -s '^the scheduler ended' "$logs/scheduler.log"
+    sed -n 's/.*Worker process \([0-9]*\) exit with exception. Error code: \(-\{0,1\}[0-9]*\).*/\1 \2/p' "$msrun_log"
+    grep -h '^the scheduler ended' "${own_logs[@]}"
 }
 
 # Says whether the scheduler has ended on host 0, to which another host holds a connection: the ranks would not notice.
@@ -171,7 +183,7 @@ children() {
 end_ranks() {
     local pid
     kill -STOP "$msrun" || true
-    for pid in "$msrun" $(children) $(sed -n 's/^rank [0-9]* is process //p' "$logs"/worker_*.log); do
+    for pid in "$msrun" $(children) $(sed -n 's/^rank [0-9]* is process //p' "${own_logs[@]}"); do
         kill -KILL -- "-$pid" || true
     done
     wait "$msrun" || true
@@ -182,20 +194,20 @@ finish() {
     local pid code status=$1 mistakes
     trap - EXIT
     read -r pid code <<<"$(failure)" || true
-    mistakes=$(cat "$logs"/worker_*.log | tr '\r' '\n' | grep '^error: ' | sort -u) || true
+    mistakes=$(cat "${own_logs[@]}" | tr '\r' '\n' | grep '^error: ' | sort -u) || true
     if ((${#signals[@]})); then
         status=$((128 + $(kill -l "${signals[0]}")))
     elif [[ "$pid" =~ ^[0-9]+$ && "$code" != 2 ]]; then
         tell_lost "$pid" "$code"
     elif [[ -n "$mistakes" ]]; then
-        grep -vxFf <(tr '\r' '\n' <"$logs/worker_0.log" | grep '^error: ') <<<"$mistakes" >&2 || true
+        grep -vxFf <(cat "$logs/worker_0.log" 2>/dev/null | tr '\r' '\n' | grep '^error: ') <<<"$mistakes" >&2 || true
         status=2
     elif [[ -n "$code$ended" ]]; then
-        [[ -n "$code" ]] || pid="the job has ended on host 0, ${scheduler%/*},"  code="which says why"
-        echo "error: $pid $code: start every host again${run:+ with --resume}" >&2
+        [[ -n "$code" ]] || pid="the job has ended on host 0, ${scheduler%/*}, which says why"
+        printf '\n%s\n' "error: $pid${code:+ $code}: start every host again${run:+ with --resume}" >&2
         exit 1
     elif ((status)); then
-        echo "error: msrun ended with status $status: $(tail -n 1 "$logs/msrun.log") ($logs/msrun.log)" >&2
+        echo "error: msrun ended with status $status: $(tail -n 1 "$msrun_log") ($msrun_log)" >&2
         exit "$status"
     fi
     [[ -n "$run" ]] || rm -rf "$logs"
@@ -206,7 +218,7 @@ finish() {
 tell_lost() {
     local log rank how="ended with status $2" status=$2 remedy="start again"
     [[ -z "$run" ]] || remedy="go on from the newest checkpoint with --resume"
-    log=$(grep -lx "rank [0-9]* is process $1" "$logs"/worker_*.log) || true
+    log=$(grep -lx "rank [0-9]* is process $1" "${own_logs[@]}") || true
     rank=${log##*_}
     if (($2 < 0)); then
         how="was killed by signal $((-$2)) (SIG$(kill -l $((-$2))))"
@@ -214,7 +226,6 @@ tell_lost() {
     fi
     echo >&2 # below rank 0's bar
     [[ -z "$log" || "$rank" == 0.log ]] || tail -n 10 "$log" >&2 # rank 0's are on the terminal
-    echo "error: rank ${rank%.log} $how; its log is ${log:-in $logs}; the other ranks were stopped:" \
-        "$remedy" >&2
+    echo "error: rank ${rank%.log} $how; its log is ${log:-in $logs}; the other ranks were stopped: $remedy" >&2
     exit "$status"
 }

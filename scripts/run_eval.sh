@@ -15,6 +15,9 @@ Scores one or more checkpoints beside bicubic, prints the table, writes metrics.
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --protocol      how to score (default: the checkpoint's)
     --output        folder for the metrics (default: runs/eval)
+    --nproc         so many processes, one for each device, share the pictures; also of several hosts with
+                    --nnodes, --node-rank, --master, --bind_core, --rank_table_file, as in
+                    run_distribute_train.sh
 
 For example:
     bash scripts/run_eval.sh --data data/Set5/x4 --protocol classic --lpips none --device CPU

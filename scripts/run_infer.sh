@@ -16,6 +16,9 @@ Upscales a picture or a folder of pictures of any size and kind.
     --output        a file, or a folder that keeps the names (default: results)
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --compare       also write NAME_compare.png: LR | bicubic | SR
+    --nproc         so many processes, one for each device, share the pictures; also of several hosts with
+                    --nnodes, --node-rank, --master, --bind_core, --rank_table_file, as in
+                    run_distribute_train.sh
 
 For example:
     bash scripts/run_infer.sh --input photo.jpg --output photo_x4.png --steps 5 --seed 1 --device CPU

@@ -62,7 +62,7 @@ def test_options_of_msrun_reach_it(start, tmp_path):
     table = tmp_path / "table.json"
     start("end", options=["--rank_table_file", str(table), '--bind_core={"device0": ["0"]}'], run="run").finish()
     assert f"RANK_TABLE_FILE={table}" in (tmp_path / "rank_0.environment").read_text().split("\n")
-    assert "Execute command: taskset -c 0 python" in (tmp_path / "logs" / "msrun.log").read_text()
+    assert "Execute command: taskset -c 0 python" in (tmp_path / "logs" / "msrun_0.log").read_text()
 
 
 def test_what_msrun_refuses_is_told(start, tmp_path):

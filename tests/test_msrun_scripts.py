@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from src.host.files import locked
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +57,18 @@ def test_a_port_in_use_is_refused(tmp_path):
         arguments = *CONFIG, "--nproc", 2, "--master", master
         status, _, lines = run_script("run_distribute_train.sh", *arguments, cwd=tmp_path)
     assert status == 2 and lines[0].startswith(f"error: cannot listen at {master} (Address already in use)")
+
+
+def test_a_run_under_way_keeps_its_logs(tmp_path):
+    run = tmp_path / "a run"
+    (run / "logs").mkdir(parents=True)
+    (run / "logs" / "worker_0.log").write_text("words")
+    with locked(run):
+        status, _, lines = run_script("run_distribute_train.sh", *CONFIG, "--nproc", 2, "--output", run)
+    assert status == 2 and lines == [
+        f"error: another run is writing to {run} (process {os.getpid()}): wait for its end or name another folder"
+    ]
+    assert (run / "logs" / "worker_0.log").read_text() == "words"
 
 
 @pytest.mark.parametrize("name", ["run_distribute_train.sh", "run_eval.sh", "run_infer.sh"])

@@ -35,11 +35,16 @@ prepare_environment() {
 
 # Runs the command $2 of the project $1 with the rest of the arguments, in the folder that the user is in.
 run_command() {
+    prepare_environment_of "$1" || return
+    exec "$python" "$1/$2" "${@:3}"
+}
+
+# Prepares the environment of the project $1, from the folder that the user is in.
+prepare_environment_of() {
     local here=$PWD
     cd "$1" || return
     prepare_environment requirements.txt || return
     cd "$here" || return
-    exec "$python" "$1/$2" "${@:3}"
 }
 
 has_mindspore() {

@@ -19,6 +19,8 @@ of M hosts. Every device takes batches of train.batch_size pictures of its own.
     --nnodes       hosts (default: 1); start the same command on each, with its own --node-rank
     --node-rank    this host's number, from 0
     --master       the name or address of host 0, and a port that is free there (default: 8118)
+    --bind_core, --rank_table_file
+                   of msrun: True, or a JSON text that says which cores a process takes; a file
     key=value      change settings, such as train.batch_size=16 data.train=DIR
 
 For example, on one host, and on the second of two:
@@ -33,12 +35,47 @@ if mindspore is installed in it, else .venv in the project's folder, which is ma
 HELP
 }
 
-case ${1:-} in
-    -h | --help) usage && exit ;;
-    "") echo "error: name a configuration with --config (see bash scripts/run_distribute_train.sh --help)" >&2 && exit 2 ;;
-esac
-
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
-run_command "$project" scripts/distribute.py "$@"
+# shellcheck source=scripts/msrun.sh
+source "$project/scripts/msrun.sh"
+[[ $# -gt 0 ]] || fail "name a configuration with --config (see bash scripts/run_distribute_train.sh --help)"
+
+# Prints the run's folder, after a look at it and at the arguments of train.py, so that what is wrong is said once.
+find_run() {
+    "$python" - "$project" "$node_rank" ${rest[@]+"${rest[@]}"} <<'PYTHON'
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv.pop(1))
+node_rank = int(sys.argv.pop(1))
+sys.argv[0] = "run_distribute_train.sh"
+from src.command import run
+from src.errors import UserError
+from src.families.registry import read_config
+from src.host.files import locked
+from train import arguments
+
+
+def main():
+    args = arguments()
+    config = read_config(args.config, args.overrides)
+    if args.dry_run:
+        raise UserError("--dry-run looks at one device: run train.py with it")
+    run = Path(args.output or f"runs/{config.name}")
+    if node_rank == 0 and run.is_dir():
+        with locked(run):  # the logs of a run under way are left alone
+            pass
+    print(run)
+
+
+run(main)
+PYTHON
+}
+
+take_options "$@"
+prepare_environment_of "$project"
+[[ -n "$nproc" ]] || fail "name the number of processes on this host with --nproc"
+folder=$(find_run)
+run_ranks "$folder/logs" "$folder" "$project/train.py" "${rest[@]}" >&2

@@ -15,6 +15,9 @@ Scores one or more checkpoints beside bicubic, prints the table, writes metrics.
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --protocol      how to score (default: the checkpoint's)
     --output        folder for the metrics (default: runs/eval)
+    --nproc         so many processes, one for each device, share the pictures; also of several hosts with
+                    --nnodes, --node-rank, --master, --bind_core, --rank_table_file, as in
+                    run_distribute_train.sh
 
 For example:
     bash scripts/run_eval.sh --data data/Set5/x4 --protocol classic --lpips none --device CPU
@@ -25,12 +28,13 @@ in it, else .venv in the project's folder, which is made on the first run.
 HELP
 }
 
-case ${1:-} in
-    -h | --help) usage && exit ;;
-    "") echo "error: name a model with --checkpoint, or pictures with --data (see bash scripts/run_eval.sh --help)" >&2 && exit 2 ;;
-esac
-
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
-run_command "$project" eval.py "$@"
+# shellcheck source=scripts/msrun.sh
+source "$project/scripts/msrun.sh"
+[[ $# -gt 0 ]] || fail "name a model with --checkpoint, or pictures with --data (see bash scripts/run_eval.sh --help)"
+take_options "$@"
+[[ -n "$nproc" ]] || run_command "$project" eval.py ${rest[@]+"${rest[@]}"}
+prepare_environment_of "$project"
+run_ranks "$(mktemp -d)" "" "$project/eval.py" ${rest[@]+"${rest[@]}"}

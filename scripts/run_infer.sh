@@ -16,6 +16,9 @@ Upscales a picture or a folder of pictures of any size and kind.
     --output        a file, or a folder that keeps the names (default: results)
     --device        where to run (default: the first of Ascend, GPU, CPU that works)
     --compare       also write NAME_compare.png: LR | bicubic | SR
+    --nproc         so many processes, one for each device, share the pictures; also of several hosts with
+                    --nnodes, --node-rank, --master, --bind_core, --rank_table_file, as in
+                    run_distribute_train.sh
 
 For example:
     bash scripts/run_infer.sh --input photo.jpg --output photo_x4.png --steps 5 --seed 1 --device CPU
@@ -26,12 +29,13 @@ in it, else .venv in the project's folder, which is made on the first run.
 HELP
 }
 
-case ${1:-} in
-    -h | --help) usage && exit ;;
-    "") echo "error: name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)" >&2 && exit 2 ;;
-esac
-
 project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 source "$project/scripts/environment.sh"
-run_command "$project" infer.py "$@"
+# shellcheck source=scripts/msrun.sh
+source "$project/scripts/msrun.sh"
+[[ $# -gt 0 ]] || fail "name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)"
+take_options "$@"
+[[ -n "$nproc" ]] || run_command "$project" infer.py ${rest[@]+"${rest[@]}"}
+prepare_environment_of "$project"
+run_ranks "$(mktemp -d)" "" "$project/infer.py" ${rest[@]+"${rest[@]}"}

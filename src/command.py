@@ -9,8 +9,9 @@ import warnings
 from pathlib import Path
 
 from src.errors import UserError, one_line
-from src.host.device import DEVICES, launched, prepare
-from src.host.signals import Terminated, raise_on_sigterm
+from src.host.device import DEVICES, prepare
+from src.host.ranks import is_scheduler, launched
+from src.host.signals import Terminated, die_with_parent, raise_on_sigterm
 
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
 SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
@@ -103,6 +104,7 @@ def run(main):
     """
     status = []
     if launched():
+        die_with_parent()  # msrun leaves its processes behind where it is killed
         atexit.register(_end, status)  # before mindspore's own, so that it comes after them
     try:
         _run(main)
@@ -125,6 +127,8 @@ def _run(main):
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if launched() and not is_scheduler():
+        logging.info("rank %s is process %d", os.environ.get("RANK_ID"), os.getpid())  # scripts/msrun.sh looks for it
     warnings.filterwarnings("ignore", module="PIL")  # a damaged picture gets one line of ours, not two
     try:
         sys.exit(main() or 0)

@@ -31,7 +31,7 @@ RULE = {  # room: the rooms that it may import beside itself and errors
 }
 WITHOUT_MINDSPORE = {  # room: its files that neither import mindspore nor load it on being imported
     "errors": "*",
-    "host": "files signals tracking tensorboard wandb_run launcher",
+    "host": "files signals tracking tensorboard wandb_run ranks",
     "config": "*",
     "imaging": "*",
     "diffusion": "*",

@@ -12,8 +12,8 @@ from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
+from src.host.ranks import World
 from src.imaging.io import read_rgb, write_image
-from src.training.distributed import World
 from src.training.loop import Progress
 from src.training.trainer import training_of
 from src.training.validation import Validation, validation_of, validation_pairs

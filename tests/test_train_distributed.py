@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from src.training.loop import Progress
 from src.training.trainer import training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
+from tests.msrun_job import is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,8 @@ def as_two_ranks(program, *arguments, folder):
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
     shared = {"MS_WORKER_NUM": "2", "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(port)}
-    parts = [{"MS_ROLE": "MS_SCHED"}, *({"MS_ROLE": "MS_WORKER", "MS_NODE_ID": str(rank)} for rank in range(2))]
+    ranks = ({"MS_ROLE": "MS_WORKER", "MS_NODE_ID": rank, "RANK_ID": rank, "DEVICE_ID": rank} for rank in "01")
+    parts = [{"MS_ROLE": "MS_SCHED"}, *ranks]
     processes = []
     for number, part in enumerate(parts):
         with open(folder / f"{number}.log", "wb") as log:
@@ -96,17 +99,20 @@ def test_two_ranks_equal_one_with_twice_the_batch(ranks, pictures, tiny_checkpoi
     np.testing.assert_allclose(first["rows"], report.rows(), rtol=0, atol=1e-2)  # dB, of pictures rounded to 8 bits
 
 
-def pid_of_rank(launcher, rank):
-    """Return the process id of a rank that a launcher started."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if parent == launcher and f"MS_NODE_ID={rank}".encode() in variables:
-            return int(folder.name)
-    return None
+def start_script(*arguments, cwd):
+    """Start run_distribute_train.sh as a terminal does, in a process group of its own; return its Popen."""
+    return subprocess.Popen(
+        ["bash", str(tiny.ROOT / "scripts/run_distribute_train.sh"), *map(str, arguments)], cwd=cwd, encoding="utf-8",
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def pids_of_ranks(run):
+    """Return rank → process number, from the logs."""
+    logs = (run / "logs").glob("worker_*.log")
+    found = [re.search(r"^rank (\d+) is process (\d+)$", log.read_text(), re.MULTILINE) for log in logs]
+    return {int(match[1]): int(match[2]) for match in found}
 
 
 def steps_done(run):
@@ -138,15 +144,27 @@ def test_a_lost_rank_ends_the_job_and_another_number_resumes_it(pictures, tmp_pa
     before = steps_done(run)
 
     arguments = command(pictures, run, 2, "--nproc", 2, "--resume")
-    process = tiny.start("scripts/distribute.py", *arguments, cwd=tmp_path)  # two, and one is lost
+    process = start_script(*arguments, cwd=tmp_path)  # two, and one is lost
     wait_for(process, lambda: steps_done(run) >= before + 8)
-    os.kill(pid_of_rank(process.pid, 1), signal.SIGKILL)
+    pids = pids_of_ranks(run)
+    os.kill(pids[1], signal.SIGKILL)
     status, out, lines = tiny.finish(process)
     assert (status, out) == (137, ""), lines
     assert lines[-1].startswith("error: rank 1 was killed by signal 9 (SIGKILL)") and "--resume" in lines[-1]
-    assert before + 8 <= steps_done(run) < 40
+    assert f"rank 1 is process {pids[1]}" in lines  # the end of its log
+    assert before + 8 <= steps_done(run) < 40 and not any(map(is_alive, pids.values()))
 
-    status, out, lines = tiny.run("scripts/distribute.py", *arguments, cwd=tmp_path)  # two to the end
+    before = steps_done(run)
+    process = start_script(*arguments, cwd=tmp_path)  # two, and Ctrl-C
+    wait_for(process, lambda: steps_done(run) >= before + 3)
+    pids = pids_of_ranks(run)
+    os.killpg(process.pid, signal.SIGINT)
+    status, out, lines = tiny.finish(process)
+    assert (status, out, lines[-1]) == (130, "", "interrupted"), lines
+    assert not any(map(is_alive, pids.values()))
+    assert (run / "checkpoints" / f"interrupted_{steps_done(run):08d}.ckpt").exists()
+
+    status, out, lines = tiny.finish(start_script(*arguments, cwd=tmp_path))  # two to the end
     assert (status, out) == (0, ""), lines
     assert sum("bicubic: PSNR" in line for line in lines) == 1  # one rank speaks
     assert (run / "curve.csv").read_text().splitlines()[0] == (whole / "curve.csv").read_text().splitlines()[0]

@@ -1,6 +1,7 @@
 """What eval.py does: models and MATLAB's bicubic scored on pictures, reported and tracked."""
 
 import logging
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from src.commands.evaluation_setup import (
     settings_for,
 )
 from src.commands.infer import LONGEST
+from src.commands.ranks import meet
 from src.dataset.pairs import check_headers, load_pair
+from src.errors import UserError
 from src.host.device import select_device
+from src.host.ranks import World
 from src.imaging.io import write_image
 from src.imaging.strip import at_most
 from src.inference.tile_size import TileOptions
@@ -29,16 +33,25 @@ from src.metrics.weight_files import WeightsMissing, find_weights
 
 
 def run(args):
-    """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run."""
+    """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run.
+
+    Several ranks share the pictures, and the first one speaks and writes for all.
+    """
     checkpoints, overrides = named(args)
     fid, output = given_fid(args), prepare_folder(args.output)
+    world = meet(args.device)
+    if not world.is_first:
+        args.wandb = "off"
     tiles = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles)
     models = load_models(
         checkpoints, args.config, overrides, device=args.device, ema=not args.no_ema, tile_options=tiles,
         runtime=args.runtime, cache=not args.no_cache,
     )  # fmt: skip
     config = models[0].config if models else settings_for(None, args.config, overrides)
-    if is_generation(models, args):
+    generation = is_generation(models, args)
+    if world.size > 1 and (generation or fid.form != "none"):
+        raise UserError("FID and Inception Score are the work of one process: leave --nproc out")
+    if generation:
         evaluate_generation(models, config, args, output)
         return
     scale = common_scale(models, args.scale, config.data.scale)
@@ -49,7 +62,10 @@ def run(args):
     sets = open_sets(fid, len(pairs), args.device)
     with evaluation_tracker(args, about, **measure) as tracker:
         keep = keeping(output / "pictures" if args.save_pictures else None, tracker, pairs, 1 + len(models), scale)
-        report = score_pictures(models, pairs, seed=args.seed, lpips=lpips, sets=sets, keep=keep, **measure)
+        scored = {"seed": args.seed, "lpips": lpips, "sets": sets, "keep": keep, "world": world, **measure}
+        report = score_pictures(models, pairs, **scored)
+        if not world.is_first:
+            return
         print(as_table(report, about))
         write_report(report, about, output)
         track_report(tracker, report)
@@ -92,14 +108,17 @@ def lpips_distance(net, location=None, download=False, device=None):
     return load_lpips(net, paths)
 
 
-def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, keep=None):
+def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, keep=None, world=None):
     """Upscale and score pictures, with a progress bar.
+
+    Of several ranks each takes every n-th picture, the largest first; all get the scores of all.
 
     Args:
         models: from :func:`src.commands.evaluation_setup.load_models`.
         pairs: from :func:`src.dataset.pairs.find_pairs`.
         seed: the run's seed, from 0.
         protocol, scale, lpips, sets, keep: see :func:`src.metrics.evaluate.evaluate`.
+        world: the ranks, from :func:`src.commands.ranks.meet`; None for one process.
 
     Returns:
         :class:`src.metrics.evaluate.Report`.
@@ -108,21 +127,34 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=Non
         UserError: a picture cannot be read or its sizes do not fit, told before the first is upscaled if the headers
             of the files show it.
     """
-    for pair in pairs:
-        check_headers(pair, scale)
+    world = world or World()
+    sizes = [math.prod(check_headers(pair, scale)[0]) for pair in pairs]
+    numbers = range(len(pairs))
+    if world.size > 1:
+        numbers = sorted(numbers, key=lambda number: sizes[number], reverse=True)
+    own = world.share(numbers)
     steps = 1 + sum(model.sampling.steps or 1 for model in models)  # bicubic counts as one
-    with tqdm(total=len(pairs) * steps, desc="evaluating", unit="step") as bar:
+    with tqdm(total=len(own) * steps, desc="evaluating", unit="step", disable=not world.is_first) as bar:
         upscalers = {
             model.name: lambda lr, index, model=model: model.upscale(
-                lr, picture_seed(seed, index), bar.update, pairs[index]
+                lr, picture_seed(seed, own[index]), bar.update, pairs[own[index]]
             )
             for model in models
         }
-        pictures = ((pair.name, *load_pair(pair, scale)) for pair in pairs)
-        return evaluate(
+        pictures = ((pairs[number].name, *load_pair(pairs[number], scale)) for number in own)
+        report = evaluate(
             upscalers, pictures, protocol=protocol, scale=scale, lpips=lpips, sets=sets, keep=keep,
             progress=lambda name: bar.update(),
         )  # fmt: skip
+    return report if world.size == 1 else _gathered(report, numbers, pairs, world)
+
+
+def _gathered(report, numbers, pairs, world):
+    """Return the report of all pictures, in their order, from those of the ranks, who share ``numbers``."""
+    from src.training.distributed import gather_rows
+
+    rows = dict(zip(numbers, gather_rows(report.rows(), world), strict=True))
+    return report.with_rows([pair.name for pair in pairs], [rows[number] for number in range(len(pairs))])
 
 
 def keeping(folder, tracker, pairs, methods, scale):

@@ -1,6 +1,8 @@
 """What infer.py does: the command line checked, the model loaded, files written."""
 
+import contextlib
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -8,9 +10,11 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src import build
-from src.command import SRDIFF, given_sampling
-from src.errors import UserError
+from src.command import SRDIFF, given_sampling, quieten
+from src.errors import UserError, one_line
+from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
+from src.imaging.io import picture_size
 from src.imaging.strip import at_most, side_by_side
 from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
@@ -26,8 +30,11 @@ LONG = 60  # seconds from which a time is told beforehand
 
 
 def run(args):
-    """Write what the command line asks for."""
+    """Write what the command line asks for; several ranks share the pictures and do not communicate."""
     check_options(args)
+    if is_scheduler():
+        return
+    world = launched_world()
     kinds = tuple(dict.fromkeys(args.process or ()))
     process = Process(args.frames or FRAMES, kinds) if kinds else None
     mean_and_variance = 2 if args.samples > 1 else 0
@@ -37,6 +44,10 @@ def run(args):
     else:
         jobs, grid = plan_unconditional(args.output, args.count, args.seed)
     make_folders(jobs)
+    if world.size > 1:
+        jobs = share(jobs, args, world)
+        if not jobs:
+            return
     paths = args.checkpoint or args.model
     if paths is None:
         paths = [str(SRDIFF)]
@@ -50,10 +61,46 @@ def run(args):
     tracker = inference_tracker(args, paths, upscaler, sampling)
     with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, tracker) as watch:
         if grid is None:
-            upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, watch=watch, **common)
+            options = {"compare": args.compare, "samples": args.samples, "watch": watch, **common}
+            with gently(world):
+                upscale_files(upscaler, jobs, sampling, **options)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
             sample_files(upscaler, jobs, grid, sampling, size=size, watch=watch, **common)
+
+
+def share(jobs, args, world):
+    """Return this rank's part of the jobs: every n-th, the largest pictures first; the first rank speaks for all."""
+    if args.count is not None:
+        raise UserError("--count is the work of one process: leave --nproc out")
+    if Path(args.input).resolve() == Path(args.output).resolve():
+        raise UserError("several ranks take each other's results for pictures of the input: name another --output")
+    own = world.share(sorted(jobs, key=pixels, reverse=True))
+    if world.is_first:
+        logging.info("rank 0 of %d: %d of %d pictures, the others do the rest", world.size, len(own), len(jobs))
+    else:
+        args.wandb = "off"
+        quieten()
+    return own
+
+
+def pixels(job):
+    """Return the number of pixels of a job's picture; 0 where its header cannot be read, which is told later."""
+    try:
+        return math.prod(picture_size(job.source))
+    except UserError:
+        return 0
+
+
+@contextlib.contextmanager
+def gently(world):
+    """Of several ranks, log a mistake in place of raising it: msrun would kill the others before their work is done."""
+    try:
+        yield
+    except UserError as error:
+        if world.size == 1:
+            raise
+        logging.error("error: %s", one_line(error))  # from which scripts/msrun.sh makes its status
 
 
 def check_options(args):

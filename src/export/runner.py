@@ -22,7 +22,7 @@ from src.inference.tile_size import HALO, TileOptions
 
 NAME = "offline.pyz"
 PACKED = ("__init__.py", "errors.py", "command.py", "host/__init__.py", "host/device.py", "host/files.py",
-          "host/signals.py", "imaging/*.py", "diffusion/*.py", "inference/*.py", "export/__init__.py",
+          "host/ranks.py", "host/signals.py", "imaging/*.py", "diffusion/*.py", "inference/*.py", "export/__init__.py",
           "export/artefact.py", "export/load.py", "export/runner.py")  # fmt: skip
 TILE = 1024  # output pixels; the memory of whatever device it is need not be known
 

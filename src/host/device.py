@@ -12,6 +12,7 @@ import platform
 import sys
 
 from src.errors import UserError
+from src.host.ranks import launched
 
 DEVICES = ("Ascend", "GPU", "CPU")
 
@@ -26,11 +27,6 @@ def prepare():
     if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     os.environ.setdefault("GLOG_v", "3")
-
-
-def launched():
-    """Return whether a launcher started this process, as a worker or as the scheduler."""
-    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
 
 
 def is_cpu(name=None):
@@ -84,7 +80,8 @@ def _set(ms, device):
     running_on = ms.get_context("device_target")
     logging.disable(logging.CRITICAL)  # of a device that it cannot take mindspore says so at length
     try:
-        ms.set_device(device)
+        # ranks that do not communicate would all take the first device; the scheduler has none
+        ms.set_device(device, int(os.environ.get("DEVICE_ID", 0)) if launched() else None)
     except (RuntimeError, ValueError, ImportError) as error:
         if device == running_on and "has been initialized" in str(error):
             return None  # something ran before a device was chosen, on this one

@@ -93,7 +93,7 @@ def _is_running(pid):
 
 @contextlib.contextmanager
 def locked(folder):
-    """Make ``folder`` if needed and hold its lock while the block runs; the empty file ``.lock`` stays in it.
+    """Make ``folder`` if needed and hold its lock while the block runs: ``.lock``, with this process's number in it.
 
     A file system without locks, as some network ones are, is used without, with a warning.
 
@@ -112,10 +112,19 @@ def locked(folder):
             if fcntl:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"another run is writing to {folder}: wait for its end or name another folder") from error
+            raise UserError(
+                f"another run is writing to {folder} (process {os.read(lock, 20).decode()}): wait for its end or name "
+                "another folder"
+            ) from error
         except OSError as error:
             logging.warning("%s cannot be locked (%s): start no second run in it", folder, error.strerror)
-        yield
+        with contextlib.suppress(OSError):  # a full disk: what is written next says so
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
+        try:
+            yield
+        finally:
+            os.ftruncate(lock, 0)
     finally:
         os.close(lock)
 

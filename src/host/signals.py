@@ -1,10 +1,12 @@
 """Ctrl-C and SIGTERM: one kind of exception for both, held back while something must not be cut in two."""
 
 import contextlib
+import ctypes
 import signal
 import threading
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,3 +44,9 @@ def held_back():
     if came:
         number, frame = came[0]
         handlers[number](number, frame)
+
+
+def die_with_parent():
+    """Let SIGKILL end this process when its parent dies, however that ends; on Linux alone."""
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -14,6 +14,7 @@ except ImportError:  # not where exported models run alone
     psutil = None
 
 from src.errors import UserError
+from src.host.ranks import launched_size
 from src.inference.tiling import Grid, check_tile
 
 GIB = 1 << 30
@@ -275,9 +276,9 @@ def free_memory(max_memory=None, device=None):
 
 
 def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
-    """Bytes that this process may still take, of ``limit`` in all or most of what machine or container has free.
+    """Bytes that this process may still take, of ``limit`` in all or its rank's part of most of what is free.
 
-    ``control_groups`` is where Linux keeps the limits of a container; read where it is there.
+    ``control_groups`` is where Linux keeps the limits of a container, which count like the machine's.
     """
     if limit is not None:
         return limit - host_use()
@@ -289,7 +290,7 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
         free = min(free, max(rest + _statistic(Path(control_groups, statistics), name), 0))
-    return free if free == math.inf else int(_SHARE * free)
+    return free if free == math.inf else int(_SHARE * free / launched_size())
 
 
 def _statistic(path, name):

@@ -122,7 +122,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
         Report.
 
     Raises:
-        UserError: there are no pictures, the protocol is unknown, a model is named "bicubic", or sizes do not match.
+        UserError: the protocol is unknown, a model is named "bicubic", or sizes do not match.
     """
     methods = _with_baseline(upscalers, scale)
     score = protocol_named(protocol)
@@ -144,8 +144,6 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
         report.names.append(name)
         if progress:
             progress(name)
-    if not report.names:
-        raise UserError("there are no pictures to evaluate: name a folder with pictures")
     if sets:
         report.sets, report.hr_set = sets.scores(), sets.reference_score()
     return report

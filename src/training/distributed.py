@@ -1,9 +1,8 @@
 """Data-parallel training on MindSpore's own collectives: HCCL on Ascend, NCCL on GPU, MCCL on the CPU.
 
-The processes are started by ``scripts/run_distribute_train.sh`` or by ``msrun``, which tell each its part by
-environment variables: N workers, the ranks, and one scheduler through which they find each other. One process alone
-is a ``World()`` of size 1, for which every function here is the identity and loads nothing, but for what belongs in
-graphs, :class:`Mean` and :func:`gradient_mean`: these are of several ranks.
+The processes are started by ``msrun``: N workers, the ranks, and one scheduler through which they find each other. One
+process alone is a ``World()`` of size 1, for which every function here is the identity and loads nothing, but for what
+belongs in graphs, :class:`Mean` and :func:`gradient_mean`: these are of several ranks.
 """
 
 import atexit
@@ -13,7 +12,6 @@ import os
 import signal
 import sys
 import zlib
-from dataclasses import dataclass
 from functools import cache
 
 import mindspore as ms
@@ -21,25 +19,12 @@ import numpy as np
 from mindspore import nn, ops
 
 from src.errors import UserError
-from src.host.device import launched
+from src.host.ranks import World, is_scheduler, launched
 from src.weights.checkpoint import put
 
 # Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
 PATIENCE = 1800
 _PIECE = 4 << 20  # bytes in one message
-
-
-@dataclass(frozen=True)
-class World:
-    """The processes that train together: ``rank`` 0 … size − 1 is this one."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def is_first(self):
-        """Whether this is the rank that reads and writes the run's folder."""
-        return self.rank == 0
 
 
 def join(device):
@@ -56,7 +41,7 @@ def join(device):
     from mindspore import communication
 
     backend = {"Ascend": "hccl", "GPU": "nccl", "CPU": "mccl"}[device]
-    if os.environ["MS_ROLE"] == "MS_SCHED":
+    if is_scheduler():
         _serve(communication)
     if device == "CPU":
         for name in ("MS_CPU_COMM_OP_TIMEOUT", "MS_NODE_TIMEOUT"):  # the first in mindspore 2.10, the second before
@@ -77,7 +62,7 @@ def leave_signals_to_first(world):
     """Ignore SIGTERM and Ctrl-C from here on, but for rank 0: it alone answers them, by saving and ending.
 
     A job scheduler, or a terminal, may signal all processes, and rank 0 needs the others to finish its step. They end
-    with it: the launcher kills them. To be called after :func:`join`, which does the same for the scheduler's process.
+    with it: msrun kills them. To be called after :func:`join`, which does the same for the scheduler's process.
     """
     if not world.is_first:
         _ignore_signals()

@@ -11,9 +11,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from src.config.loader import config_to_dict, dump_yaml
 from src.errors import UserError
 from src.families.registry import config_of
+from src.host.ranks import World
 from src.host.tracking import Tracker, open_tracker
 from src.metrics.evaluate import BASELINE
-from src.training.distributed import World, broadcast, broadcast_numbers, check_same
+from src.training.distributed import broadcast, broadcast_numbers, check_same
 from src.training.loop import Diverged, LossLimit, Progress, progress_in, train
 from src.training.run_folder import RunFolder
 from src.training.trainer import Training, training_of

@@ -18,8 +18,9 @@ from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.families.registry import config_of, family_of
+from src.host.ranks import World
 from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
-from src.training.distributed import Mean, World, gradient_mean
+from src.training.distributed import Mean, gradient_mean
 from src.training.ema import MovingAverage
 from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam

@@ -11,12 +11,13 @@ from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.export.onnx_model import CurrentGraph
 from src.host.device import device_memory
+from src.host.ranks import World
 from src.inference.files import unconditional_grid
 from src.inference.upscaler import Upscaler, to_network
-from src.metrics.evaluate import BASELINE, Denoising, Report, comparison, evaluate, picture_seed
+from src.metrics.evaluate import Denoising, Report, comparison, evaluate, picture_seed
 from src.metrics.lpips import load_lpips
 from src.metrics.weight_files import find_weights
-from src.training.distributed import World, gather_rows
+from src.training.distributed import gather_rows
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise: the losses of runs with different seeds can be compared
@@ -87,10 +88,7 @@ class Validation:
             keep: called with (picture's name, method, sr) for each result of this rank's own pictures.
         """
         _refresh(self.graphs)
-        name, scale = self.upscaler.name, self.upscaler.scale
-        own = range(self.world.rank, len(self.pairs), self.world.size)
-        empty = Report(self.protocol, scale, self.lpips_net, scores={BASELINE: [], name: []})
-        report = self._score(own, keep) if own else empty
+        report = self._score(self.world.share(range(len(self.pairs))), keep)
         return report.with_rows([pair.name for pair in self.pairs], gather_rows(report.rows(), self.world))
 
     def shown(self, name, sr):
@@ -149,7 +147,7 @@ class DenoisingValidation:
         Args:
             keep: called with ("samples", method, a grid of pictures that are drawn, uint8); None draws none.
         """
-        own = range(self.world.rank, len(self.pairs), self.world.size)
+        own = self.world.share(range(len(self.pairs)))
         rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
         scores, name = [Denoising(*row) for row in gather_rows(rows, self.world)], self.upscaler.name
         if keep and self.drawn:

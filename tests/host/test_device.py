@@ -72,7 +72,7 @@ def test_a_device_without_its_driver(monkeypatch, name, driver):
 def test_a_device_that_mindspore_was_not_built_for(monkeypatch):
     import mindspore
 
-    def refuse(name):
+    def refuse(name, number):
         raise RuntimeError(f"{name} is not supported\n----\n- C++ call stack\n----")
 
     monkeypatch.setattr(device, "_driver_missing", lambda device: None)
@@ -80,6 +80,21 @@ def test_a_device_that_mindspore_was_not_built_for(monkeypatch):
     with pytest.raises(UserError, match=r"device GPU is not available here \(GPU is not supported\)") as caught:
         device.select_device("GPU")
     assert "\n" not in str(caught.value)
+
+
+def test_each_rank_takes_a_device_of_its_own(monkeypatch):
+    import mindspore
+
+    taken = []
+    monkeypatch.setattr(mindspore, "set_device", lambda *arguments: taken.append(arguments))
+    for role in ("MS_WORKER", "MS_SCHED", ""):
+        monkeypatch.setenv("MS_ROLE", role)
+        if role == "MS_WORKER":
+            monkeypatch.setenv("DEVICE_ID", "3")
+        else:
+            monkeypatch.delenv("DEVICE_ID", raising=False)
+        device.select_device("CPU")
+    assert taken == [("CPU", 3), ("CPU", 0), ("CPU", None)]
 
 
 def test_the_device_may_be_chosen_after_the_first_operator(tmp_path):

@@ -76,8 +76,10 @@ def test_a_second_holder_is_refused_and_the_folder_is_free_afterwards(tmp_path):
     with locked(folder):
         with pytest.raises(UserError, match="another run is writing to .*été"), locked(folder):
             pass
-        with pytest.raises(UserError, match="another run"), locked(folder):
+        with pytest.raises(UserError, match=rf"another run .*\(process {os.getpid()}\)"), locked(folder):
             pass
+        assert (folder / LOCK_NAME).read_text() == str(os.getpid())
+    assert (folder / LOCK_NAME).read_text() == ""
     with locked(folder):
         assert [path.name for path in folder.iterdir()] == [LOCK_NAME]
 

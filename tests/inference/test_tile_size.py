@@ -139,7 +139,7 @@ def test_files_that_were_read_do_not_count_as_used(tmp_path):
     assert tile_size.host_budget(control_groups=tmp_path) == 7_000_000
 
 
-def test_a_containers_limit_counts(tmp_path):
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
     free = tile_size.host_budget(control_groups=tmp_path)
     assert free > 0
     (tmp_path / "memory.max").write_text("max\n")
@@ -147,6 +147,9 @@ def test_a_containers_limit_counts(tmp_path):
     assert tile_size.host_budget(control_groups=tmp_path) == pytest.approx(free, rel=0.2)
     (tmp_path / "memory.max").write_text("11000000\n")
     assert tile_size.host_budget(control_groups=tmp_path) == 7_000_000
+    for name, value in (("MS_ROLE", "MS_WORKER"), ("MS_WORKER_NUM", "2")):
+        monkeypatch.setenv(name, value)  # two ranks share it
+    assert tile_size.host_budget(control_groups=tmp_path) == 3_500_000
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "memory.limit_in_bytes").write_text("2000000\n")
     (tmp_path / "memory" / "memory.usage_in_bytes").write_text("3000000\n")

@@ -17,7 +17,6 @@ import numpy as np
 
 from src.command import run
 from src.host.device import select_device
-from src.host.launcher import dying_with
 
 DTYPES = ("float32", "int32", "float16", "bool", "float64", "int64")
 SHAPES = ((3, 2), (), (7,), (1, 2, 3, 4), (1_100_000,))
@@ -25,7 +24,6 @@ SHAPES = ((3, 2), (), (7,), (1, 2, 3, 4), (1_100_000,))
 
 def main(folder):
     """Join the others, call everything, and leave the results in rank_N.pickle."""
-    dying_with(os.getppid())()  # msrun leaves its workers behind if it is killed
     if os.environ["MS_ROLE"] == "MS_SCHED":
         (folder / "scheduler.pid").write_text(str(os.getpid()))
     device = select_device("CPU")

@@ -14,9 +14,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.host.device import launched
+from src.host.ranks import World
 from src.training.distributed import (
-    World,
     broadcast,
     broadcast_numbers,
     check_same,
@@ -156,7 +155,6 @@ def test_signals_do_not_keep_the_others_from_helping_rank_0(results):
 
 def test_one_process_alone_needs_nothing(monkeypatch):
     monkeypatch.delenv("MS_ROLE", raising=False)
-    assert not launched()
     world = join("CPU")
     assert world == World(0, 1) and world.is_first
     parameter = ms.Parameter(ms.Tensor(value(0, 0, (2, 3))), name="p")
@@ -168,9 +166,3 @@ def test_one_process_alone_needs_nothing(monkeypatch):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     leave_signals_to_first(world)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-
-
-@pytest.mark.parametrize(("role", "expected"), [("MS_WORKER", True), ("MS_SCHED", True), ("MS_PSERVER", False)])
-def test_the_environment_says_whether_a_launcher_started_it(monkeypatch, role, expected):
-    monkeypatch.setenv("MS_ROLE", role)
-    assert launched() is expected

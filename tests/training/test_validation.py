@@ -7,9 +7,9 @@ from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
+from src.host.ranks import World
 from src.imaging.io import write_image
 from src.inference.diffusion_upscaler import DiffusionUpscaler
-from src.training.distributed import World
 from src.training.validation import LEVELS, validation_of
 from tests import tiny_sr3
 

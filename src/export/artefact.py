@@ -268,6 +268,7 @@ def _import(name):
     elif name == "mindspore_lite":
         import mindspore_lite as module
     else:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.32 on it would report to its makers
         import onnxruntime as module
     return module
 

@@ -40,9 +40,6 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
 
     Returns:
         dict(steps, schedule, cosine_offset) or dict(steps, schedule, beta_start, beta_end).
-
-    Raises:
-        UserError: the tables are neither of the two schedules, or contradict each other.
     """
     settings = _recognised(tensors["betas"], last_beta) if "betas" in tensors else default
     if "betas" not in tensors:
@@ -63,7 +60,7 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
 
 
 def _recognised(table, last_beta):
-    """Return the settings of the schedule whose β agree with ``table``."""
+    """The settings of the schedule whose β agree with ``table``."""
     if table.ndim != 1 or len(table) < 3:
         raise UserError(
             f"the table 'betas' has the shape {table.shape}: expected one value for each of 3 steps or more"
@@ -81,7 +78,7 @@ def _recognised(table, last_beta):
 
 
 def _betas(last_beta, steps, schedule, cosine_offset=None, beta_start=None, beta_end=None):
-    """Return float64 β (T,); of the cosine schedule on those programs' grid: 0 to steps + 1, both included."""
+    """float64 β (T,); of the cosine schedule on those programs' grid: 0 to steps + 1, both included."""
     if schedule == "cosine":
         alpha_bar = _cosine_alpha_bar(np.linspace(0, 1, steps + 1), cosine_offset)
         return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, 0.999)

@@ -18,25 +18,15 @@ ROUNDS = 8  # of making the finished picture agree with LR; photographs take one
 
 
 class Plan(NamedTuple):
-    """What is fixed in a graph.
+    """What is fixed in a graph."""
 
-    Attributes:
-        steps: list of ``src.diffusion.schedule.Step``.
-        sampling: a resolved ``src.inference.sampling.Sampling``.
-        prediction: what the network predicts, "noise" or "velocity".
-        target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.process`.
-        size: (B, h, w) of LR, or of an unconditional model's pictures.
-        scale: HR size / LR size.
-        noise_level: what the network is told, see :mod:`src.diffusion.noise_level`.
-    """
-
-    steps: list
-    sampling: tuple
-    prediction: str
-    target: object
-    size: tuple[int, int, int]
-    scale: int
-    noise_level: object
+    steps: list  # of ``src.diffusion.schedule.Step``
+    sampling: tuple  # a resolved ``src.inference.sampling.Sampling``
+    prediction: str  # what the network predicts, "noise" or "velocity"
+    target: object  # a ``ResidualTarget`` or an ``ImageTarget``
+    size: tuple[int, int, int]  # (B, h, w) of LR, or of an unconditional model's pictures
+    scale: int  # HR size / LR size
+    noise_level: object  # what the network is told, see :mod:`src.diffusion.noise_level`
 
     def rows(self):
         """:class:`src.diffusion.samplers.Coefficients` for each step."""
@@ -53,9 +43,7 @@ class Plan(NamedTuple):
 class Sampler(nn.Cell):
     """The whole: lr (B, 3, h, w) in [−1, 1], noise (draws, B, 3, H, W) → (B, 3, H, W) in [−1, 1], float32.
 
-    Args:
-        model: maps x_t, t and, if it looks at pictures, the condition to its prediction.
-        plan: a :class:`Plan`.
+    ``model`` maps x_t, t and, if it looks at pictures, the condition to its prediction.
     """
 
     def __init__(self, model, plan):
@@ -208,11 +196,7 @@ class Agreement(nn.Cell):
 
 
 class Separable(nn.Cell):
-    """left · x · rightᵀ for each channel of (B, C, n, m); None is the identity.
-
-    Args:
-        left, right: NumPy matrices (n', n) and (m', m).
-    """
+    """left · x · rightᵀ for each channel of (B, C, n, m), with matrices (n', n) and (m', m); None is the identity."""
 
     def __init__(self, left, right):
         super().__init__(auto_prefix=False)

@@ -12,16 +12,10 @@ _SEEDS = 1 << 64  # apart, so that no stage draws another's noise; the first sta
 
 
 class Cascade(Upscaler):
-    """An upscaler made of upscalers; the scales multiply, and the first may be unconditional.
+    """An upscaler made of at least two; the scales multiply, and the first alone may be unconditional.
 
     Between the stages pictures are float32 in [−1, 1], not rounded to 8 bits. How to sample is a tuple of each stage's
     ``Sampling``: an option that is named holds for all stages, or as a list for one stage each.
-
-    Args:
-        stages: list of at least two :class:`src.inference.upscaler.Upscaler`.
-
-    Raises:
-        UserError: a later stage is unconditional.
     """
 
     def __init__(self, stages):

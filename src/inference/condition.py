@@ -7,26 +7,21 @@ class Condition:
     """What denoising a batch of pictures needs beside x_t and t: the network's features for every window.
 
     Features are computed from a window with a margin around it, so that they are those of the whole picture to the
-    encoder's precision, and cut back to the window. Those that do not fit the budget are computed anew at each step.
-    An unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
+    encoder's precision, and cut back to the window. Those that do not fit the budget are computed anew at each step. An
+    unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
 
     Args:
-        grid: the :class:`src.inference.tiling.Grid` of these pictures.
-        count: how many there are.
+        grid: the :class:`src.inference.tiling.Grid` of these ``count`` pictures.
         networks: a ``DiffusionNetworks``.
         lr: (B, 3, h, w) float32 in [−1, 1]; None where ``lr_up`` suffices the networks.
         lr_up: (B, 3, H, W) float32 to use as the base picture instead of the network's own, or None.
         margin: LR pixels around a window that the encoder sees too.
         budget: bytes of features to keep, as far as the picture has more than one window.
-
-    Attributes:
-        grid, lr: as above.
-        shape: (B, 3, H, W) of what is sampled.
-        lr_up: (B, 3, H, W) float32 NumPy without padding, the base picture: LR↑, or the encoder's picture.
     """
 
     def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2, budget=float("inf")):
-        self.grid, self.shape, self.lr, self.lr_up = grid, (count, 3, *grid.size), lr, lr_up
+        self.grid, self.shape, self.lr = grid, (count, 3, *grid.size), lr  # the shape is that of what is sampled
+        self.lr_up = lr_up  # NumPy without padding, the base picture: LR↑, or the encoder's picture
         self._networks, self._prepared_lr_up, self._margin, self._budget = networks, lr_up, margin, budget
         self._unconditional, self._kept = lr is None and lr_up is None, {}
         if self._unconditional:

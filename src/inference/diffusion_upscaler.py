@@ -17,13 +17,9 @@ class DiffusionUpscaler(Upscaler):
     Args:
         networks: with ``encode(lr, lr_up) → (features, lr_up)`` and ``denoise(x_t, t, features)``, of an unconditional
             model ``denoise(x_t, t)``; arrays are NumPy but for the features, which stay where the network runs.
-        tiling, name, system, sampling: as of :class:`Upscaler`.
-        schedule: a ``Schedule``.
         target: a ``ResidualTarget`` or an ``ImageTarget``.
         prediction: what the network predicts, "noise" or "velocity".
         noise_level: what it is told, see :mod:`src.diffusion.noise_level`; None takes the step t.
-        conditional: whether it looks at pictures.
-        usual_size: (height, width) that an unconditional model makes where no size is named.
     """
 
     def __init__(
@@ -75,13 +71,10 @@ class DiffusionUpscaler(Upscaler):
         return self.tiling.grid(lr_up.shape[0], *(side // self.scale for side in lr_up.shape[2:]))
 
     def predict(self, x_t, t, condition=None, progress=None):
-        """The network's raw prediction (ε or v), (B, 3, H, W) float32 NumPy.
+        """The network's raw prediction (ε or v) for x_t: both (B, 3, H, W) float32 NumPy.
 
-        Args:
-            x_t: (B, 3, H, W) float32.
-            t: (B,), what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1).
-            condition: from :meth:`encode`; None takes that of x_t's shape, of an unconditional model.
-            progress: called after each window.
+        ``t`` (B,) is what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1). Without
+        a ``condition`` it is that of x_t's shape, of an unconditional model. ``progress`` is called after each window.
         """
         if condition is None:
             condition = self._unconditional(x_t.shape)
@@ -139,16 +132,7 @@ class DiffusionUpscaler(Upscaler):
 
 
 class Agreement:
-    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (as DDNM does, arXiv 2212.00490).
-
-    Args:
-        condition: of the pictures.
-        scale: HR size / LR size.
-        target: a ``ResidualTarget`` or an ``ImageTarget``.
-
-    Raises:
-        UserError: there are no LR pictures.
-    """
+    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (as DDNM does, arXiv 2212.00490)."""
 
     def __init__(self, condition, scale, target):
         if condition.lr is None:

@@ -62,10 +62,6 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
         output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
             and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
         compare, samples, process: what will be written, see :meth:`Job.outputs`.
-
-    Raises:
-        UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
-            another result.
     """
     source, output = Path(source), Path(output)
     if not source.exists():
@@ -91,9 +87,6 @@ def plan_unconditional(output, count, seed=0):
     """Return a :class:`Job` for each of an unconditional model's pictures, and the path of the grid that shows them.
 
     A picture is named after its seed, ``N.png``; ``seed`` is the first one's.
-
-    Raises:
-        UserError: the output is or names a file.
     """
     output = Path(output)
     if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITE_SUFFIXES):

@@ -21,35 +21,23 @@ class Upscaler(ABC):
         tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
         name, system: of the model, for reports.
         sampling: the model's own :class:`src.inference.sampling.Sampling`, all of it.
-
-    Attributes:
-        networks, tiling, name, system, sampling: as above.
-        scale: HR size / LR size.
-        one_pass: whether one pass of a network is the result, so that there is nothing to sample.
-        conditional: whether it looks at pictures; an unconditional model is asked for a shape instead.
-        usual_size: (height, width) that an unconditional model makes where no size is named.
     """
 
-    one_pass = False
-    conditional = True
-    usual_size = None
+    one_pass = False  # whether one pass of a network is the result, so that there is nothing to sample
+    conditional = True  # whether it looks at pictures; an unconditional model is asked for a shape instead
+    usual_size = None  # (height, width) that an unconditional model makes where no size is named
 
     def __init__(self, networks, tiling, *, name, system, sampling):
-        self.networks = networks
-        self.tiling = tiling
-        self.scale = tiling.scale
+        self.networks, self.tiling = networks, tiling
+        self.scale = tiling.scale  # HR size / LR size
         self.name, self.system, self.sampling = name, system, sampling
 
     @abstractmethod
     def resolve(self, defaults=None, **options):
-        """Return how to sample, for :meth:`draw`; whoever calls it once can refuse options before any work.
+        """Return how to sample, for :meth:`draw`, from options of ``Sampling``; None takes the default.
 
-        Args:
-            defaults: a whole ``Sampling`` in place of the model's own.
-            options: fields of ``Sampling`` that hold instead; None takes the default.
-
-        Raises:
-            UserError: an option is unknown or out of range.
+        ``defaults`` is a whole ``Sampling`` in place of the model's own. Whoever calls it once can refuse options,
+        which raise a UserError, before any work.
         """
 
     def about(self, sampling):
@@ -79,19 +67,13 @@ class Upscaler(ABC):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
 
     def encode(self, lr=None, lr_up=None, shape=None):
-        """Compute what all samples of a batch share.
+        """Compute what all samples of a batch share: the condition for :meth:`draw`.
 
         Args:
             lr: (B, 3, h, w) float32 in [−1, 1], any size; None where ``lr_up`` suffices.
             lr_up: (B, 3, H, W) float32 in [−1, 1], used as it is instead of the network's own LR↑, by models that
                 take it.
-            shape: (B, 3, H, W), for an unconditional model instead of both.
-
-        Returns:
-            the condition for :meth:`draw`; None where an unconditional model is told no shape.
-
-        Raises:
-            UserError: the model needs or takes something else, or a shape is wrong.
+            shape: (B, 3, H, W), for an unconditional model instead of both; told none, it returns None.
         """
         pictures = lr is not None or lr_up is not None
         if shape is not None and pictures:
@@ -115,30 +97,20 @@ class Upscaler(ABC):
 
     @abstractmethod
     def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
-        """Draw one sample of each picture.
+        """Draw one sample of each picture: (B, 3, H, W) float32 NumPy in about [−1, 1].
 
         Args:
-            condition: from :meth:`encode`.
-            sampling: from :meth:`resolve`.
+            condition, sampling: from :meth:`encode` and :meth:`resolve`.
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
             progress: called after each pass of a network over a window.
             noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
             callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
         """
 
     def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
         """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1].
 
-        Args:
-            lr, lr_up, shape: as of :meth:`encode`.
-            seed, progress: as of :meth:`draw`.
-            options: of sampling, see :meth:`resolve`; and what else :meth:`draw` takes.
-
-        Raises:
-            UserError: an option is unknown or out of range.
+        ``options`` are those of sampling, see :meth:`resolve`, and what else :meth:`draw` takes.
         """
         sampling, others = self._resolved(options)
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
@@ -159,9 +131,6 @@ class Upscaler(ABC):
 
         Yields:
             (B, 3, H, W) float32, about [−1, 1], ``count`` times.
-
-        Raises:
-            UserError: an option is unknown or out of range.
         """
         self.check_samples(count)
         sampling, others = self._resolved(options)

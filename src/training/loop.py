@@ -41,12 +41,7 @@ class Progress:
 
 
 def progress_in(arrays, step, batch_size):
-    """Return the :class:`Progress` that a checkpoint keeps.
-
-    Args:
-        arrays, step: the checkpoint's.
-        batch_size: samples in a step of the run that wrote it, for a checkpoint from before this was kept.
-    """
+    """The :class:`Progress` that a checkpoint's arrays keep, or what it was with that batch size before it was kept."""
     if COUNTS not in arrays:
         return Progress(step, step * batch_size, saved=step)
     losses = arrays[LOSSES].tolist() if LOSSES in arrays else []
@@ -92,7 +87,6 @@ def train(
             after the next that was not.
         save_interrupted: ``save_interrupted(progress)``, when the user interrupts.
         max_skipped: so many skipped steps in a row are taken for a run that has diverged.
-        bar: show a progress bar on stderr.
 
     Raises:
         Diverged: nothing was saved since the first of the steps that were skipped.
@@ -134,12 +128,7 @@ def train(
 
 
 class LossLimit:
-    """The largest loss that is believed: a multiple of the median of the last log lines.
-
-    Args:
-        ratio: the multiple; 0 for no limit.
-        losses: the losses that the log has so far, when a run is resumed.
-    """
+    """The largest loss that is believed: ``ratio`` times the median of the last log lines; 0 for no limit."""
 
     def __init__(self, ratio, losses=()):
         self.ratio = ratio
@@ -194,7 +183,7 @@ class _Window:
         return self.progress.skipped_in_row == 0
 
     def close(self, learning_rate):
-        """Return the :class:`Row` of the steps since the last, and begin anew."""
+        """The :class:`Row` of the steps since the last; begin anew."""
         self.fetch()
         progress = self.progress
         losses = np.array(progress.losses)

@@ -26,15 +26,8 @@ _REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 def run_training(config, output, resume=False, world=None, dedicated=False):
     """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
 
-    Args:
-        config: a checked ``Config``.
-        output: the run's folder; only the first rank uses it.
-        resume: go on from the newest checkpoint.
-        world: the ranks that train together; None for one alone.
-        dedicated: this process runs nothing but this training, see :func:`src.training.trainer.training_of`.
-
-    Raises:
-        UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
+    ``world`` has the ranks that train together, of which the first alone uses the folder; None is one alone. ``resume``
+    goes on from the newest checkpoint. ``dedicated`` is as for :func:`src.training.trainer.training_of`.
     """
     world = world or World()
     with contextlib.ExitStack() as stack:
@@ -104,11 +97,7 @@ class Run:
         self.tracker.close(failed=kind is not None)
 
     def start(self, checkpoint):
-        """Begin, or take up where a checkpoint is.
-
-        Raises:
-            UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
-        """
+        """Begin, or take up where a checkpoint is; UserError if that is beyond the end, or the ranks differ."""
         training, world = self.training, self.training.world
         if checkpoint:
             if checkpoint.step > training.steps:
@@ -131,11 +120,7 @@ class Run:
         )  # fmt: skip
 
     def train(self):
-        """Train to the end, going back to the last checkpoint where it diverges; write the result.
-
-        Raises:
-            UserError: it diverged again before the next checkpoint, or before the first.
-        """
+        """Train to the end, going back to the last checkpoint where it diverges; write the result."""
         steps = self.training.steps
         if not (self.progress.step == steps and self._first_says(self._is_validated)):
             self.training.validation.compile()

@@ -33,15 +33,9 @@ SMALLER_IS_BETTER = ("lpips", "loss")
 
 
 class RunFolder:
-    """The files of one training run.
+    """The files of one training run, in a folder that is made if needed, and locked until :meth:`close`.
 
-    Args:
-        path: the folder; made if needed, and locked until :meth:`close`.
-        resume: go on in a folder that holds a run; without it such a folder is refused.
-
-    Raises:
-        UserError: the folder holds a run and resume is not asked for, another process writes to it, or it cannot be
-            written.
+    Without ``resume`` a folder that holds a run is refused.
     """
 
     def __init__(self, path, resume=False):
@@ -63,13 +57,9 @@ class RunFolder:
             raise
 
     def newest(self, *kinds):
-        """Return the newest whole checkpoint, or None in a new folder; damaged ones are passed over.
+        """The newest whole checkpoint of ``"step"`` and ``"interrupted"``, or of one kind, or None in a new folder.
 
-        Args:
-            kinds: ``"step"``, ``"interrupted"``; both by default.
-
-        Raises:
-            UserError: there are checkpoints, and none is whole.
+        Damaged ones are passed over; UserError where there are checkpoints, and none is whole.
         """
         paths = paths_of(self.checkpoints, *(kinds or ("step", "interrupted")))
         damaged = []
@@ -98,7 +88,7 @@ class RunFolder:
             self._show_best()
 
     def before(self, checkpoint):
-        """Return the newest whole checkpoint ``step_N.ckpt`` that is older than another, or None."""
+        """The newest whole checkpoint ``step_N.ckpt`` that is older than another, or None."""
         for path in reversed(paths_of(self.checkpoints)):
             if step_of(path) < checkpoint.step:
                 with contextlib.suppress(UserError):  # damaged
@@ -110,7 +100,7 @@ class RunFolder:
         self._unlink_after(step, "step", "interrupted")
 
     def rows(self, name):
-        """Return the whole lines of a table as dicts of texts; a column that the file does not have is empty."""
+        """The whole lines of a table as dicts of texts; a column that the file does not have is empty."""
         path = self.path / name
         if not path.exists():
             return []
@@ -120,15 +110,15 @@ class RunFolder:
             return [row | lacking for row in reader if None not in row.values() and (row.get("step") or "").isdigit()]
 
     def losses(self):
-        """Return the losses in ``curve.csv``."""
+        """The losses in ``curve.csv``."""
         return [float(row["loss"]) for row in self.rows("curve.csv")]
 
     def validated(self, step, method):
-        """Return whether ``validation.csv`` has this step of a method."""
+        """Whether ``validation.csv`` has this step of a method."""
         return any(int(row["step"]) == step and row["method"] == method for row in self.rows("validation.csv"))
 
     def improves(self, method, metric, score):
-        """Return whether a score is better than all of a method so far: less LPIPS or loss, else more.
+        """Whether a score is better than all of a method so far: less LPIPS or loss, else more.
 
         None and NaN, of a picture too small for a score, are not better than anything, and anything else than them.
         """
@@ -146,11 +136,7 @@ class RunFolder:
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
 
     def add_validation(self, step, means):
-        """Write a step's mean scores to ``validation.csv``, of all methods at once.
-
-        Args:
-            means: method → an object whose attributes are named like the table's columns, each of which it may lack.
-        """
+        """Write a step's mean scores, method → scores by attribute, to ``validation.csv``, of all methods at once."""
         columns = TABLES["validation.csv"]
         rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
         lines = [[row[column] for column in columns] for row in rows]

@@ -8,12 +8,9 @@ from src.layers.precision import ScaledLoss
 
 
 class TrainStep:
-    """An optimiser step over one or several passes, which come to one step over all their samples.
+    """An optimiser step over one or several passes, each over a batch, which come to one step over all their samples.
 
-    Args:
-        loss: a Cell that returns a scalar, the mean over a batch.
-        update: an :class:`Update`.
-        passes: how many batches a step takes.
+    ``loss`` is a Cell that returns a scalar, the mean over a batch; ``update`` an :class:`Update`.
     """
 
     def __init__(self, loss, update, passes=1):
@@ -38,9 +35,9 @@ class TrainStep:
 class Update(nn.Cell):
     """From gradients to new weights: mean over the ranks, unscale, check, clip, Adam, moving average.
 
-    A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes
-    neither weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a
-    function of it. All ranks decide alike, for they decide on the means.
+    A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes neither
+    weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a function of
+    it. All ranks decide alike, for they decide on the means.
 
     Args:
         optimizer: of the parameters to train.
@@ -69,15 +66,10 @@ class Update(nn.Cell):
         ops.assign(self.limit, ms.Tensor(limit, ms.float32))
 
     def construct(self, loss, gradients):
-        """Update the weights.
+        """Update the weights from the unscaled loss, a float32 scalar, and scaled gradients, both summed over passes.
 
-        Args:
-            loss: float32 scalar, summed over the passes and not scaled.
-            gradients: tuple, summed over the passes and scaled.
-
-        Returns:
-            the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
-            taken (bool scalar).
+        Returns the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
+        taken.
         """
         loss = loss * self.share
         if self.mean is not None:

@@ -99,9 +99,6 @@ class RRDBNet(nn.Cell):
         scale: 2, 4 or 8.
         upsampler: "nearest" (ESRGAN's) or "pixelshuffle".
         condition_every: the condition has the features of every so many blocks, the paper's of every third.
-
-    Raises:
-        UserError: the scale or the upsampler is not one of these.
     """
 
     def __init__(self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3):
@@ -121,11 +118,7 @@ class RRDBNet(nn.Cell):
         self.bicubic = BicubicUpscale(scale)
 
     def trunk_features(self, lr):
-        """Return every block's output and last the trunk's sum, blocks + 1 of (B, features, h, w).
-
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1].
-        """
+        """Every block's output and last the trunk's sum, blocks + 1 of (B, features, h, w), of lr in [−1, 1]."""
         first = x = self.first_conv((lr + 1) * 0.5)
         outputs = ()
         for block in self.trunk:
@@ -134,18 +127,14 @@ class RRDBNet(nn.Cell):
         return outputs + (first + self.trunk_conv(x),)
 
     def condition(self, lr):
-        """Return the condition of SRDiff's U-Net, every ``condition_every``-th of the trunk's features, concatenated.
+        """The condition of SRDiff's U-Net, every ``condition_every``-th of the trunk's features, concatenated.
 
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1].
-
-        Returns:
-            (B, condition_channels, h, w) float32.
+        (B, 3, h, w) float32 in [−1, 1] → (B, condition_channels, h, w).
         """
         return self._selected(self.trunk_features(lr))
 
     def condition_and_picture(self, lr):
-        """Return :meth:`condition` and the picture of :meth:`construct`, from one pass through the trunk."""
+        """:meth:`condition` and the picture of :meth:`construct`, from one pass through the trunk."""
         features = self.trunk_features(lr)
         return self._selected(features), self._picture(lr, features[-1])
 

@@ -22,8 +22,7 @@ _GROUPS = 32  # its default
 def convert(obj, given):
     """Convert a generator (``*_gen.pth``) of the PyTorch port of SR3, of its SR3 or of its DDPM network.
 
-    See ``src.families.family.Family.convert``; of ``given``, ``sr3.image_size`` matters: attention is told by
-    resolutions counted from it.
+    Of ``given``, ``sr3.image_size`` matters: attention is told by resolutions counted from it.
     """
     tensors, unused = find_state_dict(obj)
     kinds = [kind for kind, mlp in _MLP.items() if any(name.startswith(f"denoise_fn.{mlp}.") for name in tensors)]
@@ -65,15 +64,7 @@ def _rules(blocks, kind):
 
 
 def _sizes(tensors, kind):
-    """Infer the network's sizes.
-
-    Returns:
-        dict(width, multipliers, blocks, attends, noise_level, affine, conditional); ``attends`` tells for each level
-        whether it has self-attention.
-
-    Raises:
-        UserError: a tensor that tells a size is missing, or the levels are unlike each other.
-    """
+    """Infer the settings of ``sr3``, and in ``attends`` for each level whether it has self-attention."""
     width = size(tensors, f"denoise_fn.{_MLP[kind]}.3.weight", 0, 2)
     inputs = size(tensors, "denoise_fn.downs.0.weight", 1, 4)
     if inputs not in (3, 6):
@@ -109,7 +100,7 @@ def _check_frequencies(table, width):
 
 
 def _settings(sizes, schedule, given):
-    """Return what the tensors fix and what they do not tell; log each guess that is not ``given``."""
+    """What the tensors fix and what they do not tell; log each guess that is not ``given``."""
     attends, named = sizes.pop("attends"), given.get("sr3", {})
     levels, conditional = len(attends), sizes["conditional"]
     image_size = named.get("image_size") or max(IMAGE_SIZE, 2 ** (levels - 1))

@@ -110,9 +110,7 @@ class SR3UNet(nn.Cell):
         multipliers: channels of each level, times width; each level but the last halves the resolution.
         blocks: residual blocks in each level on the way down; on the way up there is one more.
         attention: the resolutions at which every block has self-attention, counted from ``image_size``; the middle
-            has it always.
-        image_size: the resolution of the pictures that ``attention`` is counted from. Pictures may have any size:
-            attention stays in its levels.
+            has it always. Pictures may have any size: attention stays in its levels.
         space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out: the first level
             then works at 1/r of the resolution, about r² times as fast. Not in the papers.
         groups: GroupNorm groups, which divide the channels of every level.
@@ -121,10 +119,6 @@ class SR3UNet(nn.Cell):
             is told nothing, as where nothing is noisy (SR3's regression baseline, section 4).
         affine: the noise level scales and shifts the channels; False: it shifts them.
         conditional: LR↑ is concatenated to x_t.
-
-    Raises:
-        UserError: groups does not divide a level's channels, attention is to be where no level is, or the noise level
-            is of neither kind.
     """
 
     exact_inputs = True  # √ᾱ, t and LR↑ are not to be rounded to 16 bits
@@ -175,16 +169,13 @@ class SR3UNet(nn.Cell):
         self.last_block = NormConv(width, picture_channels, groups)
 
     def construct(self, x_t, t=None, lr_up=None, keys=None):
-        """Predict from x_t.
+        """Predict the noise ε, the velocity or the picture, as the network was trained, from x_t, (B, 3, H, W) float32.
 
         Args:
-            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple``.
+            x_t: H and W are multiples of ``size_multiple``.
             t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step; not looked at where none is told.
             lr_up: (B, 3, H, W) float32 in [−1, 1]; not looked at by an unconditional network.
             keys: (B,) int32, from which dropout makes its masks in training; None drops nothing.
-
-        Returns:
-            (B, 3, H, W) float32: the noise ε, the velocity or the picture, as the network was trained.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t))) if self.told else None
         x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
@@ -221,9 +212,7 @@ def _check(width, multipliers, attention, image_size, groups, noise_level):
 class SR3(nn.Cell):
     """SR3 or DDPM: the condition is the enlarged picture, or there is none.
 
-    Args:
-        unet: with ``construct(x_t, t, lr_up)``, as SR3UNet has.
-        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W); None for an unconditional network.
+    ``enlarge`` is a Cell (B, 3, h, w) → (B, 3, H, W); None for an unconditional network.
     """
 
     exact_inputs = True
@@ -234,10 +223,7 @@ class SR3(nn.Cell):
         self.enlarge = enlarge
 
     def given(self, lr, lr_up=None):
-        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice; or the one that is given.
-
-        An unconditional model has no use for what it is given, and gives it back.
-        """
+        """LR↑ twice, (B, 3, H, W) in [−1, 1], of lr or as given; an unconditional model gives back what it is given."""
         if lr_up is not None:
             return lr_up, lr_up
         if self.enlarge is None:
@@ -254,20 +240,12 @@ class SR3(nn.Cell):
         return self.given(lr)
 
     def construct(self, x_t, t, condition=None, keys=None):
-        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet.
-
-        In training with dropout, ``keys`` (B,) int32 are those of its masks.
-        """
+        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet."""
         return self.unet(x_t, t, condition, keys)
 
 
 class SR3Regression(nn.Cell):
-    """The regression baseline of SR3 (arXiv 2104.07636, section 4): its U-Net makes the picture from LR↑ in one pass.
-
-    Args:
-        unet: with ``construct(lr_up, keys=)``, as SR3UNet has that is told no noise level.
-        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W).
-    """
+    """SR3's regression baseline (arXiv 2104.07636, section 4): its U-Net makes the picture from LR↑ in one pass."""
 
     exact_inputs = True
 

@@ -54,16 +54,12 @@ def convert(obj, given):
 
 
 def their_name(ours):
-    """Return what the PyTorch SRDiff calls our parameter."""
+    """What the PyTorch SRDiff calls our parameter."""
     return renamed(ours, RULES)
 
 
 def _unet_settings(tensors, scale, groups):
-    """Return the settings that the U-Net's shapes tell; no shape tells GroupNorm's ``groups``, of which 0 takes 8.
-
-    Raises:
-        UserError: a tensor that tells a size is missing, or the U-Net does not fit an encoder of this scale.
-    """
+    """The settings that the U-Net's shapes tell; no shape tells GroupNorm's ``groups``, of which 0 takes 8."""
     own_scale = size(tensors, "denoise_fn.cond_proj.weight", 2, 4) // 2
     if own_scale != scale:
         raise UserError(f"the encoder is for x{scale}, the U-Net's cond_proj for x{own_scale}: not one model")

@@ -86,9 +86,6 @@ class ConditionalUNet(nn.Cell):
         add_lr_up: add a 3×3 convolution of LR↑ to the condition.
         space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out. The network
             then works at 1/r of the resolution, about r² times as fast, and hides this from everybody else.
-
-    Raises:
-        UserError: space_to_depth does not divide the scale, or groups does not divide a level's channels.
     """
 
     def __init__(
@@ -129,14 +126,10 @@ class ConditionalUNet(nn.Cell):
         self.last_conv = conv1x1(width, picture_channels)
 
     def project(self, features, lr_up):
-        """Return what the first level adds to its output: all of the condition that does not depend on x_t.
+        """What the first level adds to its output: all of the condition that does not depend on x_t.
 
-        Args:
-            features: (B, condition_channels, h, w) float32, from ``RRDBNet.condition``.
-            lr_up: (B, 3, H, W) float32 in [−1, 1].
-
-        Returns:
-            (B, width, H / space_to_depth, W / space_to_depth) float32.
+        The encoder's features (B, condition_channels, h, w) and LR↑ (B, 3, H, W) in [−1, 1] → (B, width, H /
+        space_to_depth, W / space_to_depth), float32.
         """
         condition = self.condition_conv(features)
         if self.add_lr_up:
@@ -144,15 +137,10 @@ class ConditionalUNet(nn.Cell):
         return condition
 
     def construct(self, x_t, t, condition):
-        """Predict from x_t.
+        """Predict the noise ε or the velocity, as the network was trained, from x_t: both (B, 3, H, W) float32.
 
-        Args:
-            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple`` and at least twice that.
-            t: (B,) int32, the step.
-            condition: from ``project``.
-
-        Returns:
-            (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
+        H and W are multiples of ``size_multiple`` and at least twice that; t (B,) int32 is the step; the condition is
+        from :meth:`project`.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t)))
         x = self.fold(x_t)

@@ -28,9 +28,8 @@ def has_own_betas(spacing):
 def own_betas(spacing, count, called="the spacing"):
     """The β of a schedule for sampling, the least noisy step first: float64 (count,), in (0, 1).
 
-    ``spacing`` is ``linear_beta:FIRST,LAST`` (even β), ``quadratic_beta:FIRST,LAST`` (even √β) or
-    ``geometric_beta:FIRST,LAST`` (even log β), a single step taking LAST; or ``betas:B1,B2,…``, all of them. Messages
-    call it ``called``.
+    ``spacing``, in messages ``called`` so, is ``linear_beta:FIRST,LAST`` (even β), ``quadratic_beta:FIRST,LAST`` (even
+    √β) or ``geometric_beta:FIRST,LAST`` (even log β), a single step taking LAST; or ``betas:B1,B2,…``, all of them.
     """
     name, _, text = spacing.partition(":")
     try:
@@ -52,10 +51,9 @@ def own_betas(spacing, count, called="the spacing"):
 
 
 def check_spacing(spacing, steps, trained=None, any_level=False):
-    """Refuse a configuration's ``eval.spacing`` and ``eval.steps`` that cannot be sampled.
+    """Refuse a configuration's ``eval.spacing`` and ``eval.steps`` that cannot be sampled; see :meth:`Schedule.steps`.
 
     ``trained`` is ``diffusion.steps``; None where nothing is sampled, and the spacing's form alone is checked.
-    ``any_level`` is as for :meth:`Schedule.steps`.
     """
     if has_own_betas(spacing):
         own_betas(spacing, steps, "'eval.spacing'")

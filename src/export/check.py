@@ -67,10 +67,7 @@ def _largest(one, two):
 
 
 def check_pictures(size=None):
-    """LR pictures to compare a model on, (name, lr (1, 3, h, w) in [−1, 1]): noise, and scikit-image's photograph.
-
-    ``size`` is (batch, height, width) of a graph of fixed size; None for free sizes.
-    """
+    """(name, lr) to compare a model on: noise, and scikit-image's photograph; of a graph's (B, h, w), or of any size."""
     from skimage import data
 
     height, width = size[1:] if size else (40, 56)

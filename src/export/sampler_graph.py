@@ -72,10 +72,7 @@ class UnconditionalSampler(Sampler):
 
 
 class Start(nn.Cell):
-    """Before the steps: lr and noise → x_T, the condition, what x_0 is to be reduced to, and the base picture.
-
-    Of an unconditional model: noise → x_T.
-    """
+    """Before the steps: lr and noise → x_T, the condition, what x_0 is reduced to, base picture; or noise → x_T."""
 
     def __init__(self, model, plan):
         super().__init__(auto_prefix=False)

@@ -4,19 +4,12 @@ import numpy as np
 
 
 class Condition:
-    """What denoising a batch of pictures needs beside x_t and t: the network's features for every window.
+    """What denoising a batch of pictures needs beside x_t and t: the network's features for every window of the grid.
 
-    Features are computed from a window with a margin around it, so that they are those of the whole picture to the
-    encoder's precision, and cut back to the window. Those that do not fit the budget are computed anew at each step. An
-    unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
-
-    Args:
-        grid: the :class:`src.inference.tiling.Grid` of these ``count`` pictures.
-        networks: a ``DiffusionNetworks``.
-        lr: (B, 3, h, w) float32 in [−1, 1]; None where ``lr_up`` suffices the networks.
-        lr_up: (B, 3, H, W) float32 to use as the base picture instead of the network's own, or None.
-        margin: LR pixels around a window that the encoder sees too.
-        budget: bytes of features to keep, as far as the picture has more than one window.
+    Features are computed from a window with a margin of LR pixels around it, so that they are those of the whole
+    picture to the encoder's precision, and cut back to the window. Those that do not fit the budget in bytes, of more
+    than one window, are computed anew at each step. The base picture is ``lr_up`` (B, 3, H, W), or the networks' own.
+    An unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
     """
 
     def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2, budget=float("inf")):

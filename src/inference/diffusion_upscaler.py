@@ -14,12 +14,9 @@ from src.inference.upscaler import Upscaler
 class DiffusionUpscaler(Upscaler):
     """A diffusion model behind samplers that know no network, over windows that no sampler knows.
 
-    Args:
-        networks: with ``encode(lr, lr_up) → (features, lr_up)`` and ``denoise(x_t, t, features)``, of an unconditional
-            model ``denoise(x_t, t)``; arrays are NumPy but for the features, which stay where the network runs.
-        target: a ``ResidualTarget`` or an ``ImageTarget``.
-        prediction: what the network predicts, "noise" or "velocity".
-        noise_level: what it is told, see :mod:`src.diffusion.noise_level`; None takes the step t.
+    ``networks`` is a ``DiffusionNetworks``: arrays are NumPy but for the features, which stay where the network runs.
+    ``prediction`` is what it predicts, "noise" or "velocity", and ``noise_level`` what it is told, the step t by
+    default.
     """
 
     def __init__(

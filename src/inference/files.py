@@ -205,10 +205,10 @@ def _as_source(picture, sr, scale):
 
 
 def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):
-    """Sample an unconditional model in batches that fit: more would be cut into tiles, each a picture of its own.
+    """Sample an unconditional model; yield uint8 (H, W, 3) RGB of ``size`` (H, W). Picture n takes the seed + n.
 
-    ``size`` is (height, width). Picture n takes the seed + n, whatever the batches. ``done`` is called with the size of
-    the batch after each of its steps. Yields uint8 (H, W, 3) RGB.
+    In batches that fit: more would be cut into tiles, each a picture of its own. ``done`` is called with the size of
+    the batch after each of its steps.
     """
     together = upscaler.batch(TOGETHER, *size)
     for first in range(0, count, together):

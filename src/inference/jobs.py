@@ -84,10 +84,7 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
 
 
 def plan_unconditional(output, count, seed=0):
-    """Return a :class:`Job` for each of an unconditional model's pictures, and the path of the grid that shows them.
-
-    A picture is named after its seed, ``N.png``; ``seed`` is the first one's.
-    """
+    """A :class:`Job` for each of an unconditional model's pictures, named after its seed, and the path of the grid."""
     output = Path(output)
     if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITE_SUFFIXES):
         raise UserError(f"--count writes pictures into a folder, so --output must be one, not the file {output}")

@@ -10,10 +10,9 @@ LONGEST = 512  # pixels of a frame's longer side: larger ones are reduced
 
 
 class Process:
-    """Keeps some steps of a batch: x, and the picture that the network saw in the x before. A sampler's callback.
+    """A sampler's callback that keeps ``count`` steps, even among all: x, and the picture that the network saw before.
 
-    ``count`` steps are kept, evenly among all and the last one always. Of ``kinds`` of files, "png" is a strip, "gif"
-    and "webp" are animations.
+    Of ``kinds`` of files, "png" is a strip, "gif" and "webp" are animations.
     """
 
     def __init__(self, count, kinds=()):

@@ -16,11 +16,8 @@ _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 class Upscaler(ABC):
     """A model with all that turns uint8 pictures into its networks' arrays and back.
 
-    Args:
-        networks: see :mod:`src.inference.networks`.
-        tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
-        name, system: of the model, for reports.
-        sampling: the model's own :class:`src.inference.sampling.Sampling`, all of it.
+    ``networks`` are of :mod:`src.inference.networks`, ``tiling`` cuts pictures into windows, ``name`` and ``system``
+    are for reports, and ``sampling`` is the model's own :class:`src.inference.sampling.Sampling`, all of it.
     """
 
     one_pass = False  # whether one pass of a network is the result, so that there is nothing to sample
@@ -108,10 +105,7 @@ class Upscaler(ABC):
         """
 
     def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
-        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1].
-
-        ``options`` are those of sampling, see :meth:`resolve`, and what else :meth:`draw` takes.
-        """
+        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1]; options are those of both."""
         sampling, others = self._resolved(options)
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
@@ -120,17 +114,11 @@ class Upscaler(ABC):
         return list(to_uint8(next(self.samples(pictures, seeds, 1, **options))))
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
-        """Draw several samples of the same pictures; what does not depend on the noise is computed once.
+        """Draw ``count`` samples of the same pictures, uint8 (h, w, 3) of one size; what they share is computed once.
 
-        Args:
-            pictures: list of uint8 (h, w, 3) RGB, all of one size.
-            seeds: one int for each picture; by default 0, 1, 2, …
-            count: how many samples of each; sample k takes the seeds plus k.
-            lr_up: list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of diffusion models only.
-            options: as of :meth:`sample`.
-
-        Yields:
-            (B, 3, H, W) float32, about [−1, 1], ``count`` times.
+        Yields (B, 3, H, W) float32, about [−1, 1]. Sample k takes the seeds, one for each picture and by default 0, 1,
+        2, …, plus k. ``lr_up`` is a list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of
+        diffusion models only. Options are as of :meth:`sample`.
         """
         self.check_samples(count)
         sampling, others = self._resolved(options)

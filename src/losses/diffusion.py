@@ -105,8 +105,8 @@ class ContinuousLevels(nn.Cell):
 def error_scale(kind, prediction, alpha_bar):
     """What the difference between prediction and goal is multiplied by before its absolute value or square is taken.
 
-    With SNR = ᾱ / (1 − ᾱ), the squared error of x_0 is that of v / (SNR + 1) and that of ε / SNR. ``kind`` "uniform" is
-    1; "min_snr" the error of x_0, times √min(SNR, 5) (arXiv 2303.09556, eq. 9 and section 3.4); "x0" the error of x_0,
+    With SNR = ᾱ / (1 − ᾱ), the squared error of x_0 is that of v / (SNR + 1) and that of ε / SNR. "uniform": 1.
+    "min_snr": the error of x_0, times √min(SNR, 5) (arXiv 2303.09556, eq. 9 and section 3.4). "x0": the error of x_0,
     for velocity only, as that of ε says nothing of x_0 where there is no signal. Returns (T,) float32 with a mean
     square of 1.
     """

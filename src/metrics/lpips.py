@@ -103,17 +103,14 @@ class LPIPS(nn.Cell):
 
 
 class FeatureNet(nn.Cell):
-    """A chain of layers that returns the outputs of those whose numbers are ``taps``.
-
-    ``channels`` are those of each output; ``min_side`` is the shortest side that leaves at least one pixel in each.
-    """
+    """A chain of layers that returns the outputs of those whose numbers are ``taps``."""
 
     def __init__(self, layers, taps, channels, min_side):
         super().__init__()
         self.layers = nn.CellList(layers)
         self.taps = taps
-        self.channels = channels
-        self.min_side = min_side
+        self.channels = channels  # of each output
+        self.min_side = min_side  # the shortest side of a picture that leaves at least one pixel in each output
 
     def construct(self, x):
         """The tuple of features, (B, channels[k], h_k, w_k), of x: float32 (B, 3, H, W)."""

@@ -21,11 +21,7 @@ class SetScores:
 
 
 class SetComparison:
-    """The sets that several methods made, of ``count`` pictures each, against one reference.
-
-    The reference is a :class:`src.metrics.fid.Gaussian`, or the pictures of :meth:`add_reference`. ``inception`` and
-    ``form`` are those of :class:`PictureSet`.
-    """
+    """The sets of ``count`` pictures that each of several methods made, against a Gaussian or :meth:`add_reference`."""
 
     def __init__(self, inception, form, count, reference=None):
         self._new_set = lambda: PictureSet(inception, form, count)
@@ -63,10 +59,7 @@ class SetComparison:
 
 
 class PictureSet:
-    """One set of pictures, prepared as ``PREPARATIONS[form]`` does and seen by an ``Inception``.
-
-    ``count`` is how many there will be; None where no Inception Score is wanted.
-    """
+    """One set of pictures that an ``Inception`` sees; ``count`` of them, None where no Inception Score is wanted."""
 
     def __init__(self, inception, form, count=None):
         self._inception = inception

@@ -33,10 +33,7 @@ SMALLER_IS_BETTER = ("lpips", "loss")
 
 
 class RunFolder:
-    """The files of one training run, in a folder that is made if needed, and locked until :meth:`close`.
-
-    Without ``resume`` a folder that holds a run is refused.
-    """
+    """The files of one run, locked until :meth:`close`; without ``resume`` a folder that holds a run is refused."""
 
     def __init__(self, path, resume=False):
         self.path = Path(path)
@@ -57,10 +54,7 @@ class RunFolder:
             raise
 
     def newest(self, *kinds):
-        """The newest whole checkpoint of ``"step"`` and ``"interrupted"``, or of one kind, or None in a new folder.
-
-        Damaged ones are passed over; UserError where there are checkpoints, and none is whole.
-        """
+        """The newest whole checkpoint of ``"step"`` and ``"interrupted"``, or of one kind; None in a new folder."""
         paths = paths_of(self.checkpoints, *(kinds or ("step", "interrupted")))
         damaged = []
         for path in reversed(paths):

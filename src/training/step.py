@@ -8,10 +8,7 @@ from src.layers.precision import ScaledLoss
 
 
 class TrainStep:
-    """An optimiser step over one or several passes, each over a batch, which come to one step over all their samples.
-
-    ``loss`` is a Cell that returns a scalar, the mean over a batch; ``update`` an :class:`Update`.
-    """
+    """An optimiser step over one or several passes, each over a batch, of which ``loss`` returns the mean."""
 
     def __init__(self, loss, update, passes=1):
         self.update = update
@@ -66,9 +63,9 @@ class Update(nn.Cell):
         ops.assign(self.limit, ms.Tensor(limit, ms.float32))
 
     def construct(self, loss, gradients):
-        """Update the weights from the unscaled loss, a float32 scalar, and scaled gradients, both summed over passes.
+        """Update from the unscaled loss and the scaled gradients, both summed over the passes.
 
-        Returns the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
+        Returns the mean loss, the norm of the gradient before clipping (float32 scalars), and whether the step was
         taken.
         """
         loss = loss * self.share

@@ -95,8 +95,7 @@ def load_into(net, arrays, path):
 def load_arrays(parameters, arrays, path, prefix=""):
     """Copy arrays into parameters; every parameter must be there, with its shape, or nothing is copied (a UserError).
 
-    The parameter ``p`` is read from ``prefix + p``; names that no parameter has are left alone. ``path`` is for
-    messages.
+    The parameter ``p`` is read from ``prefix + p``; names that no parameter has are left alone.
     """
     parameters = list(parameters)
     for parameter in parameters:

@@ -31,15 +31,10 @@ TABLES = frozenset(_TABLES)
 
 
 def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
-    """Tell the schedule from a checkpoint's tables and check each of them against it.
+    """Tell the schedule from a checkpoint's tables and check each of them against it; return its settings.
 
-    Args:
-        tensors: {name: array}; of the names in :data:`TABLES`, all, some or none are there, each float32 (T,).
-        default: the settings, as returned, of a checkpoint without the table of β.
-        last_beta: the last β of that program's linear schedule, whatever its slope; None: it has no such thing.
-
-    Returns:
-        dict(steps, schedule, cosine_offset) or dict(steps, schedule, beta_start, beta_end).
+    Of the names in :data:`TABLES`, all, some or none are there, each float32 (T,); ``default`` is taken without β.
+    ``last_beta`` is the last β of that program's linear schedule, whatever its slope; None: it has no such thing.
     """
     settings = _recognised(tensors["betas"], last_beta) if "betas" in tensors else default
     if "betas" not in tensors:

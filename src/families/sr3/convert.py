@@ -20,10 +20,7 @@ _GROUPS = 32  # its default
 
 
 def convert(obj, given):
-    """Convert a generator (``*_gen.pth``) of the PyTorch port of SR3, of its SR3 or of its DDPM network.
-
-    Of ``given``, ``sr3.image_size`` matters: attention is told by resolutions counted from it.
-    """
+    """Convert a ``*_gen.pth`` of SR3's PyTorch port; ``sr3.image_size`` matters: attention is told by resolutions."""
     tensors, unused = find_state_dict(obj)
     kinds = [kind for kind, mlp in _MLP.items() if any(name.startswith(f"denoise_fn.{mlp}.") for name in tensors)]
     if not kinds:

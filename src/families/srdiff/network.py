@@ -2,7 +2,6 @@
 
 from mindspore import nn, ops
 
-from src.errors import UserError
 from src.layers.layers import (
     AddPerChannel,
     Fold,
@@ -29,10 +28,7 @@ class ConvBlock(nn.Cell):
 
 
 class ResnetBlock(nn.Cell):
-    """Two ConvBlocks with the time embedding added between them, and a skip connection around both.
-
-    Input (B, in, H, W) and the activated embedding (B, embedding); output (B, out, H, W).
-    """
+    """Two ConvBlocks, the activated embedding (B, embedding) added between them, and a skip connection around both."""
 
     def __init__(self, in_channels, out_channels, embedding_channels, groups):
         super().__init__()
@@ -76,16 +72,10 @@ class UpLevel(nn.Cell):
 class ConditionalUNet(nn.Cell):
     """The network that SRDiff trains: what of x_t is noise, given the time step and the encoder's features.
 
-    Args:
-        width: channels of the first level, and of the time embedding.
-        multipliers: channels of each level, times width; each level but the last halves the resolution.
-        condition_channels: channels of the encoder's features (``RRDBNet.condition_channels``).
-        scale: HR size / LR size.
-        groups: GroupNorm groups; 0 leaves the normalisation out (the paper).
-        attention: linear attention between the two middle blocks.
-        add_lr_up: add a 3×3 convolution of LR↑ to the condition.
-        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out. The network
-            then works at 1/r of the resolution, about r² times as fast, and hides this from everybody else.
+    The arguments are the settings in ``src.families.srdiff.family.UNetConfig``, the channels of the encoder's features
+    (``RRDBNet.condition_channels``), and the scale. The time embedding has ``width`` channels. Each level but the last
+    halves the resolution. Folded, the network works at 1/r of it, about r² times as fast, and hides this from everybody
+    else.
     """
 
     def __init__(
@@ -93,13 +83,6 @@ class ConditionalUNet(nn.Cell):
         groups=0, attention=False, add_lr_up=False, space_to_depth=1,
     ):  # fmt: skip
         super().__init__()
-        if scale % space_to_depth:
-            raise UserError(
-                f"unet.space_to_depth must divide the scale {scale}, but it is {space_to_depth}: "
-                f"try {', '.join(str(r) for r in (1, 2, 4) if scale % r == 0)}"
-            )
-        if groups and any(width * m % groups for m in multipliers):
-            raise UserError(f"unet.groups must divide every level's channels, {groups} does not: try 8, or 0 for none")
         channels = [width * m for m in multipliers]
         picture_channels = 3 * space_to_depth**2
         self.space_to_depth = space_to_depth
@@ -128,8 +111,8 @@ class ConditionalUNet(nn.Cell):
     def project(self, features, lr_up):
         """What the first level adds to its output: all of the condition that does not depend on x_t.
 
-        The encoder's features (B, condition_channels, h, w) and LR↑ (B, 3, H, W) in [−1, 1] → (B, width, H /
-        space_to_depth, W / space_to_depth), float32.
+        The encoder's features (B, condition_channels, h, w) and LR↑ (B, 3, H, W) in [−1, 1] → (B, width, H/r, W/r),
+        float32, where pixels are folded r×r.
         """
         condition = self.condition_conv(features)
         if self.add_lr_up:
@@ -170,12 +153,9 @@ def _condition_projection(in_channels, out_channels, factor):
 class SRDiff(nn.Cell):
     """The encoder and the U-Net together.
 
-    Args:
-        encoder: with ``condition(lr)``, ``condition_and_picture(lr)`` and ``bicubic(x)``, as RRDBNet has.
-        unet: with ``project(features, lr_up)`` and ``construct(x_t, t, condition)``, as ConditionalUNet has.
-        lr_divisor: LR↑ is the bicubic of lr_uint8 / lr_divisor. The public PyTorch checkpoints were trained with
-            256, where 255 maps white to white.
-        residual_of: what the residual is added to, the base picture: "bicubic" (LR↑) or "encoder" (its own picture).
+    LR↑ is the bicubic of lr_uint8 / ``lr_divisor``. The public PyTorch checkpoints were trained with 256, where 255
+    maps white to white. The base picture, which the residual is added to, is LR↑ ("bicubic") or the "encoder"'s own
+    picture.
     """
 
     def __init__(self, encoder, unet, lr_divisor=255, residual_of="bicubic"):

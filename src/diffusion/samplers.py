@@ -86,11 +86,8 @@ def sr3(steps):
     This is the larger of DDPM's two choices (arXiv 2006.11239, section 3.2). They agree for short steps; a long one
     leaves more noise in x than the next step's network was trained for.
     """
-    rows = []
-    for step in steps:
-        variance = 0.0 if step.alpha_bar_prev == 1 else 1 - step.alpha_bar / step.alpha_bar_prev
-        rows.append(posterior(step)._replace(deviation=math.sqrt(variance)))
-    return rows
+    variances = [0.0 if step.alpha_bar_prev == 1 else 1 - step.alpha_bar / step.alpha_bar_prev for step in steps]
+    return [posterior(step)._replace(deviation=math.sqrt(v)) for step, v in zip(steps, variances, strict=True)]
 
 
 @sampler

@@ -1,7 +1,6 @@
 """Noise schedules in float64 NumPy, and the steps that a sampler takes through them."""
 
 import math
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -51,10 +50,7 @@ def own_betas(spacing, count, called="the spacing"):
 
 
 def check_spacing(spacing, steps, trained=None, any_level=False):
-    """Refuse a configuration's ``eval.spacing`` and ``eval.steps`` that cannot be sampled; see :meth:`Schedule.steps`.
-
-    ``trained`` is ``diffusion.steps``; None where nothing is sampled, and the spacing's form alone is checked.
-    """
+    """Refuse an ``eval.spacing`` and ``eval.steps`` that cannot be sampled, without ``trained`` steps the form alone."""
     if has_own_betas(spacing):
         own_betas(spacing, steps, "'eval.spacing'")
     else:
@@ -124,44 +120,30 @@ class Schedule:
     x_t would have no noise, or nothing but noise.
     """
 
-    def __init__(self, betas):
+    def __init__(self, betas, alphas_cumprod=None):
         self.betas = np.asarray(betas, np.float64)
-        self.alphas_cumprod = np.cumprod(1 - self.betas)
+        self.alphas_cumprod = np.cumprod(1 - self.betas) if alphas_cumprod is None else alphas_cumprod
         if not ((self.alphas_cumprod > 0) & (self.alphas_cumprod < 1)).all():
             raise UserError(
                 "the signal level of a noise schedule must stay between 0 and 1, but this one goes from "
                 f"{self.alphas_cumprod[0]} to {self.alphas_cumprod[-1]}: choose other betas or fewer steps"
             )
+        self.signal_rate = np.sqrt(self.alphas_cumprod)  # √ᾱ_t, the share of x_0 in x_t
+        self.noise_rate = np.sqrt(1 - self.alphas_cumprod)  # √(1 − ᾱ_t), the share of ε in x_t
+        self.half_log_snr = half_log_snr(self.alphas_cumprod)  # λ_t, which falls with t
 
     @classmethod
     def of_levels(cls, alphas_cumprod):
         """Return the schedule with just these ᾱ; its β follow from them, to float64's accuracy."""
         levels = np.asarray(alphas_cumprod, np.float64)
-        schedule = cls(1 - levels / np.append(1.0, levels[:-1]))
-        schedule.alphas_cumprod = levels
-        return schedule
+        return cls(1 - levels / np.append(1.0, levels[:-1]), levels)
 
     def __len__(self):
         return len(self.betas)
 
-    @cached_property
-    def signal_rate(self):
-        """√ᾱ_t, the share of x_0 in x_t."""
-        return np.sqrt(self.alphas_cumprod)
-
-    @cached_property
-    def noise_rate(self):
-        """√(1 − ᾱ_t), the share of ε in x_t."""
-        return np.sqrt(1 - self.alphas_cumprod)
-
-    @cached_property
-    def half_log_snr(self):
-        """λ_t, which falls with t."""
-        return half_log_snr(self.alphas_cumprod)
-
     def alpha_bar(self, t):
-        """ᾱ_t as a Python float; 1 for t = −1."""
-        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
+        """ᾱ_t as a Python float."""
+        return float(self.alphas_cumprod[t])
 
     def steps(self, count=None, spacing="uniform", any_level=False):
         """Return ``count`` sampling steps (None: T) as :class:`Step`, the noisiest first; the last ends at −1.
@@ -218,7 +200,6 @@ class Schedule:
 
 
 def _steps(times, levels):
-    """Join falling t and their ᾱ to steps, the last of which ends at the clean picture."""
     return list(map(Step, times, [*times[1:], -1], levels, [*levels[1:], 1.0]))
 
 

@@ -17,8 +17,6 @@ _MANY = 100  # steps from which that takes so long that it is said
 
 
 class Deviation(NamedTuple):
-    """How far two models are apart."""
-
     stage: str  # "condition", "base picture", "step t=…", or "picture"
     picture: str  # "random", "photograph", or "noise" where nothing is enlarged; and the LR size
     largest: float  # absolute difference, in units of the largest value where that is above 1
@@ -67,7 +65,7 @@ def _largest(one, two):
 
 
 def check_pictures(size=None):
-    """(name, lr) to compare a model on: noise, and scikit-image's photograph; of a graph's (B, h, w), or of any size."""
+    """(name, lr) to compare a model on: noise, and scikit-image's photograph, of a graph's (B, h, w) or of any size."""
     from skimage import data
 
     height, width = size[1:] if size else (40, 56)
@@ -88,7 +86,6 @@ def random_pictures(sizes=SIZES):
 
 
 def table(found):
-    """The largest deviation of each stage over all pictures, and where it was, as lines."""
     lines = [f"{'stage':<14}{'largest deviation':>18}  at"]
     for stage in dict.fromkeys(entry.stage for entry in found):
         worst = max((entry for entry in found if entry.stage == stage), key=lambda entry: entry.largest)

@@ -19,8 +19,6 @@ DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: n
 
 
 class Operator(NamedTuple):
-    """One operator of a graph."""
-
     kind: str  # its name in MindSpore, such as "Conv2D"
     inputs: tuple[str, ...]  # names of values
     output: str  # the name of its value, a tensor or a tuple
@@ -55,14 +53,10 @@ def read_mindir(path):
         else:
             primitive = kinds[node.op_type]
             attributes = {attribute.name: _value(attribute) for attribute in primitive.attribute}
-            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], *_kind(node), attributes))
+            shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
+            rank, dtype = (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
+            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], rank, dtype, attributes))
     return Graph([entry.name for entry in graph.input], graph.output[0].name, constants, operators)
-
-
-def _kind(node):
-    """Rank and dtype of a node's result."""
-    shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
-    return (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
 
 
 def _array(tensor):
@@ -70,7 +64,6 @@ def _array(tensor):
 
 
 def _value(attribute):
-    """The Python value of an attribute, or of an element of a tuple."""
     kind = attribute.AttributeType.Name(attribute.type)
     if kind in ("TUPLE", "LIST"):
         return tuple(_value(element) for element in attribute.values)

@@ -45,7 +45,6 @@ def _tuple_get_item(t, operator, args):
 
 
 def _scalar(kind, function):
-    """Arithmetic of sizes."""
 
     def translated(t, operator, args):
         if not any(isinstance(value, Name) for value in args):

@@ -18,8 +18,6 @@ ROUNDS = 8  # of making the finished picture agree with LR; photographs take one
 
 
 class Plan(NamedTuple):
-    """What is fixed in a graph."""
-
     steps: list  # of ``src.diffusion.schedule.Step``
     sampling: tuple  # a resolved ``src.inference.sampling.Sampling``
     prediction: str  # what the network predicts, "noise" or "velocity"
@@ -151,7 +149,7 @@ class Agreement(nn.Cell):
         super().__init__(auto_prefix=False)
         rows, columns = (reduction_matrix(side, plan.scale) for side in plan.size[1:])
         solve_rows, solve_columns = (np.linalg.inv(matrix @ matrix.T) for matrix in (rows, columns))
-        self.reduced, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
+        self.reduce, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
         self.spread = Separable(rows.T, columns.T)
         self.raised = Separable(rows.T @ solve_rows, columns.T @ solve_columns)
         self.rows_reduced, self.columns_reduced = Separable(rows, None), Separable(None, columns)
@@ -159,13 +157,9 @@ class Agreement(nn.Cell):
         self.no_multipliers = ms.Tensor(np.zeros((batch, 3, height, width)), ms.float32)
         self.no_age = ms.Tensor(np.zeros((batch, 3, 1, 1)), ms.float32)
 
-    def reduce(self, x):
-        """(B, 3, H, W) → (B, 3, h, w)."""
-        return self.reduced(x)
-
     def project(self, x, goal):
         """The nearest picture to x that is reduced to ``goal``."""
-        return x + self.raised(goal - self.reduced(x))
+        return x + self.raised(goal - self.reduce(x))
 
     def fit(self, picture, lr):
         """The finished picture, agreeing within [−1, 1]; what is done to each channel stops when it is done there."""
@@ -197,15 +191,13 @@ class Separable(nn.Cell):
 
     def __init__(self, left, right):
         super().__init__(auto_prefix=False)
-        self.has_left, self.has_right = left is not None, right is not None
-        self.left = ms.Tensor(np.ascontiguousarray(left.T), ms.float32) if self.has_left else 0
-        self.right = ms.Tensor(np.ascontiguousarray(right.T), ms.float32) if self.has_right else 0
+        self.left, self.right = (None if m is None else _table(np.ascontiguousarray(m.T)) for m in (left, right))
         self.product = ops.MatMul()
 
     def construct(self, x):
-        if self.has_right:
+        if self.right is not None:
             x = self._last_axis(x, self.right)
-        if self.has_left:
+        if self.left is not None:
             x = self._last_axis(x.transpose(0, 1, 3, 2), self.left).transpose(0, 1, 3, 2)
         return x
 

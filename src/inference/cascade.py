@@ -36,19 +36,17 @@ class Cascade(Upscaler):
         for name, value in options.items():
             if isinstance(value, list) and len(value) != len(self.stages):
                 raise UserError(f"{name} has {len(value)} values for {len(self.stages)} models: give one for each")
-        return tuple(self._resolve_stage(number, options) for number in range(len(self.stages)))
-
-    def _resolve_stage(self, number, options):
-        stage = self.stages[number]
-        own = {name: value[number] if isinstance(value, list) else value for name, value in options.items()}
-        if not stage.conditional:
-            own.pop("consistency", None)  # with what? it is for the stages that enlarge
-        if stage.one_pass:  # it samples nothing, and the others do: no reason to warn
-            own = {name: value for name, value in own.items() if name == "consistency"}
-        return stage.resolve(**own)
+        resolved = []
+        for number, stage in enumerate(self.stages):
+            own = {name: value[number] if isinstance(value, list) else value for name, value in options.items()}
+            if not stage.conditional:
+                own.pop("consistency", None)  # with what? it is for the stages that enlarge
+            if stage.one_pass:  # it samples nothing, and the others do: no reason to warn
+                own = {name: value for name, value in own.items() if name == "consistency"}
+            resolved.append(stage.resolve(**own))
+        return tuple(resolved)
 
     def about(self, sampling):
-        """See :class:`Upscaler`; the stages' own stand in a list."""
         stages = [stage.about(own) for stage, own in zip(self.stages, sampling, strict=True)]
         return {"system": self.system, "scale": self.scale, "stages": stages}
 
@@ -77,7 +75,6 @@ class Cascade(Upscaler):
         return sum(stage.passes((shape[0], *size), own) for (stage, size), own in pairs)
 
     def encode(self, lr=None, lr_up=None, shape=None):
-        """What the first stage computes beforehand; see :class:`Upscaler`."""
         return self.stages[0].encode(lr, lr_up, shape)
 
     def draw(self, condition, sampling, seed=0, progress=None, process=None, **others):

@@ -9,7 +9,7 @@ class Condition:
     Features are computed from a window with a margin of LR pixels around it, so that they are those of the whole
     picture to the encoder's precision, and cut back to the window. Those that do not fit the budget in bytes, of more
     than one window, are computed anew at each step. The base picture is ``lr_up`` (B, 3, H, W), or the networks' own.
-    An unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
+    An unconditional model has neither: without LR and LR↑, a condition is the pictures' size alone.
     """
 
     def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2, budget=float("inf")):
@@ -27,7 +27,10 @@ class Condition:
                 self.lr_up = grid.crop(base)
             elif lr_up is None:
                 grid.add(self.lr_up, base, window)
-            self._keep(number, features)
+            size = 0 if grid.whole else features.nbytes
+            if size <= self._budget:
+                self._kept[number] = features
+                self._budget -= size
 
     def features(self, number):
         """What the network takes beside x_t and t for the window of that number: a tuple of its condition, or ()."""
@@ -36,12 +39,6 @@ class Condition:
         if number in self._kept:
             return (self._kept[number],)
         return self._encode(self.grid.windows[number])[:1]
-
-    def _keep(self, number, features):
-        size = 0 if self.grid.whole else features.nbytes
-        if size <= self._budget:
-            self._kept[number] = features
-            self._budget -= size
 
     def _encode(self, window):
         """Features and LR↑ of a window without its margin: NumPy, or of the only window as the network gave them."""

@@ -109,15 +109,20 @@ class DiffusionUpscaler(Upscaler):
         self._check_sized(condition)
         if noise is None:
             noise = SeededNoise(seeds_of(seed, condition.shape[0]))
-        agreement = Agreement(condition, self.scale, self.target) if sampling.consistency else None
-        steps, base = self._steps(sampling), condition.lr_up
+        steps, base, lr = self._steps(sampling), condition.lr_up, condition.lr
+        if sampling.consistency:  # among the pictures whose MATLAB reduction is LR (as DDNM does, arXiv 2212.00490)
+            if lr is None:
+                raise UserError("consistency is with LR pictures, and there are none: give lr, or leave it off")
+            projection = BackProjection(*lr.shape[2:], self.scale)
+            # x_0 agrees where its reduction is that of the picture's x_0, which is affine, and reducing is linear
+            goal = self.target.unclipped(lr, projection.reduce(base))
         if process is not None:
             process.begin(len(steps), lambda x_0: self.target.to_picture(x_0, base))
         callbacks = [each for each in (process, callback) if each is not None]
 
         def denoise(x_t, step):
             x_0 = self.denoise(x_t, step, condition, progress)
-            return agreement.residual(x_0) if agreement else x_0
+            return projection.project(x_0, goal) if sampling.consistency else x_0
 
         def after(*step):
             for each in callbacks:
@@ -125,24 +130,4 @@ class DiffusionUpscaler(Upscaler):
 
         x_0 = sampling.function()(denoise, condition.shape, steps, noise, sampling.temperature, after)
         picture = self.target.to_picture(x_0, base)
-        return agreement.picture(picture) if agreement else picture
-
-
-class Agreement:
-    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (as DDNM does, arXiv 2212.00490)."""
-
-    def __init__(self, condition, scale, target):
-        if condition.lr is None:
-            raise UserError("consistency is with LR pictures, and there are none: give lr, or leave it off")
-        self._projection = BackProjection(*condition.lr.shape[2:], scale)
-        self._lr = condition.lr
-        # x_0 agrees where its reduction is that of the picture's x_0, which is affine, and reducing is linear
-        self._goal = target.unclipped(condition.lr, self._projection.reduce(condition.lr_up))
-
-    def residual(self, x_0):
-        """The nearest x_0 that agrees, in place."""
-        return self._projection.project(x_0, self._goal)
-
-    def picture(self, picture):
-        """A finished picture that agrees and stays in [−1, 1], in place."""
-        return self._projection.fit(picture, self._lr)
+        return projection.fit(picture, lr) if sampling.consistency else picture

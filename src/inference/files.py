@@ -24,7 +24,7 @@ class SampleStatistics:
     """Running mean and variance (Welford, Technometrics 4(3), 1962) of a picture's samples, and the best one.
 
     The mean is (3, H, W) float32 in about [−1, 1]; its PSNR is higher than a sample's. The best is the sample, uint8
-    (H, W, 3), whose reduction is nearest to the LR picture; it has a number, from 0, and an LR-PSNR in dB.
+    (H, W, 3), whose reduction is nearest to the LR picture.
     """
 
     def __init__(self):
@@ -53,7 +53,6 @@ class SampleStatistics:
         return result
 
     def write(self, job, picture, scale):
-        """Write mean, heat map and best sample of a job whose LR is ``picture``."""
         write_image(job.mean, _as_source(picture, to_uint8(self.mean[None])[0], scale))
         write_image(job.deviation, heat_map(self.deviation()))
         write_image(job.best, _as_source(picture, self.best, scale))
@@ -90,19 +89,12 @@ class Watch:
 
 
 def upscale_files(upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None):
-    """Upscale the pictures of ``plan_jobs`` and write the results.
+    """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
-    Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
-    alone and among others. A file that cannot be read is passed over, and a UserError names it at the end.
-
-    Args:
-        sampling: from ``upscaler.resolve``.
-        batch: the most pictures upscaled together; fewer where they would not fit into memory.
-        seed: of the noise; sample k takes seed + k.
-        compare: also write LR | bicubic | SR side by side.
-        samples: how many samples to draw of each picture; of several, their :class:`SampleStatistics` are written too.
-        process: a :class:`src.inference.process.Process`, of the first sample, or None.
-        watch: a :class:`Watch`, or None.
+    Pictures of one size are upscaled together, at most ``batch``, fewer where they would not fit into memory. All start
+    from the same seed, so that a result is the same alone and among others; sample k takes seed + k. Of several samples
+    the :class:`SampleStatistics` are written too; ``compare`` also writes LR | bicubic | SR, ``process`` the first
+    sample's steps. A file that cannot be read is passed over, and a UserError names it at the end.
     """
     watch, broken = watch or Watch(), []
     for group in _groups(upscaler, jobs, batch, broken):
@@ -220,15 +212,14 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
 
 
 def unconditional_grid(upscaler, count, size, sampling, seed=0):
-    """The pictures of :func:`unconditional_samples` as one, a grid."""
     return make_grid(list(unconditional_samples(upscaler, count, size, sampling, seed)))
 
 
 def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
-    """Sample an unconditional model and write the pictures, each as it would be alone.
+    """Sample an unconditional model and write the pictures of ``plan_unconditional``, each as it would be alone.
 
-    Jobs and grid are from :func:`src.inference.jobs.plan_unconditional`. ``size`` is (height, width) in pixels of what
-    the model makes; a cascade's results are larger. Picture n takes seed + n. All else is as for :func:`upscale_files`.
+    ``size`` is (height, width) in pixels of what the model makes; a cascade's results are larger. Picture n takes seed
+    + n. All else is as for :func:`upscale_files`.
     """
     watch, hooks = watch or Watch(), {"process": process} if process else {}
     together, small = upscaler.batch(batch, *size), []

@@ -31,7 +31,6 @@ class Sampling(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     def check(self):
-        """Refuse an unknown sampler and numbers out of range."""
         if self.sampler not in SAMPLERS:
             raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, not '{self.sampler}'")
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -42,17 +41,14 @@ class Sampling(NamedTuple):
             raise no_eta(self.sampler)
 
     def function(self):
-        """The sampler, with its own options set."""
         sampler = SAMPLERS[self.sampler]
         return functools.partial(sampler, eta=self.eta) if takes_eta(self.sampler) else sampler
 
 
 def takes_eta(sampler):
-    """Whether a sampler of this name has the option eta."""
     return sampler in SAMPLERS and "eta" in SAMPLERS[sampler].options
 
 
 def no_eta(sampler):
-    """The error for an eta that this sampler does not take."""
     others = ", ".join(name for name in SAMPLERS if takes_eta(name))
     return UserError(f"eta is an option of the sampler {others}, {sampler} has none: leave it out")

@@ -39,17 +39,16 @@ class Grid:
     would be without it.
 
     Args:
-        height, width, scale: of the LR picture, and HR size / LR size.
-        size_multiple: HR sizes that the network takes are multiples of this, and at least twice as large. Windows
+        height, width, scale: of the LR picture, and HR size / LR size; all other lengths are in HR pixels.
+        size_multiple: sizes that the network takes are multiples of this, and at least twice as large. Windows
             start at multiples of it, too, so that strided convolutions meet the pixels that they would meet anyway.
-        tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture. Sides get as
-            small as the number of windows allows.
-        halo: how far in from a window's edge, in HR pixels, its result counts; at the picture's own edges it counts
-            up to the edge.
+        tile: the largest side of a window, its halo included; 0 takes the whole picture. Sides get as small as the
+            number of windows allows.
+        halo: how far in from a window's edge its result counts; at the picture's own edges it counts up to the edge.
         exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
             over a halo's width.
-        sides: (height, width) in HR pixels, multiples of size_multiple and scale, that every window has, instead of
-            ``tile``; a smaller picture is mirrored to fill one.
+        sides: (height, width), multiples of size_multiple and scale, that every window has, instead of ``tile``; a
+            smaller picture is mirrored to fill one.
     """
 
     def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None):
@@ -74,15 +73,13 @@ class Grid:
 
     @property
     def whole(self):
-        """Whether one window covers the picture."""
         return len(self.windows) == 1
 
     def read(self, array, window, margin=0):
-        """Cut one of :attr:`windows` out of a picture (B, C, …) of the HR size, or of the LR size.
+        """Cut one of :attr:`windows`, with a margin on every side, out of a picture (B, C, …) of the HR or LR size.
 
-        With a ``margin`` of so many pixels of ``array`` on every side. At the edges of the padded picture, where there
-        are none, the rectangle is moved inwards, so that its size is the same for all windows. Returns the pixels (B,
-        C, rows, columns), contiguous; and (top, left), where the window begins in them.
+        At the edges of the padded picture, where there is no margin, the rectangle is moved inwards, so that its size
+        is the same for all windows. Returns its pixels, contiguous, and (top, left), where the window begins in them.
         """
         factor = self.size[0] // array.shape[2]
         (rows, top), (columns, left) = (

@@ -31,10 +31,9 @@ class Upscaler(ABC):
 
     @abstractmethod
     def resolve(self, defaults=None, **options):
-        """Return how to sample, for :meth:`draw`, from options of ``Sampling``; None takes the default.
+        """Return how to sample, for :meth:`draw`: ``defaults``, or the model's own, with options that are not None.
 
-        ``defaults`` is a whole ``Sampling`` in place of the model's own. Whoever calls it once can refuse options,
-        which raise a UserError, before any work.
+        Whoever calls it once can refuse options, which raise a UserError, before any work.
         """
 
     def about(self, sampling):
@@ -42,7 +41,6 @@ class Upscaler(ABC):
         return {"system": self.system, "scale": self.scale, **sampling.options()}
 
     def check_samples(self, count):
-        """Refuse a number of samples of one picture."""
         if count < 1:
             raise UserError(f"the number of samples must be at least 1, not {count}")
 
@@ -66,11 +64,9 @@ class Upscaler(ABC):
     def encode(self, lr=None, lr_up=None, shape=None):
         """Compute what all samples of a batch share: the condition for :meth:`draw`.
 
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size; None where ``lr_up`` suffices.
-            lr_up: (B, 3, H, W) float32 in [−1, 1], used as it is instead of the network's own LR↑, by models that
-                take it.
-            shape: (B, 3, H, W), for an unconditional model instead of both; told none, it returns None.
+        ``lr`` is (B, 3, h, w) and ``lr_up`` (B, 3, H, W), float32 in [−1, 1]. Models that take ``lr_up`` use it as it
+        is instead of their own LR↑; some need no ``lr`` then. An unconditional model is given the ``shape`` (B, 3, H,
+        W) instead; told none, it returns None.
         """
         pictures = lr is not None or lr_up is not None
         if shape is not None and pictures:
@@ -84,7 +80,6 @@ class Upscaler(ABC):
         return self._encode(lr, lr_up)
 
     def _encode(self, lr, lr_up):
-        """:meth:`encode` of a model that looks at pictures."""
         raise NotImplementedError
 
     def _unconditional(self, shape):
@@ -97,7 +92,6 @@ class Upscaler(ABC):
         """Draw one sample of each picture: (B, 3, H, W) float32 NumPy in about [−1, 1].
 
         Args:
-            condition, sampling: from :meth:`encode` and :meth:`resolve`.
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
             progress: called after each pass of a network over a window.
             noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
@@ -128,7 +122,6 @@ class Upscaler(ABC):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
 
     def _resolved(self, options):
-        """Split keyword arguments into how to sample, resolved, and the others."""
         own = {name: value for name, value in options.items() if name in Sampling._fields}
         return self.resolve(**own), {name: value for name, value in options.items() if name not in own}
 

@@ -12,6 +12,7 @@ from src.metrics.picture_sets import SetScores
 from src.metrics.scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
+comparison = side_by_side  # of LR, results and HR
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class Report:
 
     @property
     def metrics(self):
-        """The names of a picture's scores."""
         return [metric.name for metric in fields(self.kind)]
 
     def mean(self, method):
@@ -60,7 +60,6 @@ class Report:
         return self.kind(**{metric: float(np.mean(values)) if values else None for metric, values in columns.items()})
 
     def without(self, metric):
-        """The names of the pictures for which some method lacks a score."""
         rows = zip(self.names, *self.scores.values(), strict=True)
         return [name for name, *row in rows if any(getattr(scores, metric) is None for scores in row)]
 
@@ -83,14 +82,11 @@ class Report:
 def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, progress=None, keep=None):
     """Upscale pictures and score them, beside MATLAB's bicubic of the same LR; return a :class:`Report`.
 
-    One picture is in memory at a time, so ``pictures`` may be a generator over any number of files.
-
     Args:
         upscalers: a dict of method name to ``upscale(lr, index) -> sr``, or one such function, which is then
             called "model"; ``lr`` is uint8 (h, w, 3), ``index`` the picture's number from 0 (for its seed,
             see :func:`picture_seed`) and ``sr`` uint8 (scale·h, scale·w, 3). An empty dict scores bicubic alone.
-        pictures: an iterable of (name, hr, lr), uint8 RGB, ``hr`` exactly ``scale`` times as large as ``lr``.
-        protocol: a name in :data:`src.metrics.scores.PROTOCOLS`.
+        pictures: an iterable of (name, hr, lr), uint8 RGB, of which one is in memory at a time.
         lpips: an ``LPIPSDistance``, or None.
         sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS, or None.
         progress: called with the picture's name after each picture.
@@ -129,11 +125,6 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
 def picture_seed(seed, index):
     """The seed of a picture's noise, which depends on its number and the run's seed alone, not on batches."""
     return seed + index
-
-
-def comparison(lr, *pictures):
-    """LR, results and HR side by side, uint8 RGB."""
-    return side_by_side(lr, *pictures)
 
 
 def _check_pair(name, hr, lr, scale):

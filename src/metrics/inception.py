@@ -61,7 +61,6 @@ def _folded(arrays, name, shape):
 
 
 def _checked(arrays, name, shape):
-    """Return an array as float64."""
     array = arrays.get(name)
     if not isinstance(array, np.ndarray) or array.shape != tuple(shape):
         found = f"shape {array.shape}" if isinstance(array, np.ndarray) else "nothing"

@@ -50,10 +50,9 @@ def _to_tensor(image):
 
 
 def lpips_from_arrays(net, arrays):
-    """Return the :class:`LPIPSDistance` of a network with the given weights.
+    """Return the :class:`LPIPSDistance` of a network with the given weights; names that it does not need are ignored.
 
-    ``arrays`` has the names of torchvision's model and of the linear layers of LPIPS v0.1 together, or of the lpips
-    package's whole model. Other names (classifiers) are ignored.
+    ``arrays`` is of torchvision's model and the linear layers of LPIPS v0.1, or of the lpips package's whole model.
     """
     cell = LPIPS(net)
     given = {_own_name(str(name)): array for name, array in arrays.items()}

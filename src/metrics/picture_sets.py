@@ -35,13 +35,11 @@ class SetComparison:
             self._reference.add(picture)
 
     def add(self, method, picture):
-        """Take a picture that a method made, uint8 (H, W, 3) RGB."""
         if method not in self._sets:
             self._sets[method] = self._new_set()
         self._sets[method].add(picture)
 
     def reference(self):
-        """The reference's :class:`src.metrics.fid.Gaussian`."""
         if self._given is None:
             self._given = self._reference.gaussian()
         return self._given
@@ -69,7 +67,6 @@ class PictureSet:
         self._waiting = []
 
     def add(self, picture):
-        """Take one uint8 (H, W, 3) RGB picture."""
         self._waiting.append(self._prepare(picture))
         if len(self._waiting) == _TOGETHER:
             self._look()

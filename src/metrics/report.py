@@ -116,7 +116,6 @@ def _aligned(rows):
 
 
 def _sets_shown(scores):
-    """The FID and the IS of a ``SetScores`` as two texts."""
     deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
     return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
 
@@ -126,7 +125,6 @@ def _shown(value, decimals):
 
 
 def _sampling_shown(method):
-    """A method's options of sampling as text."""
     shown = []
     if method.get("sampler") is not None:
         shown = [method["sampler"], f"steps {method['steps']}", f"temperature {method['temperature']:g}"]
@@ -163,12 +161,10 @@ def _fid_notes(report, about):
 
 
 def _plain(scores):
-    """Scores as a dict that JSON can hold."""
     return {name: "inf" if value == math.inf else value for name, value in asdict(scores).items()}
 
 
 def _versions():
-    """{package: version} of what the numbers depend on."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

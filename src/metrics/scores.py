@@ -71,14 +71,11 @@ def lr_agreement(image, lr):
 
 
 def lr_psnr(image, lr):
-    """The first of :func:`lr_agreement`."""
     return lr_agreement(image, lr)[0]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compare two pictures."""
-
     description: str  # for the head of a table
     luma: bool  # compare the BT.601 luma, rounded to whole numbers as MATLAB's rgb2ycbcr gives it for uint8
     crop: bool  # leave out as many pixels at each edge as the scale
@@ -103,14 +100,12 @@ PROTOCOLS = {
 
 
 def protocol_named(name):
-    """The protocol of a name; UserError where there is none."""
     if name not in PROTOCOLS:
         raise UserError(f"the protocol must be one of {', '.join(PROTOCOLS)}, not {name!r}")
     return PROTOCOLS[name]
 
 
 def _squared_error(image, reference):
-    """The mean squared difference, in squared levels of 255."""
     difference = image.astype(np.float64) - reference
     return float(np.mean(difference * difference))
 

@@ -19,8 +19,6 @@ _LPIPS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/maste
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file of weights and where it is published."""
-
     name: str  # in the cache folder
     url: str
     sha256: str  # of the published bytes, hexadecimal
@@ -69,11 +67,10 @@ class WeightsMissing(UserError):
 
 
 def find_weights(net, location=None, download=False):
-    """Return the paths of the files with the weights of ``net``, one of :data:`FILES`.
+    """Return the paths of the files with the weights of ``net``, one of :data:`FILES`; else :class:`WeightsMissing` is raised.
 
     ``location`` is a folder with the files, under their own or other usual names, or one file with all tensors (of
-    LPIPS, the state of the lpips package's whole model); None takes the cache folder. ``download`` fetches what is
-    missing into the folder; without it :class:`WeightsMissing` is raised.
+    LPIPS, the state of the lpips package's whole model); None takes the cache folder, which ``download`` completes.
     """
     if net not in FILES:
         raise UserError(f"there are weights of {', '.join(FILES)}, not {net!r}")

@@ -23,12 +23,10 @@ class MovingAverage(nn.Cell):
         self.map = ops.HyperMap()
 
     def start(self):
-        """Begin at the parameters' present values."""
         for parameter, average in zip(self.parameters, self.averages, strict=True):
             ops.assign(average, parameter.value())
 
     def construct(self):
-        """Take the parameters' present values into the averages."""
         self.updates += 1
         count = self.updates.astype(ms.float32)
         share = 1 - ops.minimum((1 + count) / (10 + count), self.decay)

@@ -31,7 +31,6 @@ class Progress:
     losses: list = field(default_factory=list)  # since the last log line, with NaN for skipped steps
 
     def counts(self):
-        """All but the losses, as ints."""
         return [self.step, self.samples, self.skipped_in_row, self.saved, self.returns]
 
     def arrays(self):
@@ -73,24 +72,18 @@ def train(
     step_function, batches, *, progress, last_step, samples, learning_rate_at, log, validate, save, save_interrupted,
     max_skipped=25, log_every=100, val_every=0, save_every=5000, bar=True,
 ):  # fmt: skip
-    """Run optimiser steps progress.step … last_step − 1.
+    """Run optimiser steps progress.step … last_step − 1, one for each of the batches, and keep ``progress`` up to date.
 
     Args:
         step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
-        batches: iterable of what the step function takes, one for each step.
-        progress: the :class:`Progress` to go on from; kept up to date.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
         validate: ``validate(step)``, every ``val_every`` steps (0: never) and at the end.
         save: ``save(progress)``, every ``save_every`` steps and at the end; never after a step that was skipped, but
             after the next that was not.
-        save_interrupted: ``save_interrupted(progress)``, when the user interrupts.
-        max_skipped: so many skipped steps in a row are taken for a run that has diverged.
-
-    Raises:
-        Diverged: nothing was saved since the first of the steps that were skipped.
-        KeyboardInterrupt: after the checkpoint was saved.
+        save_interrupted: ``save_interrupted(progress)``, before a KeyboardInterrupt goes on.
+        max_skipped: so many skipped steps in a row, with nothing saved since the first, raise :class:`Diverged`.
     """
     shown = tqdm(
         total=last_step, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, disable=not bar
@@ -108,9 +101,11 @@ def train(
                     log(row)
                 shown.update(1)
                 due = done // save_every > progress.saved // save_every or done == last_step
-                if due and window.is_sound():
-                    progress.saved, progress.returns = done, 0
-                    save(progress)
+                if due:
+                    window.fetch()
+                    if not progress.skipped_in_row:
+                        progress.saved, progress.returns = done, 0
+                        save(progress)
             if progress.skipped_in_row >= max_skipped:
                 raise Diverged(done, progress.skipped_in_row)
             if (val_every and done % val_every == 0) or done == last_step:
@@ -135,7 +130,6 @@ class LossLimit:
         self.losses = deque((loss for loss in losses if math.isfinite(loss)), maxlen=_WINDOW)
 
     def add(self, loss):
-        """Take a log line's loss into account."""
         if math.isfinite(loss):
             self.losses.append(loss)
 
@@ -156,7 +150,6 @@ class _Window:
         self.restart()
 
     def restart(self):
-        """Begin to measure the time anew."""
         self.start = time.perf_counter()
         self.waited = 0.0
         self.count = 0
@@ -169,18 +162,12 @@ class _Window:
         self.progress.samples += self.samples
 
     def fetch(self):
-        """Bring the losses from the device."""
         progress = self.progress
         pending, self.pending = self.pending, []
         for loss, taken in pending:
             taken = bool(taken.asnumpy())
             progress.losses.append(float(loss.asnumpy()) if taken else math.nan)
             progress.skipped_in_row = 0 if taken else progress.skipped_in_row + 1
-
-    def is_sound(self):
-        """Whether the last step was taken."""
-        self.fetch()
-        return self.progress.skipped_in_row == 0
 
     def close(self, learning_rate):
         """The :class:`Row` of the steps since the last; begin anew."""

@@ -30,7 +30,6 @@ class RateSchedule:
         return warm * self.lr
 
     def in_graph(self):
-        """The schedule as a Cell, for a MindSpore optimiser."""
         if self.schedule == "step":
             base = nn.ExponentialDecayLR(self.lr, self.decay_factor, self.decay_every, is_stair=True)
         elif self.schedule == "cosine":

@@ -69,8 +69,6 @@ def _run_of(config, training, folder):
 
 @dataclass(eq=False)
 class Run:
-    """A run under way."""
-
     training: Training
     folder: RunFolder | None  # None on all ranks but the first, which write nothing
     name: str  # of the experiment
@@ -89,7 +87,6 @@ class Run:
     under_way: bool = False  # nothing but the training itself ends it from now on
 
     def close(self, kind=None, *_):
-        """End the logs; ``kind`` of error ended the run."""
         self.tracker.close(failed=kind is not None)
 
     def start(self, checkpoint):
@@ -260,7 +257,6 @@ class Run:
 
 
 def _settings(config):
-    """All settings of a configuration by their full names."""
     named = {}
     for name, value in config_to_dict(config).items():
         named |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}

@@ -26,14 +26,11 @@ _FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
 def config_json(config):
-    """The text that a checkpoint carries."""
     return json.dumps(config_to_dict(config))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds."""
-
     path: Path
     arrays: dict  # parameter name → NumPy array
     config_json: str  # of the resolved configuration
@@ -88,7 +85,6 @@ def load_checkpoint(path):
 
 
 def load_into(net, arrays, path):
-    """Copy arrays into a network's parameters; see :func:`load_arrays`."""
     load_arrays(net.get_parameters(), arrays, path)
 
 
@@ -129,12 +125,10 @@ def paths_of(folder, *kinds):
 
 
 def step_of(path):
-    """The step that a checkpoint's name tells."""
     return int(_FILE.match(Path(path).name)[2])
 
 
 def path_of(folder, step, kind="step"):
-    """The name of the checkpoint after ``step`` steps."""
     return Path(folder) / f"{kind}_{step:08d}.ckpt"
 
 

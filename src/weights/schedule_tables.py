@@ -6,8 +6,6 @@ import numpy as np
 
 from src.errors import UserError
 
-_LOG = logging.getLogger(__name__)
-
 # What those programs' own configurations name.
 SRDIFF = {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}
 SR3 = {"steps": 2000, "schedule": "linear", "beta_start": 1e-6, "beta_end": 1e-2}
@@ -38,7 +36,7 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
     """
     settings = _recognised(tensors["betas"], last_beta) if "betas" in tensors else default
     if "betas" not in tensors:
-        _LOG.info(
+        logging.info(
             "the checkpoint has no table 'betas': taking its program's default, %d steps of the %s schedule",
             settings["steps"], settings["schedule"],
         )  # fmt: skip

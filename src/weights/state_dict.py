@@ -7,6 +7,7 @@ from src.errors import UserError
 # Where programs keep the network; the first that is there is taken.
 _CONTAINERS = ("state_dict", "model", "params_ema", "params")
 _WRAPPERS = ("module.", "model.")  # what DataParallel and training programs put before every name
+_HALVES = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 _KNOWN_UNUSED = ("optimizer", "lr_scheduler", "scheduler")  # beginnings of entries that hold no network
 
 
@@ -14,8 +15,7 @@ def find_state_dict(obj):
     """Find the network's tensors in what ``read_torch`` returns: a state dict, or dicts around one.
 
     Returns {name: array} without what wrappers put before every name, and the names of the entries around it that hold
-    tensors for training only. UserError where there is no state dict, or tensors outside of it that are not an
-    optimiser's.
+    tensors for training only; other tensors outside of it are a UserError.
     """
     unused = []
     entries = obj if isinstance(obj, dict) else {}
@@ -70,12 +70,6 @@ def fold_weight_norm(tensors):
                 raise UserError(f"'{name}' is weight-normalised but not whole: needs {g_end} and {v_end} alone")
             result[name] = _normalised(name, g.astype(np.float64), v.astype(np.float64))
     return result
-
-
-_HALVES = (
-    ("weight_g", "weight_v"),
-    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-)
 
 
 def _normalised(name, g, v):

@@ -147,7 +147,6 @@ def _typed(storage, data, order):
 
 
 def _with_arrays(tree, blocks):
-    """The tree with plain containers and with an array in place of every tensor."""
     done = {}  # containers met before, by identity: parts may be shared many times over
 
     def convert(value, depth):

@@ -54,6 +54,5 @@ def encoder_settings(tensors, prefix="rrdb."):
 
 
 def step_of(obj):
-    """The optimiser steps that a checkpoint of that program tells."""
     step = obj.get("global_step")
     return step if isinstance(step, int) and 0 <= step < 2**63 else 0

@@ -141,11 +141,8 @@ class SR3UNet(nn.Cell):
     def construct(self, x_t, t=None, lr_up=None, keys=None):
         """Predict the noise ε, the velocity or the picture, as the network was trained, from x_t, (B, 3, H, W) float32.
 
-        Args:
-            x_t: H and W are multiples of ``size_multiple``.
-            t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step; not looked at where none is told.
-            lr_up: (B, 3, H, W) float32 in [−1, 1]; not looked at by an unconditional network.
-            keys: (B,) int32, from which dropout makes its masks in training; None drops nothing.
+        H and W are multiples of ``size_multiple``. The noise level t (B,) is float32 √ᾱ from 0 to 1, or int32 the step;
+        LR↑ is (B, 3, H, W) float32 in [−1, 1]; from keys (B,) int32 dropout makes its masks, None drops nothing.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t))) if self.told else None
         x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
@@ -186,7 +183,6 @@ class SR3(nn.Cell):
         return lr_up, lr_up
 
     def project(self, features, base):
-        """The condition, which is the base picture; as ``SRDiff.project``."""
         return base
 
     def encode(self, lr):

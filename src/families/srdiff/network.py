@@ -11,6 +11,7 @@ from src.layers.layers import (
     SinusoidalEmbedding,
     Unfold,
     conv1x1,
+    conv3x3,
 )
 
 
@@ -44,8 +45,6 @@ class ResnetBlock(nn.Cell):
 
 
 class DownLevel(nn.Cell):
-    """Two ResnetBlocks at one resolution of the way down."""
-
     def __init__(self, in_channels, out_channels, embedding_channels, groups):
         super().__init__()
         self.block1 = ResnetBlock(in_channels, out_channels, embedding_channels, groups)
@@ -91,7 +90,10 @@ class ConditionalUNet(nn.Cell):
         self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
         self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
 
-        self.condition_conv = _condition_projection(condition_channels, width, scale // space_to_depth)
+        factor = scale // space_to_depth  # from the encoder's features to the resolution of the first level
+        self.condition_conv = conv3x3(condition_channels, width) if factor == 1 else nn.Conv2dTranspose(
+            condition_channels, width, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
+        )  # fmt: skip
         self.lr_up_conv = ReflectConv3x3(picture_channels, width) if add_lr_up else nn.Identity()
         self.embedding = SinusoidalEmbedding(width)
         self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), Mish(), nn.Dense(4 * width, width)])
@@ -141,15 +143,6 @@ class ConditionalUNet(nn.Cell):
         return self.unfold(self.last_conv(self.last_block(x)))
 
 
-def _condition_projection(in_channels, out_channels, factor):
-    """LR features → the resolution of the first level: a transposed convolution, or a plain one where they agree."""
-    if factor == 1:
-        return nn.Conv2d(in_channels, out_channels, 3, pad_mode="pad", padding=1, has_bias=True)
-    return nn.Conv2dTranspose(
-        in_channels, out_channels, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
-    )
-
-
 class SRDiff(nn.Cell):
     """The encoder and the U-Net together.
 
@@ -172,7 +165,6 @@ class SRDiff(nn.Cell):
         return self.encoder.condition(lr), self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
 
     def project(self, features, base):
-        """The condition, see ``ConditionalUNet.project``."""
         return self.unet.project(features, base)
 
     def encode(self, lr):

@@ -50,7 +50,7 @@ def own_betas(spacing, count, called="the spacing"):
 
 
 def check_spacing(spacing, steps, trained=None, any_level=False):
-    """Refuse an ``eval.spacing`` and ``eval.steps`` that cannot be sampled, without ``trained`` steps the form alone."""
+    """Refuse ``eval.spacing`` and ``eval.steps`` that cannot be sampled; without ``trained`` steps, the form alone."""
     if has_own_betas(spacing):
         own_betas(spacing, steps, "'eval.spacing'")
     else:

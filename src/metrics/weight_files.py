@@ -67,7 +67,7 @@ class WeightsMissing(UserError):
 
 
 def find_weights(net, location=None, download=False):
-    """Return the paths of the files with the weights of ``net``, one of :data:`FILES`; else :class:`WeightsMissing` is raised.
+    """Return the paths of the files with the weights of ``net``, one of :data:`FILES`, or raise WeightsMissing.
 
     ``location`` is a folder with the files, under their own or other usual names, or one file with all tensors (of
     LPIPS, the state of the lpips package's whole model); None takes the cache folder, which ``download`` completes.

@@ -184,7 +184,7 @@ def weighted_sum(terms, out=None):
     """Return w_1·a_1 + w_2·a_2 + …, added from left to right, of a list of (weight, array).
 
     The first array tells the kind. NumPy arrays are summed block by block into ``out``, or a new array like the first,
-    in whose dtype the sum is rounded; the only temporaries are two blocks. Those that follow may have any strides and
+    in whose dtype the sum is rounded; the only temporaries are a few blocks. Those that follow may have any strides and
     any shape that broadcasts to it. ``out`` may be one of the arrays, but not overlap with one in another way. All
     other arrays, such as MindSpore's tensors, go through plain arithmetic.
     """
@@ -193,32 +193,17 @@ def weighted_sum(terms, out=None):
         return functools.reduce(operator.add, (float(weight) * array for weight, array in terms))
     if out is None:
         out = np.empty(first.shape, np.result_type(first.dtype, np.float16))
-    arrays = [(float(weight), np.broadcast_to(array, out.shape)) for weight, array in terms]
+    weights, arrays = zip(*((float(weight), np.broadcast_to(array, out.shape)) for weight, array in terms), strict=True)
     sums, products = np.empty((2, min(BLOCK, out.size)), out.dtype)
-    for index in _blocks(out.shape):
-        target = out[index]
-        block, product = (buffer[: target.size].reshape(target.shape) for buffer in (sums, products))
-        weight, array = arrays[0]
-        np.multiply(array[index], weight, out=block)
-        for weight, array in arrays[1:]:
-            np.multiply(array[index], weight, out=product)
+    flags, kinds = ["external_loop", "buffered", "zerosize_ok"], [["writeonly"], *[["readonly"]] * len(arrays)]
+    for target, *parts in np.nditer([out, *arrays], flags, kinds, buffersize=BLOCK):
+        block, product = sums[: target.size], products[: target.size]
+        np.multiply(parts[0], weights[0], out=block)
+        for weight, part in zip(weights[1:], parts[1:], strict=True):
+            np.multiply(part, weight, out=product)
             block += product
         target[...] = block
     return out
-
-
-def _blocks(shape):
-    """Yield indices that cut an array of this shape into views of at most ``BLOCK`` elements, in memory order."""
-    if not shape:
-        yield (...,)
-        return
-    axis = 0  # the first along which one slice is small enough
-    while math.prod(shape[axis + 1 :]) > BLOCK:
-        axis += 1
-    step = BLOCK // max(1, math.prod(shape[axis + 1 :]))
-    for leading in np.ndindex(*shape[:axis]):
-        for start in range(0, shape[axis], step):
-            yield (*leading, slice(start, start + step))
 
 
 def _draw(noise, k, shape):

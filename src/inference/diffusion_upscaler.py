@@ -71,7 +71,7 @@ class DiffusionUpscaler(Upscaler):
         """The network's raw prediction (ε or v) for x_t: both (B, 3, H, W) float32 NumPy.
 
         ``t`` (B,) is what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1). Without
-        a ``condition`` it is that of x_t's shape, of an unconditional model. ``progress`` is called after each window.
+        a ``condition`` it is that of x_t's shape, of an unconditional model.
         """
         if condition is None:
             condition = self._unconditional(x_t.shape)

@@ -199,8 +199,8 @@ def _as_source(picture, sr, scale):
 def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):
     """Sample an unconditional model; yield uint8 (H, W, 3) RGB of ``size`` (H, W). Picture n takes the seed + n.
 
-    In batches that fit: more would be cut into tiles, each a picture of its own. ``done`` is called with the size of
-    the batch after each of its steps.
+    In batches that fit, for more would be cut into tiles, each a picture of its own; ``done`` is called with a batch's
+    size after each of its steps.
     """
     together = upscaler.batch(TOGETHER, *size)
     for first in range(0, count, together):

@@ -25,10 +25,9 @@ class Inception:
         self._cell.set_inputs(ms.Tensor(shape=[None, 3, SIDE, SIDE], dtype=ms.float32))
 
     def __call__(self, pictures):
-        """Features and logits of float32 (B, 3, 299, 299), as :mod:`src.metrics.picture_sets` prepares them.
+        """Features, float32 (B, 2048), and logits (B, 1008) of pictures as ``src.metrics.picture_sets`` prepares them.
 
-        FID compares the features, float32 (B, 2048). Inception Score looks at the logits, float32 (B, 1008): without
-        the layer's bias, as its authors' program computed them.
+        The logits are without the layer's bias, as Inception Score's authors' program computed them.
         """
         return tuple(output.asnumpy() for output in self._cell(ms.Tensor(pictures)))
 

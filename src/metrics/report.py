@@ -27,9 +27,9 @@ _PACKAGES = ("numpy", "scikit-image", "scipy", "mindspore")
 def as_table(report, about):
     """The means as aligned text: a line that says how they were measured, a row per method, notes; "–" is not measured.
 
-    ``about`` has "seed"; "methods", method name → dict, whose options of sampling are shown; where the report has
-    sets, "fid", a dict with "as", who prepares pictures so, and "reference"; and "pictures", how many each method made,
-    where these have no scores of their own.
+    ``about`` has "seed"; "methods", name → dict, whose options of sampling are shown; if there are sets "fid", a dict
+    with "as", who prepares pictures so, and "reference"; and "pictures", how many each method made, if these have no
+    scores.
     """
     titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
     shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
@@ -72,8 +72,8 @@ def as_json(report, about):
 def as_csv(report):
     """One line per picture and method as CSV text: picture, method and the scores, empty where not measured.
 
-    Where FID and IS were measured, there are columns for them, and a line per method with the means and with no
-    picture's name; without scores of pictures, these lines alone.
+    Where FID and IS were measured, there are columns for them, and a line per method with the means and no picture's
+    name; without scores of pictures, these lines alone.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -93,11 +93,8 @@ def find_weights(net, location=None, download=False):
 
 def find(file, folder):
     """Return the path of a file in a folder, under its own name before any other, or None."""
-    for pattern in (file.name, *file.also):
-        for path in sorted(folder.glob(pattern)):
-            if path.is_file():
-                return path
-    return None
+    patterns = (file.name, *file.also)
+    return next((path for each in patterns for path in sorted(folder.glob(each)) if path.is_file()), None)
 
 
 def fetch(file, folder, timeout=30):

@@ -7,10 +7,10 @@ from src.weights.checkpoint import PREFIX
 
 
 class MovingAverage(nn.Cell):
-    """Averages of parameters: average ← d·average + (1 − d)·parameter (arXiv 2006.11239, section 4).
+    """Averages, named ``ema.p``, of parameters: average ← d·average + (1 − d)·parameter (arXiv 2006.11239, section 4).
 
     d = min(decay, (1 + n) / (10 + n)) at the n-th update, so that the first weights, which are random, are soon
-    forgotten (TensorFlow's ``num_updates``). The average of a parameter ``p`` is the one named ``ema.p``.
+    forgotten (TensorFlow's ``num_updates``).
     """
 
     def __init__(self, parameters, averages, decay):

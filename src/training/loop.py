@@ -188,15 +188,11 @@ class _Window:
 
 def _timed(batches, window):
     """Pass the batches on, and tell the window how long each was waited for."""
-    batches = iter(batches)
-    while True:
-        start = time.perf_counter()
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
+    start = time.perf_counter()
+    for batch in batches:
         window.waited += time.perf_counter() - start
         yield batch
+        start = time.perf_counter()
 
 
 def _text(row):

@@ -175,10 +175,10 @@ class Run:
         )  # fmt: skip
 
     def _go_back(self, error):
-        """Take up the last checkpoint after a divergence, with the data that come after what it diverged on.
+        """Take up the last checkpoint, or the one before if that was, with the data after what it diverged on.
 
-        Where it has been gone back to before, the one before it is taken. The checkpoint is written anew with what is
-        to be different from now on, so that a run that is interrupted after this goes on in the same way.
+        The checkpoint is written anew with what is to be different from now on, so that a run that is interrupted after
+        this goes on in the same way.
         """
         samples = self.progress.samples
         self._continue_from(self._checkpoint_to_go_back_to(error) if self.folder else None)

@@ -112,8 +112,7 @@ def unknown_network(obj, known):
 def combine(found, assumed, given=None):
     """Return the settings of a converted checkpoint; what none of the three gives is left out.
 
-    ``given``, a nested dict of a configuration, or of some settings, replaces what is assumed and must agree with what
-    is found; where it contradicts the checkpoint, the UserError has both values of every setting.
+    ``given``, some settings, replaces what is assumed and must agree with what is found: a UserError has both values.
     """
     tells, named = _flat(found), _flat(given or {})
     if named.get("encoder.growth") == 0 and "encoder.growth" in tells:  # 0 stands for features / 2

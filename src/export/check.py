@@ -52,8 +52,7 @@ def _stages(exported, original, lr, sampling, seed):
             pairs = zip(both, conditions, strict=True)
             yield f"step t={step.t}", [each.predict(x_t, level, condition) for each, condition in pairs]
         if sampling.steps > STEPS:
-            # a spacing of its own may list β for all steps
-            sampling = sampling._replace(steps=STEPS, spacing="uniform")
+            sampling = sampling._replace(steps=STEPS, spacing="uniform")  # its own may list β for all steps
     yield "picture", [each.draw(condition, sampling, seed) for each, condition in zip(both, conditions, strict=True)]
 
 

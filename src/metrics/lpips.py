@@ -82,9 +82,8 @@ class LPIPS(nn.Cell):
         self.net = net
         self.features = BACKBONES[net]()
         self.min_side = self.features.min_side
-        self.linear = nn.CellList(
-            [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
-        )
+        linear = [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
+        self.linear = nn.CellList(linear)
         self.shift = ms.Tensor(np.array(_SHIFT, np.float32).reshape(1, 3, 1, 1))
         self.scale = ms.Tensor(np.array(_SCALE, np.float32).reshape(1, 3, 1, 1))
 
@@ -106,8 +105,7 @@ class FeatureNet(nn.Cell):
 
     def __init__(self, layers, taps, channels, min_side):
         super().__init__()
-        self.layers = nn.CellList(layers)
-        self.taps = taps
+        self.layers, self.taps = nn.CellList(layers), taps
         self.channels = channels  # of each output
         self.min_side = min_side  # the shortest side of a picture that leaves at least one pixel in each output
 

@@ -40,7 +40,7 @@ class Progress:
 
 
 def progress_in(arrays, step, batch_size):
-    """The :class:`Progress` that a checkpoint's arrays keep, or what it was with that batch size before it was kept."""
+    """The :class:`Progress` that a checkpoint keeps; one from before it was kept saw ``batch_size`` samples a step."""
     if COUNTS not in arrays:
         return Progress(step, step * batch_size, saved=step)
     losses = arrays[LOSSES].tolist() if LOSSES in arrays else []

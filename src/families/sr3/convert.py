@@ -18,7 +18,7 @@ _GROUPS = 32  # its default
 
 
 def convert(obj, given):
-    """Convert a ``*_gen.pth`` of SR3's PyTorch port; ``sr3.image_size`` matters: attention is told by resolutions."""
+    """Convert a ``*_gen.pth`` of SR3's PyTorch port; of ``given`` ``sr3.image_size`` matters, for attention."""
     tensors, unused = find_state_dict(obj)
     kinds = [kind for kind, mlp in _MLP.items() if any(name.startswith(f"denoise_fn.{mlp}.") for name in tensors)]
     if not kinds:

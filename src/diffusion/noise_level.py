@@ -56,5 +56,5 @@ class SignalRate:
 
 
 def noise_level(kind, schedule):
-    """Return what a network is told that was trained with a ``Schedule``: "continuous" √ᾱ, or a "discrete" step."""
+    """What a network was trained to be told: √ᾱ ("continuous") or a ``Schedule``'s step ("discrete")."""
     return SignalRate() if kind == "continuous" else StepNumber(schedule)

@@ -35,8 +35,8 @@ def sampler(coefficients):
     What else that function takes, such as ``eta``, are the sampler's own ``options`` (a tuple of names), and it stays
     at hand as ``coefficients``. Where a step ends at t_prev = −1, it must add no noise.
 
-    A sampler works on NumPy arrays and on MindSpore tensors; float32 stays float32. On NumPy arrays x is a buffer of
-    the sampler's own that each step overwrites; what ``noise`` and ``denoise`` return is only read. Its arguments:
+    A sampler works on NumPy arrays and on MindSpore tensors, and returns x of the noise's type and dtype; float32 stays
+    float32. NumPy's x is a buffer of the sampler's own that each step overwrites. Its arguments:
 
         denoise: ``denoise(x_t, step) → x_0`` estimate, clipped if the target is. It must not write to x_t, and must
             leave alone what it returned: second-order samplers read it in the step after, too.
@@ -45,11 +45,7 @@ def sampler(coefficients):
         noise: ``noise(k, shape)`` gives the k-th standard normal array: 0 is x_T, k + 1 belongs to ``steps[k]``.
             Asked in this order, and only for what is used: never for a step that adds none.
         temperature: scales all noise; 1 samples the model's distribution, towards 0 comes its mode.
-        callback: called after each step as ``callback(k, step, x, x_0)``, k counting from 0. It must copy what it
-            keeps of x.
-
-    It returns x at the end of the last step, of the noise's type and dtype, and raises a ``UserError`` where the
-    noise is of another shape or an option out of range.
+        callback: ``callback(k, step, x, x_0)`` after each step, k from 0. It must copy what it keeps of x.
     """
 
     @functools.wraps(coefficients)
@@ -90,11 +86,8 @@ def sr3(steps):
     This is the larger of DDPM's two choices (arXiv 2006.11239, section 3.2). They agree for short steps; a long one
     leaves more noise in x than the next step's network was trained for.
     """
-    rows = []
-    for step in steps:
-        variance = 0.0 if step.alpha_bar_prev == 1 else 1 - step.alpha_bar / step.alpha_bar_prev
-        rows.append(posterior(step)._replace(deviation=math.sqrt(variance)))
-    return rows
+    variances = [0.0 if step.alpha_bar_prev == 1 else 1 - step.alpha_bar / step.alpha_bar_prev for step in steps]
+    return [posterior(step)._replace(deviation=math.sqrt(v)) for step, v in zip(steps, variances, strict=True)]
 
 
 @sampler
@@ -188,48 +181,29 @@ def seeds_of(seed, count):
 
 
 def weighted_sum(terms, out=None):
-    """Return w_1·a_1 + w_2·a_2 + …, added from left to right.
+    """Return w_1·a_1 + w_2·a_2 + …, added from left to right, of a list of (weight, array).
 
-    NumPy arrays are summed block by block; the only temporaries are two blocks. All other arrays, such as MindSpore's
-    tensors, go through plain arithmetic, where ``out`` has no effect.
-
-    Args:
-        terms: list of (weight, array). The first array tells the kind; NumPy arrays that follow may have any strides
-            and any shape that broadcasts to ``out``'s.
-        out: NumPy array to write, in whose dtype the sum is rounded; it may be one of the arrays, but not overlap with
-            one in another way. None makes a new one like the first array.
+    The first array tells the kind. NumPy arrays are summed block by block into ``out``, or a new array like the first,
+    in whose dtype the sum is rounded; the only temporaries are a few blocks. Those that follow may have any strides and
+    any shape that broadcasts to it. ``out`` may be one of the arrays, but not overlap with one in another way. All
+    other arrays, such as MindSpore's tensors, go through plain arithmetic.
     """
     first = terms[0][1]
     if not isinstance(first, np.ndarray):
         return functools.reduce(operator.add, (float(weight) * array for weight, array in terms))
     if out is None:
         out = np.empty(first.shape, np.result_type(first.dtype, np.float16))
-    arrays = [(float(weight), np.broadcast_to(array, out.shape)) for weight, array in terms]
+    weights, arrays = zip(*((float(weight), np.broadcast_to(array, out.shape)) for weight, array in terms), strict=True)
     sums, products = np.empty((2, min(BLOCK, out.size)), out.dtype)
-    for index in _blocks(out.shape):
-        target = out[index]
-        block, product = (buffer[: target.size].reshape(target.shape) for buffer in (sums, products))
-        weight, array = arrays[0]
-        np.multiply(array[index], weight, out=block)
-        for weight, array in arrays[1:]:
-            np.multiply(array[index], weight, out=product)
+    flags, kinds = ["external_loop", "buffered", "zerosize_ok"], [["writeonly"], *[["readonly"]] * len(arrays)]
+    for target, *parts in np.nditer([out, *arrays], flags, kinds, buffersize=BLOCK):
+        block, product = sums[: target.size], products[: target.size]
+        np.multiply(parts[0], weights[0], out=block)
+        for weight, part in zip(weights[1:], parts[1:], strict=True):
+            np.multiply(part, weight, out=product)
             block += product
         target[...] = block
     return out
-
-
-def _blocks(shape):
-    """Yield indices that cut an array of this shape into views of at most ``BLOCK`` elements, in memory order."""
-    if not shape:
-        yield (...,)
-        return
-    axis = 0  # the first along which one slice is small enough
-    while math.prod(shape[axis + 1 :]) > BLOCK:
-        axis += 1
-    step = BLOCK // max(1, math.prod(shape[axis + 1 :]))
-    for leading in np.ndindex(*shape[:axis]):
-        for start in range(0, shape[axis], step):
-            yield (*leading, slice(start, start + step))
 
 
 def _draw(noise, k, shape):
@@ -240,6 +214,6 @@ def _draw(noise, k, shape):
 
 
 def _own(x_0, x):
-    """Return x_0 apart from x, which is about to be overwritten: a network may hand back what it was given."""
+    """x_0 apart from x, which is about to be overwritten: a network may hand back what it was given."""
     arrays = isinstance(x_0, np.ndarray) and isinstance(x, np.ndarray)
     return x_0.copy() if arrays and np.may_share_memory(x_0, x) else x_0

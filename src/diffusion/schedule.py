@@ -1,7 +1,6 @@
 """Noise schedules in float64 NumPy, and the steps that a sampler takes through them."""
 
 import math
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -26,19 +25,10 @@ def has_own_betas(spacing):
 
 
 def own_betas(spacing, count, called="the spacing"):
-    """Return the β of a schedule for sampling, the least noisy step first.
+    """The β of a schedule for sampling, the least noisy step first: float64 (count,), in (0, 1).
 
-    Args:
-        spacing: ``linear_beta:FIRST,LAST`` (even β), ``quadratic_beta:FIRST,LAST`` (even √β) or
-            ``geometric_beta:FIRST,LAST`` (even log β), a single step taking LAST; or ``betas:B1,B2,…``, all of them.
-        count: the number of steps.
-        called: what messages call the spacing.
-
-    Returns:
-        float64 (count,), in (0, 1).
-
-    Raises:
-        UserError: the name is unknown, a number is out of range, or a list has another number of β.
+    ``spacing``, in messages ``called`` so, is ``linear_beta:FIRST,LAST`` (even β), ``quadratic_beta:FIRST,LAST`` (even
+    √β) or ``geometric_beta:FIRST,LAST`` (even log β), a single step taking LAST; or ``betas:B1,B2,…``, all of them.
     """
     name, _, text = spacing.partition(":")
     try:
@@ -60,15 +50,7 @@ def own_betas(spacing, count, called="the spacing"):
 
 
 def check_spacing(spacing, steps, trained=None, any_level=False):
-    """Refuse a configuration's ``eval.spacing`` and ``eval.steps`` that cannot be sampled.
-
-    Args:
-        trained: ``diffusion.steps``; None where nothing is sampled, and the spacing's form alone is checked.
-        any_level: as for :meth:`Schedule.steps`.
-
-    Raises:
-        UserError: the spacing is unknown, a β is not between 0 and 1, or the steps are too many or not the list's.
-    """
+    """Refuse ``eval.spacing`` and ``eval.steps`` that cannot be sampled; without ``trained`` steps, the form alone."""
     if has_own_betas(spacing):
         own_betas(spacing, steps, "'eval.spacing'")
     else:
@@ -95,12 +77,9 @@ class Step(NamedTuple):
 
 
 def cosine_betas(steps, offset=0.008):
-    """The cosine schedule (arXiv 2102.09672, section 3.2) with the grid of the public SRDiff checkpoints.
+    """The cosine schedule (arXiv 2102.09672, section 3.2), float64 (steps,), on the grid of public SRDiff checkpoints.
 
     That grid has steps + 1 points from 0 to steps + 1, both included, where the paper's ends at steps.
-
-    Returns:
-        float64 (steps,) in [0, 0.999].
     """
     points = steps + 1
     x = np.linspace(0, points, points)
@@ -121,11 +100,7 @@ def linear_betas(steps, start=1e-4, end=0.02, last=None):
 
 
 def make_schedule(kind="cosine", steps=100, cosine_offset=0.008, beta_start=1e-4, beta_end=0.02, last_beta=0.999):
-    """Return the :class:`Schedule` that these settings name; ``last_beta`` is ``linear_betas``'s ``last``.
-
-    Raises:
-        UserError: the kind is unknown, or the betas leave no signal or no noise.
-    """
+    """The :class:`Schedule` that these settings name; ``last_beta`` is ``linear_betas``'s ``last``."""
     if kind == "cosine":
         return Schedule(cosine_betas(steps, cosine_offset))
     if kind == "linear":
@@ -141,73 +116,42 @@ def half_log_snr(alpha_bar):
 class Schedule:
     """β_t and all that follows from it; every table is float64 (T,), indexed by t = 0 … T − 1.
 
-    Names are those of DDPM (arXiv 2006.11239): ``alphas_cumprod`` is ᾱ_t.
-
-    Raises:
-        UserError: ᾱ is not strictly between 0 and 1 everywhere; there x_t would have no noise, or nothing but noise.
+    Names are those of DDPM (arXiv 2006.11239): ``alphas_cumprod`` is ᾱ_t. It lies strictly between 0 and 1: elsewhere
+    x_t would have no noise, or nothing but noise.
     """
 
-    def __init__(self, betas):
+    def __init__(self, betas, alphas_cumprod=None):
         self.betas = np.asarray(betas, np.float64)
-        self.alphas_cumprod = np.cumprod(1 - self.betas)
+        self.alphas_cumprod = np.cumprod(1 - self.betas) if alphas_cumprod is None else alphas_cumprod
         if not ((self.alphas_cumprod > 0) & (self.alphas_cumprod < 1)).all():
             raise UserError(
                 "the signal level of a noise schedule must stay between 0 and 1, but this one goes from "
                 f"{self.alphas_cumprod[0]} to {self.alphas_cumprod[-1]}: choose other betas or fewer steps"
             )
+        self.signal_rate = np.sqrt(self.alphas_cumprod)  # √ᾱ_t, the share of x_0 in x_t
+        self.noise_rate = np.sqrt(1 - self.alphas_cumprod)  # √(1 − ᾱ_t), the share of ε in x_t
+        self.half_log_snr = half_log_snr(self.alphas_cumprod)  # λ_t, which falls with t
 
     @classmethod
     def of_levels(cls, alphas_cumprod):
         """Return the schedule with just these ᾱ; its β follow from them, to float64's accuracy."""
         levels = np.asarray(alphas_cumprod, np.float64)
-        schedule = cls(1 - levels / np.append(1.0, levels[:-1]))
-        schedule.alphas_cumprod = levels
-        return schedule
+        return cls(1 - levels / np.append(1.0, levels[:-1]), levels)
 
     def __len__(self):
         return len(self.betas)
 
-    @cached_property
-    def signal_rate(self):
-        """√ᾱ_t, the share of x_0 in x_t."""
-        return np.sqrt(self.alphas_cumprod)
-
-    @cached_property
-    def noise_rate(self):
-        """√(1 − ᾱ_t), the share of ε in x_t."""
-        return np.sqrt(1 - self.alphas_cumprod)
-
-    @cached_property
-    def half_log_snr(self):
-        """λ_t, which falls with t."""
-        return half_log_snr(self.alphas_cumprod)
-
     def alpha_bar(self, t):
-        """ᾱ_t as a Python float; 1 for t = −1."""
-        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
+        """ᾱ_t as a Python float."""
+        return float(self.alphas_cumprod[t])
 
     def steps(self, count=None, spacing="uniform", any_level=False):
-        """Return ``count`` sampling steps, the noisiest first.
+        """Return ``count`` sampling steps (None: T) as :class:`Step`, the noisiest first; the last ends at −1.
 
-        Args:
-            count: from 1 to T; None takes all T, and so does T with every name in ``SPACINGS``.
-            spacing: a schedule of its own (:func:`own_betas`), or one of ``SPACINGS``:
-
-                * uniform: evenly from T − 1 to 0;
-                * trailing: evenly, in T/count strides of which the last ends beyond 0 (arXiv 2305.08891, section 3.3);
-                * quadratic: squares of an even grid from T − 1 to 0, denser towards 0 (arXiv 2010.02502, appendix D.2);
-                * logsnr: evenly in λ, DPM-Solver's choice (arXiv 2206.00927, section 3.4);
-                * linear_beta: SR3's, a schedule of its own with ``count`` linear β (arXiv 2104.07636, section 2.4),
-                  between the first β and the last ᾱ of the trained one.
-            any_level: the network knows every noise level between the trained ones, since it is told √ᾱ. A schedule of
-                its own then keeps its levels, and may have more steps than T.
-
-        Returns:
-            list of :class:`Step`; the last ends at −1. Levels are those of the trained t nearest to the spacing's and t
-            falls strictly, but for the levels that ``any_level`` keeps. With ``SPACINGS`` the first t is T − 1.
-
-        Raises:
-            UserError: count is out of range, the spacing is unknown, or it has more noise than any trained t.
+        Levels are those of the trained t nearest to what ``spacing`` asks for, one of ``SPACINGS`` or a schedule of its
+        own (:func:`own_betas`), and t falls strictly; with ``SPACINGS`` from T − 1. Where the network knows
+        ``any_level`` of noise between the trained ones, since it is told √ᾱ, a schedule of its own keeps its levels,
+        and may have more steps than T.
         """
         total = len(self)
         count = total if count is None else count
@@ -221,24 +165,25 @@ class Schedule:
         return _steps(times, [self.alpha_bar(t) for t in times])
 
     def _spaced(self, count, spacing):
-        """Return the times that a spacing asks for: ``count`` falling real numbers in [0, T − 1]."""
+        """The times that a spacing asks for: ``count`` falling real numbers in [0, T − 1]."""
         last = len(self) - 1
         if has_own_betas(spacing):
             return self._times_at(half_log_snr(self._own_levels(spacing, count)))
         _check_name(spacing)
         if spacing == "uniform":
             return np.linspace(last, 0, count)
-        if spacing == "trailing":
+        if spacing == "trailing":  # in T/count strides of which the last ends beyond 0 (arXiv 2305.08891, section 3.3)
             return np.rint(len(self) - np.arange(count) * (len(self) / count)) - 1
-        if spacing == "quadratic":
+        if spacing == "quadratic":  # denser towards 0 (arXiv 2010.02502, appendix D.2)
             return np.linspace(math.sqrt(last), 0, count) ** 2
-        if spacing == "logsnr":
+        if spacing == "logsnr":  # evenly in λ, DPM-Solver's choice (arXiv 2206.00927, section 3.4)
             return self._times_at(np.linspace(self.half_log_snr[-1], self.half_log_snr[0], count))
+        # linear β between the first β and the last ᾱ of the trained ones, SR3's choice (arXiv 2104.07636, section 2.4)
         first, final = self.alphas_cumprod[[0, -1]]
         return self._times_at(half_log_snr(_linear_beta_levels(first, final, count)))
 
     def _own_levels(self, spacing, count):
-        """Return ᾱ of a schedule of its own, the noisiest first."""
+        """ᾱ of a schedule of its own, the noisiest first."""
         levels = Schedule(own_betas(spacing, count)).alphas_cumprod[::-1]
         if levels[0] < 0.99 * self.alphas_cumprod[-1]:  # rounding apart: the trained β themselves may be named
             raise UserError(
@@ -250,18 +195,16 @@ class Schedule:
         return levels
 
     def _times_at(self, levels):
-        """Return the real times at which λ, taken as linear between the trained t, reaches these levels."""
+        """The real times at which λ, taken as linear between the trained t, reaches these levels."""
         return np.interp(levels, self.half_log_snr[::-1], np.arange(len(self))[::-1])
 
 
 def _steps(times, levels):
-    """Join falling t and their ᾱ to steps, the last of which ends at the clean picture."""
-    ends = zip(times, [*times[1:], -1], levels, [*levels[1:], 1.0], strict=True)
-    return [Step(*step) for step in ends]
+    return list(map(Step, times, [*times[1:], -1], levels, [*levels[1:], 1.0]))
 
 
 def _linear_beta_levels(first, final, count):
-    """Return ᾱ of ``count`` steps with linear β, noisiest first: from ``final`` to ``first``, which is 1 − β_1."""
+    """ᾱ of ``count`` steps with linear β, noisiest first: from ``final`` to ``first``, which is 1 − β_1."""
     low, high = math.log(final), 0.0  # of log(1 − β_count): β near 1 is thereby as exact as any
     for _ in range(50):
         middle = (low + high) / 2
@@ -271,17 +214,10 @@ def _linear_beta_levels(first, final, count):
 
 
 def distinct_times(times, total):
-    """Round falling real times to distinct whole ones in [0, total).
+    """Round falling real times in [0, total − 1], ``total`` at most, to strictly falling ints.
 
-    Where several meet on one t, they are spread from there to both sides, over the nearest free t: of all ways to
-    keep them in order and apart, this moves the one that is moved farthest the least.
-
-    Args:
-        times: non-empty array of falling numbers in [0, total − 1], no more than ``total``.
-        total: T.
-
-    Returns:
-        list of as many strictly falling ints.
+    Where several meet on one t, they are spread from there to both sides, over the nearest free t: of all ways to keep
+    them in order and apart, this moves the one that is moved farthest the least.
     """
     # t_i + i never rises where the t are in order and apart, so any collision is a rise, and flattening the rises ends
     # them: between moving all towards noise (running maximum) and all towards the clean end (running minimum).

@@ -17,29 +17,16 @@ _MANY = 100  # steps from which that takes so long that it is said
 
 
 class Deviation(NamedTuple):
-    """How far two models are apart.
-
-    Attributes:
-        stage: "condition", "base picture", "step t=…", or "picture".
-        picture: "random", "photograph", or "noise" where nothing is enlarged; and the LR size.
-        largest: the largest absolute difference, in units of the largest value where that is above 1.
-    """
-
-    stage: str
-    picture: str
-    largest: float
+    stage: str  # "condition", "base picture", "step t=…", or "picture"
+    picture: str  # "random", "photograph", or "noise" where nothing is enlarged; and the LR size
+    largest: float  # absolute difference, in units of the largest value where that is above 1
 
 
 def deviations(exported, original, pictures):
-    """Run both on the same LR pictures and noise.
+    """Run two upscalers of one kind on the same LR pictures and noise; yield each :class:`Deviation`.
 
-    Args:
-        exported, original: upscalers of one kind, see ``src.build.load_upscaler``.
-        pictures: list of (name, lr), lr (1, 3, h, w) float32 in [−1, 1]; where nothing is enlarged, what is sampled
-            has their sizes.
-
-    Yields:
-        :class:`Deviation`.
+    ``pictures`` is a list of (name, lr), lr (1, 3, h, w) float32 in [−1, 1]; where nothing is enlarged, what is sampled
+    has their sizes.
     """
     sampling = exported.resolve()
     steps = 1 if hasattr(exported, "predict") else sampling.steps or 1
@@ -59,19 +46,14 @@ def _stages(exported, original, lr, sampling, seed):
             yield "condition", [as_numpy(condition.features(0)[0]) for condition in conditions]
             yield "base picture", [condition.lr_up for condition in conditions]
         x_t = SeededNoise([seed])(0, conditions[0].shape)
-        for step in _first_middle_and_last(original.schedule.steps()):
+        steps = original.schedule.steps()[::-1]  # t rising
+        for step in (steps[t] for t in sorted({0, len(steps) // 2, len(steps) - 1})):
             level = np.array([original.noise_level.of(step)])
             pairs = zip(both, conditions, strict=True)
             yield f"step t={step.t}", [each.predict(x_t, level, condition) for each, condition in pairs]
         if sampling.steps > STEPS:
-            # a spacing of its own may list β for all steps
-            sampling = sampling._replace(steps=STEPS, spacing="uniform")
+            sampling = sampling._replace(steps=STEPS, spacing="uniform")  # its own may list β for all steps
     yield "picture", [each.draw(condition, sampling, seed) for each, condition in zip(both, conditions, strict=True)]
-
-
-def _first_middle_and_last(steps):
-    """Those of all steps, t falling, without repetition and t rising."""
-    return [steps[-1 - t] for t in sorted({0, len(steps) // 2, len(steps) - 1})]
 
 
 def _largest(one, two):
@@ -82,14 +64,7 @@ def _largest(one, two):
 
 
 def check_pictures(size=None):
-    """LR pictures to compare an exported model on: noise of several sizes, and scikit-image's photograph.
-
-    Args:
-        size: (batch, height, width) of a graph of fixed size; None for free sizes.
-
-    Returns:
-        list of (name, lr (1, 3, h, w) float32 in [−1, 1]).
-    """
+    """(name, lr) to compare a model on: noise, and scikit-image's photograph, of a graph's (B, h, w) or of any size."""
     from skimage import data
 
     height, width = size[1:] if size else (40, 56)
@@ -110,7 +85,6 @@ def random_pictures(sizes=SIZES):
 
 
 def table(found):
-    """The largest deviation of each stage over all pictures, and where it was, as lines."""
     lines = [f"{'stage':<14}{'largest deviation':>18}  at"]
     for stage in dict.fromkeys(entry.stage for entry in found):
         worst = max((entry for entry in found if entry.stage == stage), key=lambda entry: entry.largest)

@@ -19,47 +19,25 @@ DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: n
 
 
 class Operator(NamedTuple):
-    """One operator of a graph.
-
-    Attributes:
-        kind: its name in MindSpore, such as "Conv2D".
-        inputs: names of values.
-        output: the name of its value, a tensor or a tuple.
-        rank: dimensions of the value, of a tuple of tensors those of its first; None where it is no tensor.
-        dtype: NumPy's of the same; None where it is no tensor.
-        attributes: name → int, float, str, or tuple of these.
-    """
-
-    kind: str
-    inputs: tuple[str, ...]
-    output: str
-    rank: int | None
-    dtype: type | None
-    attributes: dict[str, Any]
+    kind: str  # its name in MindSpore, such as "Conv2D"
+    inputs: tuple[str, ...]  # names of values
+    output: str  # the name of its value, a tensor or a tuple
+    rank: int | None  # dimensions of the value, of a tuple of tensors those of its first; None where it is no tensor
+    dtype: type | None  # NumPy's of the same; None where it is no tensor
+    attributes: dict[str, Any]  # name → int, float, str, or tuple of these
 
 
 class Graph(NamedTuple):
-    """A flat graph in the order of computation.
+    """A flat graph in the order of computation."""
 
-    Attributes:
-        inputs: names of the values given from outside, all tensors.
-        output: the name of the result, a tensor or a tuple of tensors.
-        constants: name → NumPy array, number, str, tuple of these, or None for what only orders side effects.
-        operators: list of :class:`Operator`.
-    """
-
-    inputs: list[str]
-    output: str
-    constants: dict[str, Any]
+    inputs: list[str]  # names of the values given from outside, all tensors
+    output: str  # the name of the result, a tensor or a tuple of tensors
+    constants: dict[str, Any]  # name → array, number, str, tuple of these, or None for what only orders side effects
     operators: list[Operator]
 
 
 def read_mindir(path):
-    """Return the :class:`Graph` of a file that ``mindspore.export`` wrote.
-
-    Raises:
-        UserError: the graph has control flow.
-    """
+    """Return the :class:`Graph` of a file that ``mindspore.export`` wrote; UserError where it has control flow."""
     from mindspore.train.mind_ir_pb2 import ModelProto
 
     model = ModelProto()
@@ -67,23 +45,18 @@ def read_mindir(path):
     if model.functions:
         raise UserError(f"{path} has control flow, which is not read here: export it as mindir instead")
     kinds = {f"REF::{primitive.name}": primitive for primitive in model.primitives}
-    graph, constants, operators = model.graph, {}, []
-    for tensor in graph.parameter:
-        constants[tensor.name] = _array(tensor)
+    graph, operators = model.graph, []
+    constants = {tensor.name: _array(tensor) for tensor in graph.parameter}
     for node in graph.node:
         if node.op_type == "Constant":
             constants[node.output[0]] = _value(node.attribute[0])
         else:
             primitive = kinds[node.op_type]
             attributes = {attribute.name: _value(attribute) for attribute in primitive.attribute}
-            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], *_kind(node), attributes))
+            shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
+            rank, dtype = (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
+            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], rank, dtype, attributes))
     return Graph([entry.name for entry in graph.input], graph.output[0].name, constants, operators)
-
-
-def _kind(node):
-    """Rank and dtype of a node's result."""
-    shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
-    return (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
 
 
 def _array(tensor):
@@ -91,7 +64,6 @@ def _array(tensor):
 
 
 def _value(attribute):
-    """The Python value of an attribute, or of an element of a tuple."""
     kind = attribute.AttributeType.Name(attribute.type)
     if kind in ("TUPLE", "LIST"):
         return tuple(_value(element) for element in attribute.values)
@@ -100,10 +72,8 @@ def _value(attribute):
     if kind == "STRING":
         return attribute.s.decode()
     if kind in ("FLOAT", "DOUBLE"):
-        return next(
-            (getattr(attribute, field) for field in ("f", "d") if attribute.HasField(field)),
-            [*attribute.floats, *attribute.doubles, 0.0][0],
-        )
+        set_alone = [getattr(attribute, field) for field in ("f", "d") if attribute.HasField(field)]
+        return [*set_alone, *attribute.floats, *attribute.doubles, 0.0][0]
     if kind.startswith(("INT", "UINT", "BOOL")):
         return attribute.ints[0] if attribute.ints else attribute.i
     return None
@@ -118,15 +88,10 @@ def write_mindir(path, role, cell, inputs, conditional=True):
 
 
 def save(path, cell, inputs):
-    """Write a Cell.
+    """Write a Cell to ``X.mindir`` or ``X.air``; None in a shape of its inputs, tensors, is free.
 
-    Args:
-        path: ``X.mindir`` or ``X.air``; MindSpore may put files of its own beside.
-        cell: the ``nn.Cell``.
-        inputs: its inputs as tensors; None in a shape is free.
-
-    Raises:
-        UserError: MindSpore has spread the weights over several files, as it does from 1 GB up.
+    UserError where MindSpore has spread the weights over several files, as it does from 1 GB up. It may put files of
+    its own beside.
     """
     ms.export(cell, *inputs, file_name=str(path), file_format=path.suffix[1:].upper())
     if not path.is_file():

@@ -5,6 +5,8 @@ the values of its inputs, and returns its own value. A value is a :class:`Name` 
 constant (NumPy array or number), or a tuple of values.
 """
 
+from operator import add, floordiv, mul, sub
+
 import numpy as np
 from onnx import TensorProto
 
@@ -25,24 +27,13 @@ class Shape(tuple):
     """The shape of a tensor, whose sizes are looked up where they are needed: (name,)."""
 
 
-def _binary(kind):
-    return lambda t, operator, args: t.add(kind, args[0], args[1])
-
-
-def _unary(kind):
-    return lambda t, operator, args: t.add(kind, args[0])
+def _node(kind, count):
+    """The ONNX node that takes the same first ``count`` inputs."""
+    return lambda t, operator, args: t.add(kind, *args[:count])
 
 
 def _same(t, operator, args):
     return args[0]
-
-
-def _nothing(t, operator, args):
-    return None
-
-
-def _shape(t, operator, args):
-    return Shape((args[0],))
 
 
 def _tuple_get_item(t, operator, args):
@@ -53,12 +44,7 @@ def _tuple_get_item(t, operator, args):
     return value[index]
 
 
-def _make_tuple(t, operator, args):
-    return tuple(args)
-
-
 def _scalar(kind, function):
-    """Arithmetic of sizes."""
 
     def translated(t, operator, args):
         if not any(isinstance(value, Name) for value in args):
@@ -66,14 +52,6 @@ def _scalar(kind, function):
         return Size(t.add(kind, *(value if isinstance(value, Name) else (value,) for value in args)))
 
     return translated
-
-
-def _reshape(t, operator, args):
-    return t.add("Reshape", args[0], _sizes(t, args[1]))
-
-
-def _broadcast_to(t, operator, args):
-    return t.add("Expand", args[0], _sizes(t, args[1]))
 
 
 def _sizes(t, sizes):
@@ -86,14 +64,6 @@ def _sizes(t, sizes):
     if sum(unknown) == 1 and -1 not in sizes:
         return tuple(-1 if isinstance(size, Name) else size for size in sizes)
     return t.add("Concat", *(size if isinstance(size, Name) else (size,) for size in sizes), axis=0)
-
-
-def _transpose(t, operator, args):
-    return t.add("Transpose", args[0], perm=list(args[1]))
-
-
-def _concat(t, operator, args):
-    return t.add("Concat", *args[0], axis=args[1])
 
 
 def _strided_slice(t, operator, args):
@@ -109,43 +79,18 @@ def _strided_slice(t, operator, args):
     return t.add("Squeeze", x, dropped) if dropped else x
 
 
-# MindSpore's numbers of types
-_CAST = {
-    30: TensorProto.BOOL,
-    34: TensorProto.INT32,
-    35: TensorProto.INT64,
-    42: TensorProto.FLOAT16,
-    43: TensorProto.FLOAT,
-}
+def _convolution(kind):
+    """A convolution or a transposed one, whose third input, the size of its result, follows from the others."""
 
+    def translated(t, operator, args):
+        a = operator.attributes
+        top, bottom, left, right = (0, 0, 0, 0) if a["pad_mode"].lower() == "valid" else a["pad"]
+        return t.add(
+            kind, args[0], args[1], kernel_shape=list(a["kernel_size"]), strides=list(a["stride"][-2:]),
+            dilations=list(a["dilation"][-2:]), pads=[top, left, bottom, right], group=a["group"],
+        )  # fmt: skip
 
-def _cast(t, operator, args):
-    return t.add("Cast", args[0], to=_CAST[args[1]])
-
-
-def _conv(t, operator, args):
-    a = operator.attributes
-    padding = _padding(a)
-    top, bottom, left, right = padding
-    return t.add(
-        "Conv", args[0], args[1], kernel_shape=list(a["kernel_size"]), strides=list(a["stride"][-2:]),
-        dilations=list(a["dilation"][-2:]), pads=[top, left, bottom, right], group=a["group"],
-    )  # fmt: skip
-
-
-def _conv_transpose(t, operator, args):
-    # The third input is the size of the result, which follows from the others.
-    a = operator.attributes
-    top, bottom, left, right = _padding(a)
-    return t.add(
-        "ConvTranspose", args[0], args[1], kernel_shape=list(a["kernel_size"]), strides=list(a["stride"][-2:]),
-        dilations=list(a["dilation"][-2:]), pads=[top, left, bottom, right], group=a["group"],
-    )  # fmt: skip
-
-
-def _padding(attributes):
-    """(top, bottom, left, right); "valid" is none."""
-    return (0, 0, 0, 0) if attributes["pad_mode"].lower() == "valid" else attributes["pad"]
+    return translated
 
 
 def _matmul(t, operator, args):
@@ -188,11 +133,6 @@ def _mish(t, operator, args):
     return t.add("Mul", args[0], t.add("Div", n, t.add("Add", n, 2.0)))
 
 
-def _silu(t, operator, args):
-    """x·σ(x) (arXiv 1606.08415), which ONNX has as one operator only from opset 24 on."""
-    return t.add("Mul", args[0], t.add("Sigmoid", args[0]))
-
-
 def _select(t, operator, args):
     """A choice; that between Mish and x itself, where MindSpore's Mish overflows, is ONNX's Mish alone."""
     condition, chosen, other = (t.source(name) for name in operator.inputs)
@@ -228,60 +168,62 @@ def _group_norm(t, operator, args):
     return t.add("Add", t.add("Mul", normal, weight), bias), None, None
 
 
-def _clamp(t, operator, args):
-    return t.add("Clip", *args)
-
-
-def _gather(t, operator, args):
-    return t.add("Gather", args[0], args[1], axis=int(args[2]))
-
-
 def _reduce_mean(t, operator, args):
     x, axes, keep = args[:3]
     return t.add("ReduceMean", x, axes=[axes] if isinstance(axes, int) else list(axes), keepdims=int(keep))
 
 
+# MindSpore's numbers of types
+_CAST = {
+    30: TensorProto.BOOL,
+    34: TensorProto.INT32,
+    35: TensorProto.INT64,
+    42: TensorProto.FLOAT16,
+    43: TensorProto.FLOAT,
+}
+
 TABLE = {
     "Load": _same,
     "Depend": _same,
-    "UpdateState": _nothing,
-    "Shape": _shape,
+    "UpdateState": lambda t, operator, args: None,
+    "Shape": lambda t, operator, args: Shape((args[0],)),
     "TupleGetItem": _tuple_get_item,
-    "MakeTuple": _make_tuple,
-    "ScalarAdd": _scalar("Add", lambda a, b: a + b),
-    "ScalarSub": _scalar("Sub", lambda a, b: a - b),
-    "ScalarMul": _scalar("Mul", lambda a, b: a * b),
-    "ScalarFloorDiv": _scalar("Div", lambda a, b: a // b),
-    "Reshape": _reshape,
-    "BroadcastTo": _broadcast_to,
-    "Transpose": _transpose,
-    "Concat": _concat,
+    "MakeTuple": lambda t, operator, args: tuple(args),
+    "ScalarAdd": _scalar("Add", add),
+    "ScalarSub": _scalar("Sub", sub),
+    "ScalarMul": _scalar("Mul", mul),
+    "ScalarFloorDiv": _scalar("Div", floordiv),
+    "Reshape": lambda t, operator, args: t.add("Reshape", args[0], _sizes(t, args[1])),
+    "BroadcastTo": lambda t, operator, args: t.add("Expand", args[0], _sizes(t, args[1])),
+    "Transpose": lambda t, operator, args: t.add("Transpose", args[0], perm=list(args[1])),
+    "Concat": lambda t, operator, args: t.add("Concat", *args[0], axis=args[1]),
     "StridedSlice": _strided_slice,
-    "Cast": _cast,
-    "Add": _binary("Add"),
-    "Sub": _binary("Sub"),
-    "Mul": _binary("Mul"),
-    "Muls": _binary("Mul"),
+    "Cast": lambda t, operator, args: t.add("Cast", args[0], to=_CAST[args[1]]),
+    "Add": _node("Add", 2),
+    "Sub": _node("Sub", 2),
+    "Mul": _node("Mul", 2),
+    "Muls": _node("Mul", 2),
     "Maximum": _maximum,
-    "Div": _binary("Div"),
-    "Minimum": _binary("Min"),
-    "Greater": _binary("Greater"),
-    "Less": _binary("Less"),
+    "Div": _node("Div", 2),
+    "Minimum": _node("Min", 2),
+    "Greater": _node("Greater", 2),
+    "Less": _node("Less", 2),
     "Select": _select,
-    "Sqrt": _unary("Sqrt"),
-    "Sin": _unary("Sin"),
-    "Cos": _unary("Cos"),
+    "Sqrt": _node("Sqrt", 1),
+    "Sin": _node("Sin", 1),
+    "Cos": _node("Cos", 1),
     "Mish": _mish,
-    "SiLU": _silu,
+    # x·σ(x) (arXiv 1606.08415), which ONNX has as one operator only from opset 24 on
+    "SiLU": lambda t, operator, args: t.add("Mul", args[0], t.add("Sigmoid", args[0])),
     "MatMul": _matmul,
     "BatchMatMul": _batch_matmul,
-    "Conv2D": _conv,
-    "Conv2DTranspose": _conv_transpose,
+    "Conv2D": _convolution("Conv"),
+    "Conv2DTranspose": _convolution("ConvTranspose"),
     "BiasAdd": _bias_add,
     "MirrorPad": _mirror_pad,
     "Softmax": _softmax,
     "GroupNorm": _group_norm,
-    "ClampScalar": _clamp,
-    "Gather": _gather,
+    "ClampScalar": lambda t, operator, args: t.add("Clip", *args),
+    "Gather": lambda t, operator, args: t.add("Gather", args[0], args[1], axis=int(args[2])),
     "ReduceMean": _reduce_mean,
 }

@@ -18,25 +18,13 @@ ROUNDS = 8  # of making the finished picture agree with LR; photographs take one
 
 
 class Plan(NamedTuple):
-    """What is fixed in a graph.
-
-    Attributes:
-        steps: list of ``src.diffusion.schedule.Step``.
-        sampling: a resolved ``src.inference.sampling.Sampling``.
-        prediction: what the network predicts, "noise" or "velocity".
-        target: a ``ResidualTarget`` or an ``ImageTarget`` of :mod:`src.diffusion.process`.
-        size: (B, h, w) of LR, or of an unconditional model's pictures.
-        scale: HR size / LR size.
-        noise_level: what the network is told, see :mod:`src.diffusion.noise_level`.
-    """
-
-    steps: list
-    sampling: tuple
-    prediction: str
-    target: object
-    size: tuple[int, int, int]
-    scale: int
-    noise_level: object
+    steps: list  # of ``src.diffusion.schedule.Step``
+    sampling: tuple  # a resolved ``src.inference.sampling.Sampling``
+    prediction: str  # what the network predicts, "noise" or "velocity"
+    target: object  # a ``ResidualTarget`` or an ``ImageTarget``
+    size: tuple[int, int, int]  # (B, h, w) of LR, or of an unconditional model's pictures
+    scale: int  # HR size / LR size
+    noise_level: object  # what the network is told, see :mod:`src.diffusion.noise_level`
 
     def rows(self):
         """:class:`src.diffusion.samplers.Coefficients` for each step."""
@@ -53,9 +41,7 @@ class Plan(NamedTuple):
 class Sampler(nn.Cell):
     """The whole: lr (B, 3, h, w) in [−1, 1], noise (draws, B, 3, H, W) → (B, 3, H, W) in [−1, 1], float32.
 
-    Args:
-        model: maps x_t, t and, if it looks at pictures, the condition to its prediction.
-        plan: a :class:`Plan`.
+    ``model`` maps x_t, t and, if it looks at pictures, the condition to its prediction.
     """
 
     def __init__(self, model, plan):
@@ -84,10 +70,7 @@ class UnconditionalSampler(Sampler):
 
 
 class Start(nn.Cell):
-    """Before the steps: lr and noise → x_T, the condition, what x_0 is to be reduced to, and the base picture.
-
-    Of an unconditional model: noise → x_T.
-    """
+    """Before the steps: lr and noise → x_T, the condition, what x_0 is reduced to, base picture; or noise → x_T."""
 
     def __init__(self, model, plan):
         super().__init__(auto_prefix=False)
@@ -166,7 +149,7 @@ class Agreement(nn.Cell):
         super().__init__(auto_prefix=False)
         rows, columns = (reduction_matrix(side, plan.scale) for side in plan.size[1:])
         solve_rows, solve_columns = (np.linalg.inv(matrix @ matrix.T) for matrix in (rows, columns))
-        self.reduced, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
+        self.reduce, self.solved = Separable(rows, columns), Separable(solve_rows, solve_columns)
         self.spread = Separable(rows.T, columns.T)
         self.raised = Separable(rows.T @ solve_rows, columns.T @ solve_columns)
         self.rows_reduced, self.columns_reduced = Separable(rows, None), Separable(None, columns)
@@ -174,13 +157,9 @@ class Agreement(nn.Cell):
         self.no_multipliers = ms.Tensor(np.zeros((batch, 3, height, width)), ms.float32)
         self.no_age = ms.Tensor(np.zeros((batch, 3, 1, 1)), ms.float32)
 
-    def reduce(self, x):
-        """(B, 3, H, W) → (B, 3, h, w)."""
-        return self.reduced(x)
-
     def project(self, x, goal):
         """The nearest picture to x that is reduced to ``goal``."""
-        return x + self.raised(goal - self.reduced(x))
+        return x + self.raised(goal - self.reduce(x))
 
     def fit(self, picture, lr):
         """The finished picture, agreeing within [−1, 1]; what is done to each channel stops when it is done there."""
@@ -208,23 +187,17 @@ class Agreement(nn.Cell):
 
 
 class Separable(nn.Cell):
-    """left · x · rightᵀ for each channel of (B, C, n, m); None is the identity.
-
-    Args:
-        left, right: NumPy matrices (n', n) and (m', m).
-    """
+    """left · x · rightᵀ for each channel of (B, C, n, m), with matrices (n', n) and (m', m); None is the identity."""
 
     def __init__(self, left, right):
         super().__init__(auto_prefix=False)
-        self.has_left, self.has_right = left is not None, right is not None
-        self.left = ms.Tensor(np.ascontiguousarray(left.T), ms.float32) if self.has_left else 0
-        self.right = ms.Tensor(np.ascontiguousarray(right.T), ms.float32) if self.has_right else 0
+        self.left, self.right = (None if m is None else _table(np.ascontiguousarray(m.T)) for m in (left, right))
         self.product = ops.MatMul()
 
     def construct(self, x):
-        if self.has_right:
+        if self.right is not None:
             x = self._last_axis(x, self.right)
-        if self.has_left:
+        if self.left is not None:
             x = self._last_axis(x.transpose(0, 1, 3, 2), self.left).transpose(0, 1, 3, 2)
         return x
 

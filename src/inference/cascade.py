@@ -12,16 +12,10 @@ _SEEDS = 1 << 64  # apart, so that no stage draws another's noise; the first sta
 
 
 class Cascade(Upscaler):
-    """An upscaler made of upscalers; the scales multiply, and the first may be unconditional.
+    """An upscaler made of at least two; the scales multiply, and the first alone may be unconditional.
 
     Between the stages pictures are float32 in [−1, 1], not rounded to 8 bits. How to sample is a tuple of each stage's
     ``Sampling``: an option that is named holds for all stages, or as a list for one stage each.
-
-    Args:
-        stages: list of at least two :class:`src.inference.upscaler.Upscaler`.
-
-    Raises:
-        UserError: a later stage is unconditional.
     """
 
     def __init__(self, stages):
@@ -42,19 +36,17 @@ class Cascade(Upscaler):
         for name, value in options.items():
             if isinstance(value, list) and len(value) != len(self.stages):
                 raise UserError(f"{name} has {len(value)} values for {len(self.stages)} models: give one for each")
-        return tuple(self._resolve_stage(number, options) for number in range(len(self.stages)))
-
-    def _resolve_stage(self, number, options):
-        stage = self.stages[number]
-        own = {name: value[number] if isinstance(value, list) else value for name, value in options.items()}
-        if not stage.conditional:
-            own.pop("consistency", None)  # with what? it is for the stages that enlarge
-        if stage.one_pass:  # it samples nothing, and the others do: no reason to warn
-            own = {name: value for name, value in own.items() if name == "consistency"}
-        return stage.resolve(**own)
+        resolved = []
+        for number, stage in enumerate(self.stages):
+            own = {name: value[number] if isinstance(value, list) else value for name, value in options.items()}
+            if not stage.conditional:
+                own.pop("consistency", None)  # with what? it is for the stages that enlarge
+            if stage.one_pass:  # it samples nothing, and the others do: no reason to warn
+                own = {name: value for name, value in own.items() if name == "consistency"}
+            resolved.append(stage.resolve(**own))
+        return tuple(resolved)
 
     def about(self, sampling):
-        """See :class:`Upscaler`; the stages' own stand in a list."""
         stages = [stage.about(own) for stage, own in zip(self.stages, sampling, strict=True)]
         return {"system": self.system, "scale": self.scale, "stages": stages}
 
@@ -83,7 +75,6 @@ class Cascade(Upscaler):
         return sum(stage.passes((shape[0], *size), own) for (stage, size), own in pairs)
 
     def encode(self, lr=None, lr_up=None, shape=None):
-        """What the first stage computes beforehand; see :class:`Upscaler`."""
         return self.stages[0].encode(lr, lr_up, shape)
 
     def draw(self, condition, sampling, seed=0, progress=None, process=None, **others):

@@ -4,29 +4,17 @@ import numpy as np
 
 
 class Condition:
-    """What denoising a batch of pictures needs beside x_t and t: the network's features for every window.
+    """What denoising a batch of pictures needs beside x_t and t: the network's features for every window of the grid.
 
-    Features are computed from a window with a margin around it, so that they are those of the whole picture to the
-    encoder's precision, and cut back to the window. Those that do not fit the budget are computed anew at each step.
-    An unconditional model has none: without LR and LR↑, a condition is the pictures' size alone.
-
-    Args:
-        grid: the :class:`src.inference.tiling.Grid` of these pictures.
-        count: how many there are.
-        networks: a ``DiffusionNetworks``.
-        lr: (B, 3, h, w) float32 in [−1, 1]; None where ``lr_up`` suffices the networks.
-        lr_up: (B, 3, H, W) float32 to use as the base picture instead of the network's own, or None.
-        margin: LR pixels around a window that the encoder sees too.
-        budget: bytes of features to keep, as far as the picture has more than one window.
-
-    Attributes:
-        grid, lr: as above.
-        shape: (B, 3, H, W) of what is sampled.
-        lr_up: (B, 3, H, W) float32 NumPy without padding, the base picture: LR↑, or the encoder's picture.
+    Features are computed from a window with a margin of LR pixels around it, so that they are those of the whole
+    picture to the encoder's precision, and cut back to the window. Those that do not fit the budget in bytes, of more
+    than one window, are computed anew at each step. The base picture is ``lr_up`` (B, 3, H, W), or the networks' own.
+    An unconditional model has neither: without LR and LR↑, a condition is the pictures' size alone.
     """
 
     def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2, budget=float("inf")):
-        self.grid, self.shape, self.lr, self.lr_up = grid, (count, 3, *grid.size), lr, lr_up
+        self.grid, self.shape, self.lr = grid, (count, 3, *grid.size), lr  # the shape is that of what is sampled
+        self.lr_up = lr_up  # NumPy without padding, the base picture: LR↑, or the encoder's picture
         self._networks, self._prepared_lr_up, self._margin, self._budget = networks, lr_up, margin, budget
         self._unconditional, self._kept = lr is None and lr_up is None, {}
         if self._unconditional:
@@ -39,7 +27,10 @@ class Condition:
                 self.lr_up = grid.crop(base)
             elif lr_up is None:
                 grid.add(self.lr_up, base, window)
-            self._keep(number, features)
+            size = 0 if grid.whole else features.nbytes
+            if size <= self._budget:
+                self._kept[number] = features
+                self._budget -= size
 
     def features(self, number):
         """What the network takes beside x_t and t for the window of that number: a tuple of its condition, or ()."""
@@ -48,12 +39,6 @@ class Condition:
         if number in self._kept:
             return (self._kept[number],)
         return self._encode(self.grid.windows[number])[:1]
-
-    def _keep(self, number, features):
-        size = 0 if self.grid.whole else features.nbytes
-        if size <= self._budget:
-            self._kept[number] = features
-            self._budget -= size
 
     def _encode(self, window):
         """Features and LR↑ of a window without its margin: NumPy, or of the only window as the network gave them."""

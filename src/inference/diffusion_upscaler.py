@@ -14,16 +14,9 @@ from src.inference.upscaler import Upscaler
 class DiffusionUpscaler(Upscaler):
     """A diffusion model behind samplers that know no network, over windows that no sampler knows.
 
-    Args:
-        networks: with ``encode(lr, lr_up) → (features, lr_up)`` and ``denoise(x_t, t, features)``, of an unconditional
-            model ``denoise(x_t, t)``; arrays are NumPy but for the features, which stay where the network runs.
-        tiling, name, system, sampling: as of :class:`Upscaler`.
-        schedule: a ``Schedule``.
-        target: a ``ResidualTarget`` or an ``ImageTarget``.
-        prediction: what the network predicts, "noise" or "velocity".
-        noise_level: what it is told, see :mod:`src.diffusion.noise_level`; None takes the step t.
-        conditional: whether it looks at pictures.
-        usual_size: (height, width) that an unconditional model makes where no size is named.
+    ``networks`` is a ``DiffusionNetworks``: arrays are NumPy but for the features, which stay where the network runs.
+    ``prediction`` is what it predicts, "noise" or "velocity", and ``noise_level`` what it is told, the step t by
+    default.
     """
 
     def __init__(
@@ -75,13 +68,10 @@ class DiffusionUpscaler(Upscaler):
         return self.tiling.grid(lr_up.shape[0], *(side // self.scale for side in lr_up.shape[2:]))
 
     def predict(self, x_t, t, condition=None, progress=None):
-        """The network's raw prediction (ε or v), (B, 3, H, W) float32 NumPy.
+        """The network's raw prediction (ε or v) for x_t: both (B, 3, H, W) float32 NumPy.
 
-        Args:
-            x_t: (B, 3, H, W) float32.
-            t: (B,), what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1).
-            condition: from :meth:`encode`; None takes that of x_t's shape, of an unconditional model.
-            progress: called after each window.
+        ``t`` (B,) is what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1). Without
+        a ``condition`` it is that of x_t's shape, of an unconditional model.
         """
         if condition is None:
             condition = self._unconditional(x_t.shape)
@@ -119,15 +109,20 @@ class DiffusionUpscaler(Upscaler):
         self._check_sized(condition)
         if noise is None:
             noise = SeededNoise(seeds_of(seed, condition.shape[0]))
-        agreement = Agreement(condition, self.scale, self.target) if sampling.consistency else None
-        steps, base = self._steps(sampling), condition.lr_up
+        steps, base, lr = self._steps(sampling), condition.lr_up, condition.lr
+        if sampling.consistency:  # among the pictures whose MATLAB reduction is LR (as DDNM does, arXiv 2212.00490)
+            if lr is None:
+                raise UserError("consistency is with LR pictures, and there are none: give lr, or leave it off")
+            projection = BackProjection(*lr.shape[2:], self.scale)
+            # x_0 agrees where its reduction is that of the picture's x_0, which is affine, and reducing is linear
+            goal = self.target.unclipped(lr, projection.reduce(base))
         if process is not None:
             process.begin(len(steps), lambda x_0: self.target.to_picture(x_0, base))
         callbacks = [each for each in (process, callback) if each is not None]
 
         def denoise(x_t, step):
             x_0 = self.denoise(x_t, step, condition, progress)
-            return agreement.residual(x_0) if agreement else x_0
+            return projection.project(x_0, goal) if sampling.consistency else x_0
 
         def after(*step):
             for each in callbacks:
@@ -135,33 +130,4 @@ class DiffusionUpscaler(Upscaler):
 
         x_0 = sampling.function()(denoise, condition.shape, steps, noise, sampling.temperature, after)
         picture = self.target.to_picture(x_0, base)
-        return agreement.picture(picture) if agreement else picture
-
-
-class Agreement:
-    """Keeps samples among the pictures whose MATLAB reduction is the LR picture (as DDNM does, arXiv 2212.00490).
-
-    Args:
-        condition: of the pictures.
-        scale: HR size / LR size.
-        target: a ``ResidualTarget`` or an ``ImageTarget``.
-
-    Raises:
-        UserError: there are no LR pictures.
-    """
-
-    def __init__(self, condition, scale, target):
-        if condition.lr is None:
-            raise UserError("consistency is with LR pictures, and there are none: give lr, or leave it off")
-        self._projection = BackProjection(*condition.lr.shape[2:], scale)
-        self._lr = condition.lr
-        # x_0 agrees where its reduction is that of the picture's x_0, which is affine, and reducing is linear
-        self._goal = target.unclipped(condition.lr, self._projection.reduce(condition.lr_up))
-
-    def residual(self, x_0):
-        """The nearest x_0 that agrees, in place."""
-        return self._projection.project(x_0, self._goal)
-
-    def picture(self, picture):
-        """A finished picture that agrees and stays in [−1, 1], in place."""
-        return self._projection.fit(picture, self._lr)
+        return projection.fit(picture, lr) if sampling.consistency else picture

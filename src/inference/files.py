@@ -23,11 +23,8 @@ TOGETHER = 8  # the most pictures that :func:`unconditional_samples` samples as 
 class SampleStatistics:
     """Running mean and variance (Welford, Technometrics 4(3), 1962) of a picture's samples, and the best one.
 
-    Attributes:
-        mean: (3, H, W) float32 in about [−1, 1]; its PSNR is higher than a sample's, which it is the mean of.
-        best: uint8 (H, W, 3), the sample whose reduction is nearest to the LR picture.
-        best_number: its number, from 0.
-        best_lr_psnr: its LR-PSNR in dB.
+    The mean is (3, H, W) float32 in about [−1, 1]; its PSNR is higher than a sample's. The best is the sample, uint8
+    (H, W, 3), whose reduction is nearest to the LR picture.
     """
 
     def __init__(self):
@@ -56,7 +53,6 @@ class SampleStatistics:
         return result
 
     def write(self, job, picture, scale):
-        """Write mean, heat map and best sample of a job whose LR is ``picture``."""
         write_image(job.mean, _as_source(picture, to_uint8(self.mean[None])[0], scale))
         write_image(job.deviation, heat_map(self.deviation()))
         write_image(job.best, _as_source(picture, self.best, scale))
@@ -80,40 +76,25 @@ class Watch:
     """What :func:`upscale_files` and :func:`sample_files` tell while they work; override what is of interest."""
 
     def begin(self, jobs, passes):
-        """These :class:`src.inference.jobs.Job` begin, as one batch that takes so many passes of a network."""
+        """These jobs begin, as one batch that takes so many passes of a network."""
 
     def passed(self):
         """One of the passes is done."""
 
     def done(self, job, lr, sr, paths):
-        """The files of a job are written; the pictures are uint8 RGB, of several samples the best.
-
-        Of an unconditional model ``lr`` is None.
-        """
+        """The files of a job are written; pictures are uint8 RGB, of several samples the best, or for ``lr`` None."""
 
     def summed_up(self, path):
         """A picture of all results together is written."""
 
 
 def upscale_files(upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None):
-    """Upscale pictures and write the results.
+    """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
-    Pictures of one size are upscaled together. Every picture starts from the same seed, so that its result is the same
-    alone and among others. A file that cannot be read is passed over, and named at the end.
-
-    Args:
-        upscaler: an ``Upscaler``.
-        jobs: from :func:`src.inference.jobs.plan_jobs`.
-        sampling: from ``upscaler.resolve``.
-        batch: the most pictures upscaled together; fewer where they would not fit into memory.
-        seed: of the noise; sample k takes seed + k.
-        compare: also write LR | bicubic | SR side by side.
-        samples: how many samples to draw of each picture; of several, their :class:`SampleStatistics` are written too.
-        process: a :class:`src.inference.process.Process`, of the first sample; None writes none.
-        watch: a :class:`Watch`.
-
-    Raises:
-        UserError: after all the others were done, a picture could not be read.
+    Pictures of one size are upscaled together, at most ``batch``, fewer where they would not fit into memory. All start
+    from the same seed, so that a result is the same alone and among others; sample k takes seed + k. Of several samples
+    the :class:`SampleStatistics` are written too; ``compare`` also writes LR | bicubic | SR, ``process`` the first
+    sample's steps. A file that cannot be read is passed over, and a UserError names it at the end.
     """
     watch, broken = watch or Watch(), []
     for group in _groups(upscaler, jobs, batch, broken):
@@ -127,18 +108,15 @@ def upscale_files(upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, s
                 process.write(job, number)
             watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
     if broken:
-        first = str(broken[0])
-        raise UserError(
-            first if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: {first}"
-        )
+        which = "" if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: "
+        raise UserError(f"{which}{broken[0]}")
 
 
 def _begin(upscaler, watch, jobs, shape, samples, sampling):
     """Tell the watch that jobs of a shape (B, h, w) begin, and the log if their pictures are cut."""
-    passes, words = upscaler.passes(shape, sampling) * samples, upscaler.tiles(shape)
-    if words:
-        first = jobs[0].source or jobs[0].result
-        logging.info("%s: %s, %d passes of the network", first.name, words, passes)
+    passes = upscaler.passes(shape, sampling) * samples
+    if words := upscaler.tiles(shape):
+        logging.info("%s: %s, %d passes of the network", (jobs[0].source or jobs[0].result).name, words, passes)
     watch.begin(jobs, passes)
 
 
@@ -164,7 +142,7 @@ def _draw(upscaler, group, sampling, seed, samples, process, watch):
 
 
 def comparison(lr, sr, scale):
-    """Return LR (its pixels repeated) | bicubic | SR, uint8 (H, 3·W, 3)."""
+    """LR (its pixels repeated) | bicubic | SR, uint8 (H, 3·W, 3)."""
     repeated = lr.repeat(scale, axis=0).repeat(scale, axis=1)
     return np.concatenate([repeated, imresize(lr, scale), sr], axis=1)
 
@@ -214,24 +192,15 @@ def _check_format(job, picture, longest):
 
 def _as_source(picture, sr, scale):
     """Give the result the channels of its source; transparency is enlarged by bicubic."""
-    channels = [np.asarray(Image.fromarray(sr).convert("L"))[..., None] if picture.gray else sr]
-    if picture.alpha is not None:
-        channels.append(imresize(picture.alpha, scale)[..., None])
-    array = np.concatenate(channels, axis=2)
-    return array[..., 0] if array.shape[2] == 1 else array
+    colours = np.asarray(Image.fromarray(sr).convert("L")) if picture.gray else sr
+    return colours if picture.alpha is None else np.dstack([colours, imresize(picture.alpha, scale)])
 
 
 def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):
-    """Sample an unconditional model in batches that fit: more would be cut into tiles, each a picture of its own.
+    """Sample an unconditional model; yield uint8 (H, W, 3) RGB of ``size`` (H, W). Picture n takes the seed + n.
 
-    Args:
-        upscaler, count, size: an ``Upscaler``, how many pictures, and their (height, width).
-        sampling: from ``upscaler.resolve``.
-        seed: picture n takes the seed + n, whatever the batches.
-        done: called with the size of the batch after each of its steps.
-
-    Yields:
-        uint8 (H, W, 3) RGB.
+    In batches that fit, for more would be cut into tiles, each a picture of its own; ``done`` is called with a batch's
+    size after each of its steps.
     """
     together = upscaler.batch(TOGETHER, *size)
     for first in range(0, count, together):
@@ -243,18 +212,14 @@ def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda s
 
 
 def unconditional_grid(upscaler, count, size, sampling, seed=0):
-    """Return the pictures of :func:`unconditional_samples` as one, a grid."""
     return make_grid(list(unconditional_samples(upscaler, count, size, sampling, seed)))
 
 
 def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
-    """Sample an unconditional model and write the pictures, each as it would be alone.
+    """Sample an unconditional model and write the pictures of ``plan_unconditional``, each as it would be alone.
 
-    Args:
-        jobs, grid: from :func:`src.inference.jobs.plan_unconditional`.
-        size: (height, width) in pixels of what the model makes; a cascade's results are larger.
-        seed: of the first picture's noise; picture n takes seed + n.
-        upscaler, sampling, batch, process, watch: as of :func:`upscale_files`.
+    ``size`` is (height, width) in pixels of what the model makes; a cascade's results are larger. Picture n takes seed
+    + n. All else is as for :func:`upscale_files`.
     """
     watch, hooks = watch or Watch(), {"process": process} if process else {}
     together, small = upscaler.batch(batch, *size), []

@@ -10,7 +10,7 @@ from src.imaging.io import WRITE_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Job:
-    """One picture: where the LR picture is, None of an unconditional model, and where the result goes."""
+    """One picture: where LR is, None of an unconditional model, and where the result and what is beside it go."""
 
     source: Path | None
     result: Path
@@ -19,25 +19,10 @@ class Job:
         """Where sample k of several goes, k from 0; with a number from 1."""
         return self._beside(str(k + 1), self.result.suffix)
 
-    @property
-    def mean(self):
-        """Where the mean of several samples goes."""
-        return self._beside("mean", self.result.suffix)
-
-    @property
-    def deviation(self):
-        """Where the heat map of several samples' standard deviation goes."""
-        return self._beside("std", ".png")
-
-    @property
-    def best(self):
-        """Where that of several samples goes that agrees best with the LR picture."""
-        return self._beside("best", self.result.suffix)
-
-    @property
-    def comparison(self):
-        """Where the picture LR | bicubic | SR goes."""
-        return self._beside("compare", ".png")
+    mean = property(lambda job: job._beside("mean", job.result.suffix))
+    deviation = property(lambda job: job._beside("std", ".png"))
+    best = property(lambda job: job._beside("best", job.result.suffix))
+    comparison = property(lambda job: job._beside("compare", ".png"))
 
     def process(self, kind):
         """Where the strip ("png") or an animation ("gif", "webp") of the steps goes."""
@@ -55,17 +40,10 @@ class Job:
 
 
 def plan_jobs(source, output, compare=False, samples=1, process=()):
-    """Return a :class:`Job` for each input picture.
+    """A :class:`Job` for each picture of a file or folder, that writes what :meth:`Job.outputs` says.
 
-    Args:
-        source: a picture, or a folder of pictures.
-        output: for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
-            and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
-        compare, samples, process: what will be written, see :meth:`Job.outputs`.
-
-    Raises:
-        UserError: the input is not there, or the output does not fit it, or a result would overwrite an input or
-            another result.
+    The output is for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
+    and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
     """
     source, output = Path(source), Path(output)
     if not source.exists():
@@ -88,13 +66,7 @@ def plan_jobs(source, output, compare=False, samples=1, process=()):
 
 
 def plan_unconditional(output, count, seed=0):
-    """Return a :class:`Job` for each of an unconditional model's pictures, and the path of the grid that shows them.
-
-    A picture is named after its seed, ``N.png``; ``seed`` is the first one's.
-
-    Raises:
-        UserError: the output is or names a file.
-    """
+    """A :class:`Job` for each of an unconditional model's pictures, named after its seed, and the path of the grid."""
     output = Path(output)
     if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITE_SUFFIXES):
         raise UserError(f"--count writes pictures into a folder, so --output must be one, not the file {output}")

@@ -10,11 +10,9 @@ LONGEST = 512  # pixels of a frame's longer side: larger ones are reduced
 
 
 class Process:
-    """Keeps some steps of a batch: x, and the picture that the network saw in the x before. A sampler's callback.
+    """A sampler's callback that keeps ``count`` steps, even among all: x, and the picture that the network saw before.
 
-    Args:
-        count: how many steps to keep, evenly among all; the last one is always among them.
-        kinds: of the files that :meth:`write` writes: "png" is a strip, "gif" and "webp" are animations.
+    Of ``kinds`` of files, "png" is a strip, "gif" and "webp" are animations.
     """
 
     def __init__(self, count, kinds=()):
@@ -32,7 +30,7 @@ class Process:
             self._kept.append((f"{k + 1}/{self._total}", list(zip(noisy, clean, strict=True))))
 
     def frames(self, number):
-        """Return a :class:`src.imaging.strip.Frame` for each step that was kept, of the batch's picture ``number``."""
+        """A :class:`src.imaging.strip.Frame` for each step that was kept, of the batch's picture ``number``."""
         return [Frame(label, *pairs[number]) for label, pairs in self._kept]
 
     def write(self, job, number):

@@ -9,17 +9,11 @@ from src.inference.upscaler import Upscaler
 
 
 class SamplerUpscaler(Upscaler):
-    """Sampler, steps and temperature are the graph's own; only the seed is free.
+    """Sampler, steps and temperature, in ``sampling``, are the graph's own; only the seed is free.
 
-    Args:
-        graph: maps lr (B, 3, h, w), if it looks at pictures, and noise (draws, B, 3, H, W) to a picture (B, 3, H, W),
-            NumPy.
-        tiling: a :class:`src.inference.tile_size.FixedTiling`.
-        name, system: as of :class:`Upscaler`.
-        sampling: what the graph does.
-        batch: B.
-        draws: the first size of the noise.
-        conditional: whether it looks at pictures; those that an unconditional one makes have the graph's size.
+    ``graph`` maps lr (B, 3, h, w), if it looks at pictures, and noise (draws, B, 3, H, W) to a picture (B, 3, H, W),
+    NumPy. ``tiling`` is a :class:`src.inference.tile_size.FixedTiling`; an unconditional graph makes pictures of its
+    own size.
     """
 
     def __init__(self, graph, tiling, *, name, system, sampling, batch, draws, conditional=True):

@@ -10,23 +10,14 @@ MAX_TEMPERATURE = 100  # far beyond any use, and far from where float32 ends
 
 
 class Sampling(NamedTuple):
-    """All options of a sample; None for those that a model has no use for.
+    """All options of a sample; None for those that a model has no use for."""
 
-    Attributes:
-        sampler: a name in ``src.diffusion.samplers.SAMPLERS``.
-        steps: 1 to T; more with a schedule of its own, where the network is told √ᾱ.
-        spacing: a name in ``src.diffusion.schedule.SPACINGS``, or β of its own (:mod:`src.diffusion.schedule`).
-        eta: of samplers that have it: 0 is deterministic, 1 has DDPM's noise.
-        temperature: scales all noise: 1 is the full sample, towards 0 comes the most faithful picture.
-        consistency: make the result agree with the LR picture (:mod:`src.imaging.back_projection`).
-    """
-
-    sampler: str | None = None
-    steps: int | None = None
-    spacing: str | None = None
-    eta: float | None = None
-    temperature: float | None = None
-    consistency: bool | None = None
+    sampler: str | None = None  # a name in ``src.diffusion.samplers.SAMPLERS``
+    steps: int | None = None  # 1 to T; more with a schedule of its own, where the network is told √ᾱ
+    spacing: str | None = None  # a name in ``SPACINGS`` of src.diffusion.schedule, or β of its own
+    eta: float | None = None  # of samplers that have it: 0 is deterministic, 1 has DDPM's noise
+    temperature: float | None = None  # scales all noise: 1 is the full sample, towards 0 the most faithful picture
+    consistency: bool | None = None  # make the result agree with LR (:mod:`src.imaging.back_projection`)
 
     def replaced(self, **options):
         """Put options in place of its own where they are not None; its own eta goes with a sampler that has none."""
@@ -40,11 +31,6 @@ class Sampling(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     def check(self):
-        """Refuse an unknown sampler and numbers out of range.
-
-        Raises:
-            UserError: with the reason.
-        """
         if self.sampler not in SAMPLERS:
             raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, not '{self.sampler}'")
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
@@ -55,17 +41,14 @@ class Sampling(NamedTuple):
             raise no_eta(self.sampler)
 
     def function(self):
-        """The sampler, with its own options set."""
         sampler = SAMPLERS[self.sampler]
         return functools.partial(sampler, eta=self.eta) if takes_eta(self.sampler) else sampler
 
 
 def takes_eta(sampler):
-    """Whether a sampler of this name has the option eta."""
     return sampler in SAMPLERS and "eta" in SAMPLERS[sampler].options
 
 
 def no_eta(sampler):
-    """The error for an eta that this sampler does not take."""
     others = ", ".join(name for name in SAMPLERS if takes_eta(name))
     return UserError(f"eta is an option of the sampler {others}, {sampler} has none: leave it out")

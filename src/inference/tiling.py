@@ -15,19 +15,13 @@ from src.imaging.resize import inside
 
 
 class Span(NamedTuple):
-    """A window along one dimension, in HR pixels of the padded picture.
+    """A window along one dimension, in HR pixels of the padded picture."""
 
-    Attributes:
-        start, stop: what the network sees.
-        first, last: what of it reaches the result, in pixels of the padded picture.
-        weight: float32 (last − first,), the share of this window in each of these; all windows' shares add up to 1.
-    """
-
-    start: int
+    start: int  # what the network sees
     stop: int
-    first: int
+    first: int  # what of it reaches the result, in pixels of the padded picture
     last: int
-    weight: np.ndarray
+    weight: np.ndarray  # float32 (last − first,), its share in each of these; all windows' shares add up to 1
 
 
 class Window(NamedTuple):
@@ -45,20 +39,16 @@ class Grid:
     would be without it.
 
     Args:
-        height, width, scale: of the LR picture, and HR size / LR size.
-        size_multiple: HR sizes that the network takes are multiples of this, and at least twice as large. Windows
+        height, width, scale: of the LR picture, and HR size / LR size; all other lengths are in HR pixels.
+        size_multiple: sizes that the network takes are multiples of this, and at least twice as large. Windows
             start at multiples of it, too, so that strided convolutions meet the pixels that they would meet anyway.
-        tile: the largest side of a window in HR pixels, its halo included; 0 takes the whole picture. Sides get as
-            small as the number of windows allows.
-        halo: how far in from a window's edge, in HR pixels, its result counts; at the picture's own edges it counts
-            up to the edge.
+        tile: the largest side of a window, its halo included; 0 takes the whole picture. Sides get as small as the
+            number of windows allows.
+        halo: how far in from a window's edge its result counts; at the picture's own edges it counts up to the edge.
         exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
             over a halo's width.
-        sides: (height, width) in HR pixels, multiples of size_multiple and scale, that every window has, instead of
-            ``tile``; a smaller picture is mirrored to fill one.
-
-    Raises:
-        UserError: the tile leaves nothing between its halos.
+        sides: (height, width), multiples of size_multiple and scale, that every window has, instead of ``tile``; a
+            smaller picture is mirrored to fill one.
     """
 
     def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None):
@@ -67,15 +57,13 @@ class Grid:
         unit = math.lcm(scale, size_multiple)
         self.padded = tuple(_padded(n, scale, size_multiple, unit) for n in (height, width))
         if sides:
-            self.padded = tuple(max(n, side) for n, side in zip(self.padded, sides, strict=True))
+            self.padded = tuple(map(max, self.padded, sides))
             widths = [check_tile(side, halo, unit) for side in sides]
         else:
-            widths = [
-                _shrunk(n, min(check_tile(tile, halo, unit), n) if 0 < tile < n else n, halo, unit) for n in self.padded
-            ]
+            largest = [min(check_tile(tile, halo, unit), n) if 0 < tile < n else n for n in self.padded]
+            widths = [_shrunk(n, side, halo, unit) for n, side in zip(self.padded, largest, strict=True)]
         rows, columns = (_spans(n, side, halo, unit, exact) for n, side in zip(self.padded, widths, strict=True))
         self.windows = [Window(row, column) for row in rows for column in columns]
-        self.halo = halo
 
     @property
     def window_size(self):
@@ -85,17 +73,13 @@ class Grid:
 
     @property
     def whole(self):
-        """Whether one window covers the picture."""
         return len(self.windows) == 1
 
     def read(self, array, window, margin=0):
-        """Cut one of :attr:`windows` out of a picture (B, C, …) of the HR size, or of the LR size.
+        """Cut one of :attr:`windows`, with a margin on every side, out of a picture (B, C, …) of the HR or LR size.
 
-        With a ``margin`` of so many pixels of ``array`` on every side. At the edges of the padded picture, where there
-        are none, the rectangle is moved inwards, so that its size is the same for all windows.
-
-        Returns:
-            the pixels (B, C, rows, columns), contiguous; and (top, left), where the window begins in them.
+        At the edges of the padded picture, where there is no margin, the rectangle is moved inwards, so that its size
+        is the same for all windows. Returns its pixels, contiguous, and (top, left), where the window begins in them.
         """
         factor = self.size[0] // array.shape[2]
         (rows, top), (columns, left) = (
@@ -130,7 +114,7 @@ def _padded(length, scale, size_multiple, unit):
 
 
 def check_tile(tile, halo, unit):
-    """Return the side of a tile's windows, a multiple of ``unit``; refuse one that leaves nothing between its halos."""
+    """The side of a tile's windows, a multiple of ``unit``; refuse one that leaves nothing between its halos."""
     side = max(tile // unit, 2) * unit
     if side - 2 * halo < unit:
         raise UserError(
@@ -155,10 +139,8 @@ def _spans(length, side, halo, unit, exact):
     cuts = [(start + left + side) / 2 for left, start in zip(starts, starts[1:], strict=False)]
     # No ramp may reach into the next one, or three windows would share a pixel.
     ramp = 0 if exact else min([halo, *np.diff(starts).tolist()])
-    return [
-        _span(start, side, before, after, ramp)
-        for start, before, after in zip(starts, [None, *cuts], [*cuts, None], strict=True)
-    ]
+    around = zip(starts, [None, *cuts], [*cuts, None], strict=True)
+    return [_span(start, side, before, after, ramp) for start, before, after in around]
 
 
 def _count(length, side, halo, unit):

@@ -16,40 +16,24 @@ _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 class Upscaler(ABC):
     """A model with all that turns uint8 pictures into its networks' arrays and back.
 
-    Args:
-        networks: see :mod:`src.inference.networks`.
-        tiling: the :class:`src.inference.tile_size.Tiling` that cuts pictures into windows.
-        name, system: of the model, for reports.
-        sampling: the model's own :class:`src.inference.sampling.Sampling`, all of it.
-
-    Attributes:
-        networks, tiling, name, system, sampling: as above.
-        scale: HR size / LR size.
-        one_pass: whether one pass of a network is the result, so that there is nothing to sample.
-        conditional: whether it looks at pictures; an unconditional model is asked for a shape instead.
-        usual_size: (height, width) that an unconditional model makes where no size is named.
+    ``networks`` are of :mod:`src.inference.networks`, ``tiling`` cuts pictures into windows, ``name`` and ``system``
+    are for reports, and ``sampling`` is the model's own :class:`src.inference.sampling.Sampling`, all of it.
     """
 
-    one_pass = False
-    conditional = True
-    usual_size = None
+    one_pass = False  # whether one pass of a network is the result, so that there is nothing to sample
+    conditional = True  # whether it looks at pictures; an unconditional model is asked for a shape instead
+    usual_size = None  # (height, width) that an unconditional model makes where no size is named
 
     def __init__(self, networks, tiling, *, name, system, sampling):
-        self.networks = networks
-        self.tiling = tiling
-        self.scale = tiling.scale
+        self.networks, self.tiling = networks, tiling
+        self.scale = tiling.scale  # HR size / LR size
         self.name, self.system, self.sampling = name, system, sampling
 
     @abstractmethod
     def resolve(self, defaults=None, **options):
-        """Return how to sample, for :meth:`draw`; whoever calls it once can refuse options before any work.
+        """Return how to sample, for :meth:`draw`: ``defaults``, or the model's own, with options that are not None.
 
-        Args:
-            defaults: a whole ``Sampling`` in place of the model's own.
-            options: fields of ``Sampling`` that hold instead; None takes the default.
-
-        Raises:
-            UserError: an option is unknown or out of range.
+        Whoever calls it once can refuse options, which raise a UserError, before any work.
         """
 
     def about(self, sampling):
@@ -57,7 +41,6 @@ class Upscaler(ABC):
         return {"system": self.system, "scale": self.scale, **sampling.options()}
 
     def check_samples(self, count):
-        """Refuse a number of samples of one picture."""
         if count < 1:
             raise UserError(f"the number of samples must be at least 1, not {count}")
 
@@ -79,19 +62,11 @@ class Upscaler(ABC):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
 
     def encode(self, lr=None, lr_up=None, shape=None):
-        """Compute what all samples of a batch share.
+        """Compute what all samples of a batch share: the condition for :meth:`draw`.
 
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1], any size; None where ``lr_up`` suffices.
-            lr_up: (B, 3, H, W) float32 in [−1, 1], used as it is instead of the network's own LR↑, by models that
-                take it.
-            shape: (B, 3, H, W), for an unconditional model instead of both.
-
-        Returns:
-            the condition for :meth:`draw`; None where an unconditional model is told no shape.
-
-        Raises:
-            UserError: the model needs or takes something else, or a shape is wrong.
+        ``lr`` is (B, 3, h, w) and ``lr_up`` (B, 3, H, W), float32 in [−1, 1]. Models that take ``lr_up`` use it as it
+        is instead of their own LR↑; some need no ``lr`` then. An unconditional model is given the ``shape`` (B, 3, H,
+        W) instead; told none, it returns None.
         """
         pictures = lr is not None or lr_up is not None
         if shape is not None and pictures:
@@ -105,7 +80,6 @@ class Upscaler(ABC):
         return self._encode(lr, lr_up)
 
     def _encode(self, lr, lr_up):
-        """:meth:`encode` of a model that looks at pictures."""
         raise NotImplementedError
 
     def _unconditional(self, shape):
@@ -115,31 +89,17 @@ class Upscaler(ABC):
 
     @abstractmethod
     def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
-        """Draw one sample of each picture.
+        """Draw one sample of each picture: (B, 3, H, W) float32 NumPy in about [−1, 1].
 
         Args:
-            condition: from :meth:`encode`.
-            sampling: from :meth:`resolve`.
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
             progress: called after each pass of a network over a window.
             noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
             callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
-
-        Returns:
-            (B, 3, H, W) float32 NumPy in about [−1, 1].
         """
 
     def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
-        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1].
-
-        Args:
-            lr, lr_up, shape: as of :meth:`encode`.
-            seed, progress: as of :meth:`draw`.
-            options: of sampling, see :meth:`resolve`; and what else :meth:`draw` takes.
-
-        Raises:
-            UserError: an option is unknown or out of range.
-        """
+        """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1]; options are those of both."""
         sampling, others = self._resolved(options)
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
@@ -148,20 +108,11 @@ class Upscaler(ABC):
         return list(to_uint8(next(self.samples(pictures, seeds, 1, **options))))
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
-        """Draw several samples of the same pictures; what does not depend on the noise is computed once.
+        """Draw ``count`` samples of the same pictures, uint8 (h, w, 3) of one size; what they share is computed once.
 
-        Args:
-            pictures: list of uint8 (h, w, 3) RGB, all of one size.
-            seeds: one int for each picture; by default 0, 1, 2, …
-            count: how many samples of each; sample k takes the seeds plus k.
-            lr_up: list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of diffusion models only.
-            options: as of :meth:`sample`.
-
-        Yields:
-            (B, 3, H, W) float32, about [−1, 1], ``count`` times.
-
-        Raises:
-            UserError: an option is unknown or out of range.
+        Yields (B, 3, H, W) float32, about [−1, 1]. Sample k takes the seeds, one for each picture and by default 0, 1,
+        2, …, plus k. ``lr_up`` is a list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of
+        diffusion models only. Options are as of :meth:`sample`.
         """
         self.check_samples(count)
         sampling, others = self._resolved(options)
@@ -171,7 +122,6 @@ class Upscaler(ABC):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
 
     def _resolved(self, options):
-        """Split keyword arguments into how to sample, resolved, and the others."""
         own = {name: value for name, value in options.items() if name in Sampling._fields}
         return self.resolve(**own), {name: value for name, value in options.items() if name not in own}
 

@@ -15,15 +15,9 @@ _GAMMA = 5.0  # arXiv 2303.09556, section 3.4
 class DiffusionLoss(nn.Cell):
     """Noise HR's residual, or HR, to a level and measure how well the network names the noise (or the velocity).
 
-    Args:
-        model: with ``given``, ``project`` and ``construct``, as ``SRDiff`` and ``SR3`` have.
-        schedule, target: of :mod:`src.diffusion`.
-        prediction: what the network predicts, "noise" or "velocity".
-        loss: "l1" or "l2".
-        weight: how much each t counts, see :func:`error_scale`.
-        frozen_encoder: stop the gradient at the encoder's features, so that it costs no backward pass.
-        continuous: t is a real time, and the network is told √ᾱ (SR3); only with the weight "uniform".
-        lr_up, dropout: whether batches bring LR↑, and the keys of dropout's masks; for an ``SR3`` only.
+    ``model`` has ``given``, ``project`` and ``construct``, as ``SRDiff`` and ``SR3``. ``weight`` says how much each t
+    counts, see :func:`error_scale`. A ``frozen_encoder`` costs no backward pass. If ``continuous``, t is a real time,
+    and the network is told √ᾱ (SR3). For an ``SR3`` batches may bring ``lr_up``, and the keys of ``dropout``'s masks.
     """
 
     def __init__(
@@ -47,13 +41,9 @@ class DiffusionLoss(nn.Cell):
     def construct(self, hr, lr, t, noise, *given):
         """The loss of one batch, a float32 scalar.
 
-        Args:
-            hr: (B, 3, H, W) float32 in [−1, 1].
-            lr: (B, 3, h, w) float32 in [−1, 1].
-            t: (B·D,) int32 in [0, T), or float32 where it is continuous; D for each picture, one after the other.
-            noise: (B·D, 3, H, W) float32, standard normal.
-            given: as the constructor says: lr_up (B, 3, H, W) float32 in [−1, 1], instead of the model's own; keys
-                (B·D,) int32, those of dropout's masks.
+        HR (B, 3, H, W) and LR (B, 3, h, w) are float32 in [−1, 1]; t (B·D,) is int32 in [0, T), or float32 where it is
+        continuous, D for each picture, one after the other; the noise is (B·D, 3, H, W). As the constructor says, LR↑
+        (B, 3, H, W) is given instead of the model's own, and keys (B·D,) int32, those of dropout's masks.
         """
         features, base = self.model.given(lr, *(given[:1] if self.lr_up else ()))
         if self.frozen_encoder:
@@ -109,16 +99,10 @@ class ContinuousLevels(nn.Cell):
 def error_scale(kind, prediction, alpha_bar):
     """What the difference between prediction and goal is multiplied by before its absolute value or square is taken.
 
-    With SNR = ᾱ / (1 − ᾱ), the squared error of x_0 is that of v / (SNR + 1) and that of ε / SNR.
-
-    Args:
-        kind: "uniform": 1. "min_snr": the error of x_0, times √min(SNR, 5) (arXiv 2303.09556, eq. 9 and section 3.4).
-            "x0": the error of x_0, for velocity only, as that of ε says nothing of x_0 where there is no signal.
-        prediction: what the network predicts, "noise" or "velocity".
-        alpha_bar: (T,) ᾱ_t.
-
-    Returns:
-        (T,) float32, scaled to a mean square of 1.
+    With SNR = ᾱ / (1 − ᾱ), the squared error of x_0 is that of v / (SNR + 1) and that of ε / SNR. "uniform": 1.
+    "min_snr": the error of x_0, times √min(SNR, 5) (arXiv 2303.09556, eq. 9 and section 3.4). "x0": the error of x_0,
+    for velocity only, as that of ε says nothing of x_0 where there is no signal. Returns (T,) float32 with a mean
+    square of 1.
     """
     if kind not in LOSS_WEIGHTS:
         raise UserError(f"diffusion.loss_weight must be one of {', '.join(LOSS_WEIGHTS)}, not '{kind}'")

@@ -26,8 +26,8 @@ class PixelLoss(nn.Cell):
 class RegressionLoss(nn.Cell):
     """The difference between HR and the picture of a network that maps LR (B, 3, h, w) to it, both in [−1, 1].
 
-    It is SRDiff's pre-training of the encoder, with L1 (arXiv 2104.14951, section 3.3), and SR3's regression baseline
-    (arXiv 2104.07636, section 4).
+    As SRDiff pre-trains its encoder (arXiv 2104.14951, section 3.3), and SR3 its baseline (arXiv 2104.07636, section
+    4).
     """
 
     def __init__(self, model, loss="l1"):

@@ -12,25 +12,18 @@ from src.metrics.picture_sets import SetScores
 from src.metrics.scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
+comparison = side_by_side  # of LR, results and HR
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one picture, or their means; None where there is no such score.
+    """The scores of one picture, or their means; None where there is no such score."""
 
-    Attributes:
-        psnr: dB, by the protocol; infinity for identical pictures.
-        ssim: up to 1, by the protocol; None for pictures smaller than its window.
-        lpips: perceptual distance, less is better; None where it was not computed.
-        lr_psnr: dB, between the reduced result and the input.
-        consistency: their mean squared error, in units of 1e−5 of values in [0, 1].
-    """
-
-    psnr: float | None = None
-    ssim: float | None = None
-    lpips: float | None = None
-    lr_psnr: float | None = None
-    consistency: float | None = None
+    psnr: float | None = None  # dB, by the protocol; infinity for identical pictures
+    ssim: float | None = None  # up to 1, by the protocol; None for pictures smaller than its window
+    lpips: float | None = None  # perceptual distance, less is better; None where it was not computed
+    lr_psnr: float | None = None  # dB, between the reduced result and the input
+    consistency: float | None = None  # their mean squared error, in units of 1e−5 of values in [0, 1]
 
 
 METRICS = tuple(metric.name for metric in fields(Scores))
@@ -45,53 +38,39 @@ class Denoising:
 
 @dataclass
 class Report:
-    """What an evaluation found.
+    """What an evaluation found; FID and IS are of all pictures of a method."""
 
-    Attributes:
-        protocol: the protocol's name; None where pictures have no scores of their own.
-        scale: the factor of upscaling.
-        lpips_net: the network that LPIPS was computed with, or None.
-        names: the pictures' names, in order.
-        scores: for each method, ``"bicubic"`` first, one ``kind`` per picture.
-        sets: for each method FID and IS of all its pictures (:class:`src.metrics.picture_sets.SetScores`); empty
-            where they were not measured.
-        hr_set: the IS of the HR pictures, with no FID; None where it was not measured.
-        kind: what a picture's scores are, :class:`Scores` or :class:`Denoising`.
-    """
-
-    protocol: str | None = None
+    protocol: str | None = None  # None where pictures have no scores of their own
     scale: int = 1
     lpips_net: str | None = None
-    names: list[str] = field(default_factory=list)
-    scores: dict[str, list] = field(default_factory=dict)
-    sets: dict[str, SetScores] = field(default_factory=dict)
-    hr_set: SetScores | None = None
-    kind: type = Scores
+    names: list[str] = field(default_factory=list)  # of the pictures, in order
+    scores: dict[str, list] = field(default_factory=dict)  # method, "bicubic" first → one ``kind`` per picture
+    sets: dict[str, SetScores] = field(default_factory=dict)  # method → FID and IS; empty where not measured
+    hr_set: SetScores | None = None  # the IS of the HR pictures; None where it was not measured
+    kind: type = Scores  # what a picture's scores are, or Denoising
 
     @property
     def metrics(self):
-        """The names of a picture's scores."""
         return [metric.name for metric in fields(self.kind)]
 
     def mean(self, method):
-        """Return the mean of each score over the pictures that have it."""
+        """The mean of each score over the pictures that have it."""
         columns = {metric: [getattr(scores, metric) for scores in self.scores[method]] for metric in self.metrics}
         columns = {metric: [value for value in values if value is not None] for metric, values in columns.items()}
         return self.kind(**{metric: float(np.mean(values)) if values else None for metric, values in columns.items()})
 
     def without(self, metric):
-        """Return the names of the pictures for which some method lacks a score."""
         rows = zip(self.names, *self.scores.values(), strict=True)
         return [name for name, *row in rows if any(getattr(scores, metric) is None for scores in row)]
 
     def rows(self):
-        """Return all scores as float64 (pictures, methods · metrics), NaN where there is no score."""
+        """All scores as float64 (pictures, methods · metrics), NaN where there is no score."""
         rows = zip(*self.scores.values(), strict=True)
         cells = [[getattr(scores, metric) for scores in row for metric in self.metrics] for row in rows]
         return np.array(cells, np.float64).reshape(-1, len(self.scores) * len(self.metrics))  # None becomes NaN
 
     def with_rows(self, names, rows):
-        """Return a report of the same methods with other pictures: the opposite of :meth:`rows`."""
+        """A report of the same methods with other pictures: the opposite of :meth:`rows`."""
         cells = np.asarray(rows, np.float64).reshape(len(names), len(self.scores), len(self.metrics))
         scores = {
             method: [self.kind(*(None if np.isnan(cell) else float(cell) for cell in row)) for row in cells[:, column]]
@@ -101,30 +80,22 @@ class Report:
 
 
 def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, progress=None, keep=None):
-    """Upscale pictures and score them, beside MATLAB's bicubic of the same LR.
-
-    One picture is in memory at a time, so ``pictures`` may be a generator over any number of files.
+    """Upscale pictures and score them, beside MATLAB's bicubic of the same LR; return a :class:`Report`.
 
     Args:
         upscalers: a dict of method name to ``upscale(lr, index) -> sr``, or one such function, which is then
             called "model"; ``lr`` is uint8 (h, w, 3), ``index`` the picture's number from 0 (for its seed,
             see :func:`picture_seed`) and ``sr`` uint8 (scale·h, scale·w, 3). An empty dict scores bicubic alone.
-        pictures: an iterable of (name, hr, lr), uint8 RGB, ``hr`` exactly ``scale`` times as large as ``lr``.
-        protocol: a name in :data:`src.metrics.scores.PROTOCOLS`.
-        scale: the factor of upscaling, a whole number.
-        lpips: ``distance(sr, hr) -> float or None`` with an attribute ``net`` (:mod:`src.metrics.lpips`);
-            None leaves LPIPS out.
-        sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS; None leaves them out.
+        pictures: an iterable of (name, hr, lr), uint8 RGB, of which one is in memory at a time.
+        lpips: an ``LPIPSDistance``, or None.
+        sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS, or None.
         progress: called with the picture's name after each picture.
         keep: called with (picture's name, method, sr) for each result; bicubic's included.
-
-    Returns:
-        Report.
-
-    Raises:
-        UserError: the protocol is unknown, a model is named "bicubic", or sizes do not match.
     """
-    methods = _with_baseline(upscalers, scale)
+    upscalers = upscalers if isinstance(upscalers, Mapping) else {"model": upscalers}
+    if BASELINE in upscalers:
+        raise UserError(f"the name '{BASELINE}' is taken by the baseline: give the model another name")
+    methods = {BASELINE: lambda lr, index: imresize(lr, scale), **upscalers}
     score = protocol_named(protocol)
     report = Report(protocol, scale, getattr(lpips, "net", None), scores={method: [] for method in methods})
     for index, (name, hr, lr) in enumerate(pictures):
@@ -150,20 +121,8 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
 
 
 def picture_seed(seed, index):
-    """Return the seed of a picture's noise, which depends on its number and the run's seed alone, not on batches."""
+    """The seed of a picture's noise, which depends on its number and the run's seed alone, not on batches."""
     return seed + index
-
-
-def comparison(lr, *pictures):
-    """Return LR, results and HR side by side, uint8 RGB."""
-    return side_by_side(lr, *pictures)
-
-
-def _with_baseline(upscalers, scale):
-    upscalers = upscalers if isinstance(upscalers, Mapping) else {"model": upscalers}
-    if BASELINE in upscalers:
-        raise UserError(f"the name '{BASELINE}' is taken by the baseline: give the model another name")
-    return {BASELINE: lambda lr, index: imresize(lr, scale), **upscalers}
 
 
 def _check_pair(name, hr, lr, scale):

@@ -24,12 +24,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What FID keeps of a set of pictures.
-
-    Attributes:
-        mean: float64 (D,).
-        covariance: float64 (D, D), symmetric; the unbiased estimate, divided by n − 1.
-    """
+    """What FID keeps of a set of pictures: mean float64 (D,) and unbiased covariance float64 (D, D)."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -48,7 +43,7 @@ class Moments:
         self._scatter = 0.0  # (D, D): the sum of (x − mean)·(x − mean)ᵀ
 
     def add(self, vectors):
-        """Take a batch: (B, D), B at least 1, D always the same."""
+        """Take a batch (B, D), B at least 1."""
         vectors = np.asarray(vectors, np.float64)
         batch = len(vectors)
         total = self._count + batch
@@ -68,13 +63,10 @@ class Moments:
 
 
 def frechet_distance(one, other):
-    """Return the squared Fréchet distance of two :class:`Gaussian`, from 0: |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
+    """The squared Fréchet distance of two :class:`Gaussian`, from 0: |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½).
 
     The last trace is the sum of the roots of the eigenvalues of Σ₁Σ₂, which are those of the symmetric
     Σ₁^½ Σ₂ Σ₁^½: real and not negative, where a root of the product itself may come out complex or infinite.
-
-    Raises:
-        UserError: their sizes differ.
     """
     if one.mean.shape != other.mean.shape:
         raise UserError(
@@ -95,11 +87,7 @@ def _root(covariance):
 
 
 def write_statistics(path, gaussian):
-    """Write a Gaussian as pytorch-fid does, an .npz with ``mu`` and ``sigma``; whole or not at all.
-
-    Raises:
-        UserError: the name does not end in .npz, or the file cannot be written.
-    """
+    """Write a Gaussian as pytorch-fid does, an .npz with ``mu`` and ``sigma``; whole or not at all."""
     if Path(path).suffix != ".npz":
         raise UserError(f"statistics are written to an .npz file, not {path}: change its name")
     with replacing(path, "statistics") as temporary, open(temporary, "wb") as file:
@@ -107,11 +95,7 @@ def write_statistics(path, gaussian):
 
 
 def read_statistics(path):
-    """Return the :class:`Gaussian` of an .npz file with ``mu`` (D,) and ``sigma`` (D, D), as pytorch-fid writes it.
-
-    Raises:
-        UserError: the file is missing or damaged, or holds something else.
-    """
+    """Return the :class:`Gaussian` of an .npz file with ``mu`` (D,) and ``sigma`` (D, D), as pytorch-fid writes it."""
     try:
         with np.load(path, allow_pickle=False) as file:
             mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
@@ -157,7 +141,7 @@ class InceptionScore:
             self._seen += 1
 
     def result(self):
-        """Return the mean and the standard deviation over the parts; (None, None) with fewer pictures than parts."""
+        """The mean and the standard deviation over the parts; (None, None) with fewer pictures than parts."""
         if self._sizes.min() == 0:
             return None, None
         scores = []

@@ -13,49 +13,29 @@ _EPSILON = 1e-3  # of the network's batch normalisation
 
 
 def load_inception(path):
-    """Return :class:`Inception` with the weights of a file, from :func:`src.metrics.weight_files.find_weights`.
-
-    Raises:
-        UserError: the file is damaged, or holds another network.
-    """
+    """Return :class:`Inception` with the weights of a file, from :func:`src.metrics.weight_files.find_weights`."""
     return build_from_files("inception", [path], inception_from_arrays)
 
 
 class Inception:
-    """Prepared pictures in, features and logits out, all NumPy; compiles once.
-
-    Args:
-        cell: an :class:`InceptionV3` with its weights loaded.
-    """
+    """Prepared pictures in, features and logits out, all NumPy, by an :class:`InceptionV3`; compiles once."""
 
     def __init__(self, cell):
         self._cell = cell.set_train(False)
         self._cell.set_inputs(ms.Tensor(shape=[None, 3, SIDE, SIDE], dtype=ms.float32))
 
     def __call__(self, pictures):
-        """Look at pictures.
+        """Features, float32 (B, 2048), and logits (B, 1008) of pictures as ``src.metrics.picture_sets`` prepares them.
 
-        Args:
-            pictures: float32 (B, 3, 299, 299), as :mod:`src.metrics.picture_sets` prepares them.
-
-        Returns:
-            features: float32 (B, 2048), what FID compares; logits: float32 (B, 1008), what Inception Score looks at:
-                without the layer's bias, as its authors' program computed them.
+        The logits are without the layer's bias, as Inception Score's authors' program computed them.
         """
         return tuple(output.asnumpy() for output in self._cell(ms.Tensor(pictures)))
 
 
 def inception_from_arrays(arrays):
-    """Return :class:`Inception` with the given weights.
+    """Return :class:`Inception` with weights of the names of pytorch-fid's file; other names are ignored.
 
     Batch normalisation is folded into the convolution before it, in float64: γ·(w∗x − μ)/√(σ² + ε) + β.
-
-    Args:
-        arrays: dict of name to float array with the names of pytorch-fid's file (``Mixed_5b.branch1x1.conv.weight``,
-            ``Mixed_5b.branch1x1.bn.running_var``, …, ``fc.weight``). Other names are ignored.
-
-    Raises:
-        UserError: a tensor is missing, has another shape or holds something that is no number.
     """
     network = InceptionV3()
     for name, cell in network.cells_and_names():
@@ -69,7 +49,7 @@ def inception_from_arrays(arrays):
 
 
 def _folded(arrays, name, shape):
-    """Return the weight and the bias, float32, of a convolution with the batch normalisation behind it."""
+    """The weight and the bias, float32, of a convolution with the batch normalisation behind it."""
     weight = _checked(arrays, f"{name}.conv.weight", shape)
     names = ("weight", "bias", "running_mean", "running_var")
     gamma, beta, mean, variance = (_checked(arrays, f"{name}.bn.{part}", shape[:1]) for part in names)
@@ -80,7 +60,6 @@ def _folded(arrays, name, shape):
 
 
 def _checked(arrays, name, shape):
-    """Return an array as float64."""
     array = arrays.get(name)
     if not isinstance(array, np.ndarray) or array.shape != tuple(shape):
         found = f"shape {array.shape}" if isinstance(array, np.ndarray) else "nothing"
@@ -110,7 +89,7 @@ class InceptionV3(nn.Cell):
         self.fc = nn.Dense(FEATURES, CLASSES, weight_init="zeros", has_bias=False)
 
     def construct(self, x):
-        """Return features and logits, see :class:`Inception`, of x: float32 (B, 3, 299, 299) RGB in [−1, 1]."""
+        """Features and logits, see :class:`Inception`, of x: float32 (B, 3, 299, 299) RGB in [−1, 1]."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.pool(x)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.pool(x))))
@@ -236,10 +215,7 @@ class _MaxPool(nn.Cell):
 
 
 class ConvReLU(nn.Cell):
-    """A convolution with a bias, and ReLU; zeros around the picture keep its size, but not where it is ``valid``.
-
-    ``kernel`` is (rows, columns), or one number for both.
-    """
+    """A convolution with a bias, and ReLU; zeros around the picture keep its size, but not where it is ``valid``."""
 
     def __init__(self, in_channels, out_channels, kernel=1, stride=1, valid=False):
         super().__init__()

@@ -21,35 +21,22 @@ _LINEAR_KEY = re.compile(r"(?:lpips\.)?lin(\d+)\.model\.1\.weight")
 
 
 def load_lpips(net, paths):
-    """Return the :class:`LPIPSDistance` of a network with the weights of some files.
-
-    Args:
-        net: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
-        paths: from :func:`src.metrics.weight_files.find_weights`.
-
-    Raises:
-        UserError: a file is damaged, or belongs to another network.
-    """
+    """Return the :class:`LPIPSDistance` of "alex", "vgg" or "squeeze" with weights as ``find_weights`` finds them."""
     return build_from_files(net, paths, partial(lpips_from_arrays, net))
 
 
 class LPIPSDistance:
-    """The distance of two uint8 pictures of any size, by an :class:`LPIPS` with its weights loaded; compiles once.
-
-    Attributes:
-        net: the network's name, which belongs beside every number.
-        min_side: the shortest side of a picture that the network can see.
-    """
+    """The distance of two uint8 pictures of any size, by an :class:`LPIPS` with its weights loaded; compiles once."""
 
     def __init__(self, cell):
-        self.net = cell.net
-        self.min_side = cell.min_side
+        self.net = cell.net  # belongs beside every number
+        self.min_side = cell.min_side  # of a picture that the network can see
         self._cell = cell.set_train(False)
         any_size = ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32)
         self._cell.set_inputs(any_size, any_size)
 
     def __call__(self, image, reference):
-        """Return the distance of two uint8 (H, W, 3) RGB pictures, from 0; None with a side below ``min_side``."""
+        """The distance of two uint8 (H, W, 3) RGB pictures, from 0; None with a side below ``min_side``."""
         if image.shape != reference.shape:
             raise UserError(f"LPIPS compares pictures of one shape, got {image.shape} and {reference.shape}")
         if min(image.shape[:2]) < self.min_side:
@@ -58,20 +45,14 @@ class LPIPSDistance:
 
 
 def _to_tensor(image):
-    """Return uint8 (H, W, 3) as float32 (1, 3, H, W) in [-1, 1]."""
+    """uint8 (H, W, 3) → float32 (1, 3, H, W) in [−1, 1]."""
     return ms.Tensor(np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis], np.float32) / 127.5 - 1)
 
 
 def lpips_from_arrays(net, arrays):
-    """Return the :class:`LPIPSDistance` of a network with the given weights.
+    """Return the :class:`LPIPSDistance` of a network with the given weights; names that it does not need are ignored.
 
-    Args:
-        net: as in :func:`load_lpips`.
-        arrays: dict of name to float array, from torchvision's model and the linear layers of LPIPS v0.1
-            together, or from the lpips package's whole model. Other names (classifiers) are ignored.
-
-    Raises:
-        UserError: a tensor is missing or has another shape.
+    ``arrays`` is of torchvision's model and the linear layers of LPIPS v0.1, or of the lpips package's whole model.
     """
     cell = LPIPS(net)
     given = {_own_name(str(name)): array for name, array in arrays.items()}
@@ -85,7 +66,7 @@ def lpips_from_arrays(net, arrays):
 
 
 def _own_name(name):
-    """Return the name of our parameter for a name in a PyTorch file; None for what is not needed."""
+    """Our parameter's name for one in a PyTorch file; None for what is not needed."""
     if linear := _LINEAR_KEY.fullmatch(name):
         return f"linear.{linear[1]}.weight"
     if backbone := _BACKBONE_KEY.fullmatch(name):
@@ -101,14 +82,13 @@ class LPIPS(nn.Cell):
         self.net = net
         self.features = BACKBONES[net]()
         self.min_side = self.features.min_side
-        self.linear = nn.CellList(
-            [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
-        )
+        linear = [nn.Conv2d(channels, 1, 1, pad_mode="valid", has_bias=False) for channels in self.features.channels]
+        self.linear = nn.CellList(linear)
         self.shift = ms.Tensor(np.array(_SHIFT, np.float32).reshape(1, 3, 1, 1))
         self.scale = ms.Tensor(np.array(_SCALE, np.float32).reshape(1, 3, 1, 1))
 
     def construct(self, x, y):
-        """Return the distances, float32 (B,), of x and y: float32 (B, 3, H, W) RGB in [-1, 1]."""
+        """The distances, float32 (B,), of x and y: float32 (B, 3, H, W) RGB in [−1, 1]."""
         batch = x.shape[0]
         both = (ops.concat((x, y), axis=0) - self.shift) / self.scale
         distance = 0.0
@@ -121,22 +101,16 @@ class LPIPS(nn.Cell):
 
 
 class FeatureNet(nn.Cell):
-    """A chain of layers that returns the outputs of some of them.
-
-    Attributes:
-        channels: the number of channels of each output.
-        min_side: the shortest side of a picture that leaves at least one pixel in each output.
-    """
+    """A chain of layers that returns the outputs of those whose numbers are ``taps``."""
 
     def __init__(self, layers, taps, channels, min_side):
         super().__init__()
-        self.layers = nn.CellList(layers)
-        self.taps = taps
-        self.channels = channels
-        self.min_side = min_side
+        self.layers, self.taps = nn.CellList(layers), taps
+        self.channels = channels  # of each output
+        self.min_side = min_side  # the shortest side of a picture that leaves at least one pixel in each output
 
     def construct(self, x):
-        """Return the tuple of features, (B, channels[k], h_k, w_k), of x: float32 (B, 3, H, W)."""
+        """The tuple of features, (B, channels[k], h_k, w_k), of x: float32 (B, 3, H, W)."""
         features = ()
         for number, layer in enumerate(self.layers):
             x = layer(x)
@@ -146,7 +120,7 @@ class FeatureNet(nn.Cell):
 
 
 def alexnet():
-    """Return AlexNet in torchvision's form (arXiv 1404.5997) with the outputs of its five ReLUs."""
+    """AlexNet in torchvision's form (arXiv 1404.5997) with the outputs of its five ReLUs."""
     layers = [
         *(_convolution(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
         *(_convolution(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
@@ -158,7 +132,7 @@ def alexnet():
 
 
 def vgg16():
-    """Return VGG16 (arXiv 1409.1556, column D) with the last ReLU of each of its five blocks."""
+    """VGG16 (arXiv 1409.1556, column D) with the last ReLU of each of its five blocks."""
     layers, channels = [], 3
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         layers += [nn.MaxPool2d(2, 2)] if layers else []
@@ -169,7 +143,7 @@ def vgg16():
 
 
 def squeezenet():
-    """Return SqueezeNet 1.1 (arXiv 1602.07360) with what goes into each pooling, and its last four Fire modules."""
+    """SqueezeNet 1.1 (arXiv 1602.07360) with what goes into each pooling, and its last four Fire modules."""
     layers = [
         *(_convolution(3, 64, 3, stride=2), nn.ReLU(), _CeilMaxPool()),
         *(_Fire(64, 16, 64), _Fire(128, 16, 64), _CeilMaxPool()),

@@ -25,16 +25,11 @@ _PACKAGES = ("numpy", "scikit-image", "scipy", "mindspore")
 
 
 def as_table(report, about):
-    """Return the means as aligned text: a line that says how they were measured, then a row per method, then notes.
+    """The means as aligned text: a line that says how they were measured, a row per method, notes; "–" is not measured.
 
-    Args:
-        report: :class:`src.metrics.evaluate.Report`.
-        about: dict with ``"seed"``; ``"methods"``: method name to dict, whose options of sampling are shown; where
-            the report has sets, ``"fid"``: a dict with ``"as"``, who prepares pictures so, and ``"reference"``; and
-            ``"pictures"``, how many each method made, where these have no scores of their own.
-
-    Returns:
-        str without a newline at the end. What was not measured is shown as "–".
+    ``about`` has "seed"; "methods", name → dict, whose options of sampling are shown; if there are sets "fid", a dict
+    with "as", who prepares pictures so, and "reference"; and "pictures", how many each method made, if these have no
+    scores.
     """
     titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
     shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
@@ -52,14 +47,10 @@ def as_table(report, about):
 
 
 def as_json(report, about):
-    """Return all scores and how they were measured as JSON text.
+    """All scores and ``about``, how they were measured, as JSON text.
 
     ``null`` is a score that was not measured; the string ``"inf"`` is the PSNR of identical pictures (JSON has no
     number for it, and Python's ``float`` reads it). A mean over identical pictures is "inf" as well.
-
-    Args:
-        report: :class:`src.metrics.evaluate.Report`.
-        about: dict of what else belongs in the file: the data, the seed, each method's checkpoint and sampling.
     """
     content = dict(about)
     sets = {method: asdict(scores) for method, scores in report.sets.items()}
@@ -79,10 +70,10 @@ def as_json(report, about):
 
 
 def as_csv(report):
-    """Return one line per picture and method as CSV text: picture, method and the scores, empty where not measured.
+    """One line per picture and method as CSV text: picture, method and the scores, empty where not measured.
 
-    Where FID and IS were measured, there are columns for them, and a line per method with the means and with no
-    picture's name; without scores of pictures, these lines alone.
+    Where FID and IS were measured, there are columns for them, and a line per method with the means and no picture's
+    name; without scores of pictures, these lines alone.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -98,15 +89,7 @@ def as_csv(report):
 
 
 def prepare_folder(folder, option="--output"):
-    """Make a folder for results before the work starts, so that a wrong name is told at once; return its Path.
-
-    Args:
-        folder: its path.
-        option: what names it on the command line.
-
-    Raises:
-        UserError: it cannot be made or written.
-    """
+    """Make a folder for results, named by ``option``, before the work starts, so that a wrong name is told at once."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +106,7 @@ def write_report(report, about, folder):
 
 
 def _aligned(rows):
-    """Return rows of text as lines with aligned columns, the first and the last to the left, others to the right."""
+    """Rows of text as lines with aligned columns, the first and the last to the left, others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *middle, last in rows:
@@ -133,7 +116,6 @@ def _aligned(rows):
 
 
 def _sets_shown(scores):
-    """Return the FID and the IS of a ``SetScores`` as two texts."""
     deviation = "" if scores.is_std is None else f"±{scores.is_std:.2f}"
     return [_shown(scores.fid, 2), _shown(scores.is_mean, 2) + deviation]
 
@@ -143,7 +125,6 @@ def _shown(value, decimals):
 
 
 def _sampling_shown(method):
-    """Return a method's options of sampling as text."""
     shown = []
     if method.get("sampler") is not None:
         shown = [method["sampler"], f"steps {method['steps']}", f"temperature {method['temperature']:g}"]
@@ -157,7 +138,7 @@ def _sampling_shown(method):
 
 
 def _too_small(report):
-    """Return a sentence for each score that some pictures are too small for."""
+    """A sentence for each score that some pictures are too small for."""
     notes = []
     for metric in METRICS if report.scores else ():
         names = report.without(metric)
@@ -168,7 +149,7 @@ def _too_small(report):
 
 
 def _fid_notes(report, about):
-    """Return sentences that say how FID and IS were measured; none where they were not."""
+    """Sentences that say how FID and IS were measured; none where they were not."""
     if not report.sets:
         return []
     notes = [f"FID and IS of pictures prepared as {about['fid']['as']} does; FID to {about['fid']['reference']}"]
@@ -180,12 +161,10 @@ def _fid_notes(report, about):
 
 
 def _plain(scores):
-    """Return scores as a dict that JSON can hold."""
     return {name: "inf" if value == math.inf else value for name, value in asdict(scores).items()}
 
 
 def _versions():
-    """Return {package: version} of what the numbers depend on."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

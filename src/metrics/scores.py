@@ -22,25 +22,17 @@ _UNIFORM_WINDOW = 7
 
 
 def psnr(image, reference):
-    """Return the peak signal-to-noise ratio in dB, over all pixels and channels, of arrays with values in 0..255.
-
-    Infinity where the arrays are equal; None where they are empty.
-    """
+    """PSNR in dB, over all pixels and channels, values in 0..255; infinity where equal, None where empty."""
     _check_shapes(image, reference)
     return _decibels(_squared_error(image, reference)) if image.size else None
 
 
 def ssim_gaussian(image, reference):
-    """Return the structural similarity of its authors: Gaussian window, only where it lies inside the picture.
+    """Structural similarity of its authors, of (H, W) or (H, W, C): Gaussian window, only where it lies inside.
 
     Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
-    Similarity", IEEE TIP 13(4), 2004, equations 13 to 17: window 11×11, σ = 1.5, K1 = 0.01, K2 = 0.03.
-
-    Args:
-        image, reference: (H, W) or (H, W, C) of one shape, values in 0..255; channels are scored apart and averaged.
-
-    Returns:
-        float up to 1; None where a side is shorter than the window.
+    Similarity", IEEE TIP 13(4), 2004, equations 13 to 17: window 11×11, σ = 1.5, K1 = 0.01, K2 = 0.03. Channels are
+    scored apart and averaged. None where a side is shorter than the window.
     """
     _check_shapes(image, reference)
     if min(image.shape[:2]) < _GAUSSIAN_WINDOW:
@@ -57,10 +49,7 @@ def ssim_gaussian(image, reference):
 
 
 def ssim_uniform(image, reference):
-    """Return scikit-image's structural similarity with its defaults: uniform 7×7 window, sample covariance.
-
-    Arguments and result as :func:`ssim_gaussian`, but (H, W, C) only.
-    """
+    """scikit-image's structural similarity of (H, W, C) with its defaults: uniform 7×7 window, sample covariance."""
     from skimage.metrics import structural_similarity  # half a second: not for every import of this module
 
     _check_shapes(image, reference)
@@ -70,45 +59,30 @@ def ssim_uniform(image, reference):
 
 
 def lr_agreement(image, lr):
-    """Return how an upscaled picture, reduced by MATLAB's bicubic, agrees with the LR it came from: two numbers.
+    """How an upscaled picture, reduced by MATLAB's bicubic, agrees with the LR it came from, both uint8: two numbers.
 
-    Args:
-        image: uint8 (scale·h, scale·w, 3).
-        lr: uint8 (h, w, 3).
-
-    Returns:
-        LR-PSNR: dB, in RGB (SRDiff, arXiv 2104.14951, section 4.1); infinity where the reduced picture equals ``lr``.
-        consistency: the mean squared error in units of 1e−5, as SR3 prints it (arXiv 2104.07636, table 1). The
-            paper does not say in which range it takes the values: here it is [0, 1], and both pictures are rounded to
-            256 levels, so that consistency = 1e5·10^(−LR-PSNR/10).
+    LR-PSNR is in dB, in RGB (SRDiff, arXiv 2104.14951, section 4.1); infinity where the two are equal. Consistency is
+    the mean squared error in units of 1e−5, as SR3 prints it (arXiv 2104.07636, table 1). The paper does not say in
+    which range it takes the values: here it is [0, 1], and both pictures are rounded to 256 levels, so that
+    consistency = 1e5·10^(−LR-PSNR/10).
     """
     error = _squared_error(imresize(image, size=lr.shape[:2]), lr)
     return _decibels(error), 1e5 * error / PEAK**2
 
 
 def lr_psnr(image, lr):
-    """Return the first of :func:`lr_agreement`."""
     return lr_agreement(image, lr)[0]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to compare two pictures.
-
-    Attributes:
-        description: colour space, crop and kind of SSIM, for the head of a table.
-        luma: compare the BT.601 luma, rounded to whole numbers as MATLAB's rgb2ycbcr gives it for uint8.
-        crop: leave out as many pixels at each edge as the scale.
-        ssim: the function that computes SSIM.
-    """
-
-    description: str
-    luma: bool
-    crop: bool
+    description: str  # for the head of a table
+    luma: bool  # compare the BT.601 luma, rounded to whole numbers as MATLAB's rgb2ycbcr gives it for uint8
+    crop: bool  # leave out as many pixels at each edge as the scale
     ssim: Callable
 
     def __call__(self, image, reference, scale):
-        """Return (PSNR in dB, SSIM) of two uint8 (H, W, 3) pictures; None for what a picture is too small for."""
+        """(PSNR in dB, SSIM) of two uint8 (H, W, 3) pictures; None for what a picture is too small for."""
         _check_shapes(image, reference)
         if self.luma:
             image, reference = (rgb_to_y(picture, rounded=True) for picture in (image, reference))
@@ -126,14 +100,12 @@ PROTOCOLS = {
 
 
 def protocol_named(name):
-    """Return the protocol of a name; UserError where there is none."""
     if name not in PROTOCOLS:
         raise UserError(f"the protocol must be one of {', '.join(PROTOCOLS)}, not {name!r}")
     return PROTOCOLS[name]
 
 
 def _squared_error(image, reference):
-    """Return the mean squared difference, in squared levels of 255."""
     difference = image.astype(np.float64) - reference
     return float(np.mean(difference * difference))
 
@@ -143,7 +115,7 @@ def _decibels(error):
 
 
 def _gaussian_mean(stack):
-    """Return the weighted mean around each pixel whose window lies inside: (C, H, W) to (C, H-10, W-10)."""
+    """The weighted mean around each pixel whose window lies inside: (C, H, W) → (C, H − 10, W − 10)."""
     from scipy.ndimage import correlate1d
 
     radius = _GAUSSIAN_WINDOW // 2

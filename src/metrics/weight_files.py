@@ -14,73 +14,49 @@ from src.host.files import cache_folder, replacing
 from src.weights.torch_file import read_torch
 
 _CHUNK = 1 << 18
-_TORCHVISION = "https://download.pytorch.org/models/"
 _LPIPS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"
-_PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file of weights.
-
-    Attributes:
-        name: its name in the cache folder.
-        url: where it is published.
-        sha256: the checksum of the published bytes, as hexadecimal digits.
-        also: patterns of other names under which the same tensors are found.
-    """
-
-    name: str
+    name: str  # in the cache folder
     url: str
-    sha256: str
-    also: tuple[str, ...]
+    sha256: str  # of the published bytes, hexadecimal
+    also: tuple[str, ...]  # patterns of other names under which the same tensors are found
 
 
-def _published(site, name, sha256, *also):
-    return WeightFile(name, site + name, sha256, also)
+def _torchvision(model, sha256):
+    name = f"{model}-{sha256[:8]}.pth"
+    also = f"{model}-*.pth", f"{model.split('-')[0]}_features.pth"
+    return WeightFile(name, f"https://download.pytorch.org/models/{name}", sha256, also)
+
+
+def _pytorch_fid(model, sha256):
+    name = f"pt_{model}-{sha256[:8]}.pth"
+    site = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    return WeightFile(name, site + name, sha256, (f"*{model}*.pth",))
 
 
 def _linear(net, sha256):
     return WeightFile(f"lpips_lin_{net}_v0.1.pth", f"{_LPIPS}{net}.pth", sha256, (f"{net}.pth",))
 
 
-# For LPIPS, torchvision's classifier and the linear layers of LPIPS v0.1. The first eight digits of the checksums of
-# torchvision's and pytorch-fid's files are part of their names.
+# For LPIPS, torchvision's classifier and the linear layers of LPIPS v0.1.
 FILES = {
     "alex": (
-        _published(
-            _TORCHVISION,
-            "alexnet-owt-7be5be79.pth",
-            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            *("alexnet-owt-*.pth", "alexnet_features.pth"),
-        ),
+        _torchvision("alexnet-owt", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"),
         _linear("alex", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
     ),
     "vgg": (
-        _published(
-            _TORCHVISION,
-            "vgg16-397923af.pth",
-            "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-            *("vgg16-*.pth", "vgg16_features.pth"),
-        ),
+        _torchvision("vgg16", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
         _linear("vgg", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
     ),
     "squeeze": (
-        _published(
-            _TORCHVISION,
-            "squeezenet1_1-b8a52dc0.pth",
-            "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
-            *("squeezenet1_1-*.pth", "squeezenet1_1_features.pth"),
-        ),
+        _torchvision("squeezenet1_1", "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b"),
         _linear("squeeze", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
     ),
     "inception": (
-        _published(
-            _PYTORCH_FID,
-            "pt_inception-2015-12-05-6726825d.pth",
-            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            "*inception-2015-12-05*.pth",
-        ),
+        _pytorch_fid("inception-2015-12-05", "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"),
     ),
 }
 LPIPS_NETS = tuple(net for net in FILES if net != "inception")
@@ -91,17 +67,10 @@ class WeightsMissing(UserError):
 
 
 def find_weights(net, location=None, download=False):
-    """Return the paths of the files with a network's weights.
+    """Return the paths of the files with the weights of ``net``, one of :data:`FILES`, or raise WeightsMissing.
 
-    Args:
-        net: a name in :data:`FILES`.
-        location: a folder with the files, under their own or other usual names, or one file with all tensors (of
-            LPIPS, the state of the lpips package's whole model); None takes the cache folder.
-        download: fetch what is missing into the folder.
-
-    Raises:
-        WeightsMissing: the files are not there.
-        UserError: there is no such network, or a download failed.
+    ``location`` is a folder with the files, under their own or other usual names, or one file with all tensors (of
+    LPIPS, the state of the lpips package's whole model); None takes the cache folder, which ``download`` completes.
     """
     if net not in FILES:
         raise UserError(f"there are weights of {', '.join(FILES)}, not {net!r}")
@@ -124,22 +93,14 @@ def find_weights(net, location=None, download=False):
 
 def find(file, folder):
     """Return the path of a file in a folder, under its own name before any other, or None."""
-    for pattern in (file.name, *file.also):
-        for path in sorted(folder.glob(pattern)):
-            if path.is_file():
-                return path
-    return None
+    patterns = (file.name, *file.also)
+    return next((path for each in patterns for path in sorted(folder.glob(each)) if path.is_file()), None)
 
 
 def fetch(file, folder, timeout=30):
-    """Download a :class:`WeightFile`, check it and put it into a folder, where it appears whole or not at all.
+    """Download a :class:`WeightFile` into a folder, where it appears whole, checked, or not at all; return its path.
 
-    The usual proxy variables (``https_proxy``) are honoured. After ``timeout`` seconds of silence the server is given
-    up. Returns the path of the file.
-
-    Raises:
-        UserError: the server cannot be reached or has no such file, what came is not the published file, or
-            the folder cannot be written.
+    The usual proxy variables (``https_proxy``) are honoured; ``timeout`` seconds of silence end the attempt.
     """
     path = folder / file.name
     logging.info("fetching %s", file.url)
@@ -179,16 +140,7 @@ def _receive(file, timeout):
 
 
 def build_from_files(net, paths, build):
-    """Return ``build(arrays)`` of all tensors in a network's files, {name: array}; a UserError names the files.
-
-    Args:
-        net: a name in :data:`FILES`.
-        paths: from :func:`find_weights`.
-        build: refuses by a UserError what it cannot take.
-
-    Raises:
-        UserError: a file is damaged, or holds another network.
-    """
+    """Return ``build(arrays)`` of all tensors in a network's files, {name: array}; a UserError names the files."""
     arrays = {}
     try:
         for path in paths:

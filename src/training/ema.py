@@ -7,15 +7,10 @@ from src.weights.checkpoint import PREFIX
 
 
 class MovingAverage(nn.Cell):
-    """Averages of parameters: average ← d·average + (1 − d)·parameter (arXiv 2006.11239, section 4).
+    """Averages, named ``ema.p``, of parameters: average ← d·average + (1 − d)·parameter (arXiv 2006.11239, section 4).
 
-    d = min(decay, (1 + n) / (10 + n)) at the n-th update, so that the first weights, which are random, are
-    soon forgotten (TensorFlow's ``num_updates``).
-
-    Args:
-        parameters: the parameters that are trained.
-        averages: parameters of the same shapes; the average of ``p`` is named ``ema.p``.
-        decay: d in the long run, in [0, 1).
+    d = min(decay, (1 + n) / (10 + n)) at the n-th update, so that the first weights, which are random, are soon
+    forgotten (TensorFlow's ``num_updates``).
     """
 
     def __init__(self, parameters, averages, decay):
@@ -28,12 +23,10 @@ class MovingAverage(nn.Cell):
         self.map = ops.HyperMap()
 
     def start(self):
-        """Begin at the parameters' present values."""
         for parameter, average in zip(self.parameters, self.averages, strict=True):
             ops.assign(average, parameter.value())
 
     def construct(self):
-        """Take the parameters' present values into the averages."""
         self.updates += 1
         count = self.updates.astype(ms.float32)
         share = 1 - ops.minimum((1 + count) / (10 + count), self.decay)

@@ -31,7 +31,6 @@ class Progress:
     losses: list = field(default_factory=list)  # since the last log line, with NaN for skipped steps
 
     def counts(self):
-        """All but the losses, as ints."""
         return [self.step, self.samples, self.skipped_in_row, self.saved, self.returns]
 
     def arrays(self):
@@ -41,12 +40,7 @@ class Progress:
 
 
 def progress_in(arrays, step, batch_size):
-    """Return the :class:`Progress` that a checkpoint keeps.
-
-    Args:
-        arrays, step: the checkpoint's.
-        batch_size: samples in a step of the run that wrote it, for a checkpoint from before this was kept.
-    """
+    """The :class:`Progress` that a checkpoint keeps; one from before it was kept saw ``batch_size`` samples a step."""
     if COUNTS not in arrays:
         return Progress(step, step * batch_size, saved=step)
     losses = arrays[LOSSES].tolist() if LOSSES in arrays else []
@@ -78,25 +72,18 @@ def train(
     step_function, batches, *, progress, last_step, samples, learning_rate_at, log, validate, save, save_interrupted,
     max_skipped=25, log_every=100, val_every=0, save_every=5000, bar=True,
 ):  # fmt: skip
-    """Run optimiser steps progress.step … last_step − 1.
+    """Run optimiser steps progress.step … last_step − 1, one for each of the batches, and keep ``progress`` up to date.
 
     Args:
         step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
-        batches: iterable of what the step function takes, one for each step.
-        progress: the :class:`Progress` to go on from; kept up to date.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
         validate: ``validate(step)``, every ``val_every`` steps (0: never) and at the end.
         save: ``save(progress)``, every ``save_every`` steps and at the end; never after a step that was skipped, but
             after the next that was not.
-        save_interrupted: ``save_interrupted(progress)``, when the user interrupts.
-        max_skipped: so many skipped steps in a row are taken for a run that has diverged.
-        bar: show a progress bar on stderr.
-
-    Raises:
-        Diverged: nothing was saved since the first of the steps that were skipped.
-        KeyboardInterrupt: after the checkpoint was saved.
+        save_interrupted: ``save_interrupted(progress)``, before a KeyboardInterrupt goes on.
+        max_skipped: so many skipped steps in a row, with nothing saved since the first, raise :class:`Diverged`.
     """
     shown = tqdm(
         total=last_step, initial=progress.step, unit="step", desc="train", dynamic_ncols=True, disable=not bar
@@ -114,9 +101,11 @@ def train(
                     log(row)
                 shown.update(1)
                 due = done // save_every > progress.saved // save_every or done == last_step
-                if due and window.is_sound():
-                    progress.saved, progress.returns = done, 0
-                    save(progress)
+                if due:
+                    window.fetch()
+                    if not progress.skipped_in_row:
+                        progress.saved, progress.returns = done, 0
+                        save(progress)
             if progress.skipped_in_row >= max_skipped:
                 raise Diverged(done, progress.skipped_in_row)
             if (val_every and done % val_every == 0) or done == last_step:
@@ -134,19 +123,13 @@ def train(
 
 
 class LossLimit:
-    """The largest loss that is believed: a multiple of the median of the last log lines.
-
-    Args:
-        ratio: the multiple; 0 for no limit.
-        losses: the losses that the log has so far, when a run is resumed.
-    """
+    """The largest loss that is believed: ``ratio`` times the median of the last log lines; 0 for no limit."""
 
     def __init__(self, ratio, losses=()):
         self.ratio = ratio
         self.losses = deque((loss for loss in losses if math.isfinite(loss)), maxlen=_WINDOW)
 
     def add(self, loss):
-        """Take a log line's loss into account."""
         if math.isfinite(loss):
             self.losses.append(loss)
 
@@ -167,7 +150,6 @@ class _Window:
         self.restart()
 
     def restart(self):
-        """Begin to measure the time anew."""
         self.start = time.perf_counter()
         self.waited = 0.0
         self.count = 0
@@ -180,7 +162,6 @@ class _Window:
         self.progress.samples += self.samples
 
     def fetch(self):
-        """Bring the losses from the device."""
         progress = self.progress
         pending, self.pending = self.pending, []
         for loss, taken in pending:
@@ -188,13 +169,8 @@ class _Window:
             progress.losses.append(float(loss.asnumpy()) if taken else math.nan)
             progress.skipped_in_row = 0 if taken else progress.skipped_in_row + 1
 
-    def is_sound(self):
-        """Whether the last step was taken."""
-        self.fetch()
-        return self.progress.skipped_in_row == 0
-
     def close(self, learning_rate):
-        """Return the :class:`Row` of the steps since the last, and begin anew."""
+        """The :class:`Row` of the steps since the last; begin anew."""
         self.fetch()
         progress = self.progress
         losses = np.array(progress.losses)
@@ -212,15 +188,11 @@ class _Window:
 
 def _timed(batches, window):
     """Pass the batches on, and tell the window how long each was waited for."""
-    batches = iter(batches)
-    while True:
-        start = time.perf_counter()
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
+    start = time.perf_counter()
+    for batch in batches:
         window.waited += time.perf_counter() - start
         yield batch
+        start = time.perf_counter()
 
 
 def _text(row):

@@ -9,24 +9,15 @@ from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """A learning rate as a function of the step.
+    """A learning rate as a function of the step."""
 
-    Attributes:
-        lr: the rate at the start.
-        schedule: "step" multiplies by ``decay_factor`` every ``decay_every`` steps; "cosine" falls to ``minimum``
-            over ``total`` steps (arXiv 1608.03983, eq. 5, without restarts); "constant" stays.
-        total: optimiser steps of the whole run.
-        warmup: the rate grows linearly over so many steps, from lr / warmup to what the schedule says
-            (arXiv 1706.02677, section 2.2); 0 starts with the full rate.
-    """
-
-    lr: float
-    schedule: str
-    total: int
-    decay_every: int = 1
+    lr: float  # at the start
+    schedule: str  # "step", "cosine" (arXiv 1608.03983, eq. 5, without restarts), or "constant"
+    total: int  # optimiser steps of the whole run, over which the cosine falls
+    decay_every: int = 1  # steps, after which "step" multiplies by the factor
     decay_factor: float = 0.5
-    minimum: float = 0.0
-    warmup: int = 0
+    minimum: float = 0.0  # to which the cosine falls
+    warmup: int = 0  # steps of linear growth from lr / warmup to the schedule (arXiv 1706.02677, section 2.2); 0: none
 
     def at(self, step):
         """The rate of optimiser step ``step`` (0, 1, …) as a float; :meth:`in_graph` does the same in float32."""
@@ -39,7 +30,6 @@ class RateSchedule:
         return warm * self.lr
 
     def in_graph(self):
-        """The schedule as a Cell, for a MindSpore optimiser."""
         if self.schedule == "step":
             base = nn.ExponentialDecayLR(self.lr, self.decay_factor, self.decay_every, is_stair=True)
         elif self.schedule == "cosine":

@@ -5,6 +5,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -21,20 +22,16 @@ from src.training.trainer import Training, training_of
 from src.weights.checkpoint import config_json
 
 _PATHS = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init")  # may differ from host to host
+_FORMATS = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
+_FORMATS["loss"] = "loss {:.4g}"
 _REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"
 
 
 def run_training(config, output, resume=False, world=None):
     """Train, validate and save; the folder ``output`` holds everything (see ``src.training.run_folder``).
 
-    Args:
-        config: a checked ``Config``.
-        output: the run's folder; only the first rank uses it.
-        resume: go on from the newest checkpoint.
-        world: the ranks that train together; None for one alone.
-
-    Raises:
-        UserError: a file is missing or cannot be written, the run's folder is in use, or the training has diverged.
+    ``world`` has the ranks that train together, of which the first alone uses the folder; None is one alone. ``resume``
+    goes on from the newest checkpoint.
     """
     world = world or World()
     with contextlib.ExitStack() as stack:
@@ -58,19 +55,12 @@ def run_training(config, output, resume=False, world=None):
 
 
 def _run_of(config, training, folder):
-    """Return the :class:`Run` of a configuration."""
     settings = config.train
-
-    def open_log(step):
-        return open_tracker(
-            folder.path, tensorboard=settings.tensorboard, wandb=settings.wandb, project=settings.wandb_project,
-            name=config.name, config=config_to_dict(config), step=step,
-        )  # fmt: skip
-
-    intervals = {
-        "max_skipped": settings.max_skipped, "log_every": settings.log_every, "val_every": settings.val_every,
-        "save_every": settings.save_every,
-    }  # fmt: skip
+    open_log = partial(
+        open_tracker, folder.path, tensorboard=settings.tensorboard, wandb=settings.wandb,
+        project=settings.wandb_project, name=config.name, config=config_to_dict(config),
+    ) if folder else None  # fmt: skip
+    intervals = {name: getattr(settings, name) for name in ("max_skipped", "log_every", "val_every", "save_every")}
     return Run(
         training, folder, name=config.name, settings=_settings(config), config_json=config_json(config),
         config_yaml=dump_yaml(config), open_log=open_log, best_metric=settings.best_metric, keep=settings.keep,
@@ -80,15 +70,13 @@ def _run_of(config, training, folder):
 
 @dataclass(eq=False)
 class Run:
-    """A run under way."""
-
     training: Training
     folder: RunFolder | None  # None on all ranks but the first, which write nothing
     name: str  # of the experiment
     settings: dict  # all of them by their full names
     config_json: str  # the configuration, for checkpoints
     config_yaml: str  # and for the folder
-    open_log: Callable  # step → the ``Tracker`` from that step on
+    open_log: Callable | None  # ``open_log(step=…)`` → the ``Tracker`` from that step on; None as the folder
     best_metric: str  # that decides which validation was the best
     keep: int  # checkpoints
     log_pictures: int  # how many results of a validation are logged
@@ -100,15 +88,10 @@ class Run:
     under_way: bool = False  # nothing but the training itself ends it from now on
 
     def close(self, kind=None, *_):
-        """End the logs; ``kind`` of error ended the run."""
         self.tracker.close(failed=kind is not None)
 
     def start(self, checkpoint):
-        """Begin, or take up where a checkpoint is.
-
-        Raises:
-            UserError: the checkpoint is beyond the end of the run, or the ranks differ in what they are to do.
-        """
+        """Begin, or take up where a checkpoint is; UserError if that is beyond the end, or the ranks differ."""
         training, world = self.training, self.training.world
         if checkpoint:
             if checkpoint.step > training.steps:
@@ -131,13 +114,9 @@ class Run:
         )  # fmt: skip
 
     def train(self):
-        """Train to the end, going back to the last checkpoint where it diverges; write the result.
-
-        Raises:
-            UserError: it diverged again before the next checkpoint, or before the first.
-        """
+        """Train to the end, going back to the last checkpoint where it diverges; write the result."""
         steps = self.training.steps
-        if not (self.progress.step == steps and self._first_says(self._is_validated)):
+        if not (self.progress.step == steps and self._is_validated()):
             self.training.validation.compile()
             with logging_redirect_tqdm():
                 self._validate_if_missed()
@@ -181,7 +160,7 @@ class Run:
     def _open_log(self, step):
         self.tracker.close()  # of before a divergence: what was logged since is to be removed
         try:
-            self.tracker = self.open_log(step)
+            self.tracker = self.open_log(step=step)
         except UserError as error:
             if not self.under_way:
                 raise
@@ -197,10 +176,10 @@ class Run:
         )  # fmt: skip
 
     def _go_back(self, error):
-        """Take up the last checkpoint after a divergence, with the data that come after what it diverged on.
+        """Take up the last checkpoint, or the one before if that was, with the data after what it diverged on.
 
-        Where it has been gone back to before, the one before it is taken. The checkpoint is written anew with what is
-        to be different from now on, so that a run that is interrupted after this goes on in the same way.
+        The checkpoint is written anew with what is to be different from now on, so that a run that is interrupted after
+        this goes on in the same way.
         """
         samples = self.progress.samples
         self._continue_from(self._checkpoint_to_go_back_to(error) if self.folder else None)
@@ -225,28 +204,24 @@ class Run:
         if self.folder:
             self.folder.add_curve(row)
             if row.skipped:
-                logging.warning(
-                    "step %d: %d of the last steps skipped, loss or gradient not believed", row.step, row.skipped
-                )
-            values = dataclasses.asdict(row)
-            step = values.pop("step")
+                text = "step %d: %d of the last steps skipped, loss or gradient not believed"
+                logging.warning(text, row.step, row.skipped)
+            values = {f"train/{name}": value for name, value in dataclasses.asdict(row).items() if name != "step"}
             if self.training.scaler is not None:
-                values["loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
-            self.tracker.scalars(step, {f"train/{name}": value for name, value in values.items()})
+                values["train/loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
+            self.tracker.scalars(row.step, values)
         # as it was written, so that a resumed run, which reads it, has the same limit
         self.limit.add(float(f"{row.loss:.6g}"))
         self.training.step.update.skip_above(self.limit.value)
 
     def _save(self, progress):
         if self.folder:
-            state = self.training.state() | progress.arrays()
-            self.folder.save(state, self.config_json, progress.step, self.keep)
+            self.folder.save(self.training.state() | progress.arrays(), self.config_json, progress.step, self.keep)
             self.tracker.saved(progress.step)
 
     def _save_interrupted(self, progress):
         if self.folder:
-            state = self.training.state() | progress.arrays()
-            self.folder.save_interrupted(state, self.config_json, progress.step)
+            self.folder.save_interrupted(self.training.state() | progress.arrays(), self.config_json, progress.step)
 
     def _validate(self, step):
         strips = {}
@@ -273,20 +248,16 @@ class Run:
         """Validate where the run was interrupted between saving and validating."""
         step, every = self.progress.step, self.intervals["val_every"]
         due = step > 0 and (step == self.training.steps or (every and step % every == 0))
-        if due and not self._first_says(self._is_validated):
+        if due and not self._is_validated():
             self._validate(step)
 
     def _is_validated(self):
-        return self.folder.validated(self.progress.step, self.name)
-
-    def _first_says(self, question):
         """The first rank's answer, on every rank."""
-        answer = question() if self.folder else False
+        answer = bool(self.folder) and self.folder.validated(self.progress.step, self.name)
         return bool(broadcast_numbers([int(answer)], self.training.world)[0])
 
 
 def _settings(config):
-    """All settings of a configuration by their full names."""
     named = {}
     for name, value in config_to_dict(config).items():
         named |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
@@ -299,6 +270,5 @@ def _progress_in(checkpoint):
 
 def _shown(mean):
     """The scores as text; pictures may be too small for one, and LPIPS may not have been asked for."""
-    formats = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
-    scores = {form: getattr(mean, key, None) for key, form in (formats | {"loss": "loss {:.4g}"}).items()}
+    scores = {form: getattr(mean, key, None) for key, form in _FORMATS.items()}
     return ", ".join(form.format(score) for form, score in scores.items() if score is not None)

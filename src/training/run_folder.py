@@ -1,10 +1,5 @@
-"""A run's folder: resolved configuration, log, curves and checkpoints.
+"""A run's folder: ``config.yaml``, ``train.log``, the tables in :data:`TABLES`, and checkpoints.
 
-* ``config.yaml``: the resolved configuration
-* ``train.log``: the messages
-* ``curve.csv``: step, loss, learning rate, gradient norm, skipped steps: the same however often the run was interrupted
-* ``speed.csv``: step, samples per second, share of the time spent waiting for data
-* ``validation.csv``: step and the mean scores
 * ``checkpoints/step_N.ckpt``: everything that resuming needs
 * ``checkpoints/interrupted_N.ckpt``: the same, saved when the user interrupted; until the next ``step_N.ckpt``
 * ``checkpoints/best_N.ckpt``: the models of the validations that were the best so far, as far back as the run may go
@@ -33,16 +28,7 @@ SMALLER_IS_BETTER = ("lpips", "loss")
 
 
 class RunFolder:
-    """The files of one training run.
-
-    Args:
-        path: the folder; made if needed, and locked until :meth:`close`.
-        resume: go on in a folder that holds a run; without it such a folder is refused.
-
-    Raises:
-        UserError: the folder holds a run and resume is not asked for, another process writes to it, or it cannot be
-            written.
-    """
+    """The files of one run, locked until :meth:`close`; without ``resume`` a folder that holds a run is refused."""
 
     def __init__(self, path, resume=False):
         self.path = Path(path)
@@ -63,14 +49,7 @@ class RunFolder:
             raise
 
     def newest(self, *kinds):
-        """Return the newest whole checkpoint, or None in a new folder; damaged ones are passed over.
-
-        Args:
-            kinds: ``"step"``, ``"interrupted"``; both by default.
-
-        Raises:
-            UserError: there are checkpoints, and none is whole.
-        """
+        """The newest whole checkpoint of ``"step"`` and ``"interrupted"``, or of one kind; None in a new folder."""
         paths = paths_of(self.checkpoints, *(kinds or ("step", "interrupted")))
         damaged = []
         for path in reversed(paths):
@@ -91,14 +70,13 @@ class RunFolder:
     def start_at(self, step, config_yaml):
         """Write the resolved configuration, and drop what was done beyond ``step``, which is to be done again."""
         write_text(self.path / "config.yaml", config_yaml, "configuration")
-        for name, columns in TABLES.items():
-            rows = [row for row in self.rows(name) if 0 < int(row["step"]) <= step]
-            self._write_table(name, [[row[column] for column in columns] for row in rows])
+        for name in TABLES:
+            self._write_table(name, [row for row in self.rows(name) if 0 < int(row["step"]) <= step])
         if self._unlink_after(step, "best"):
             self._show_best()
 
     def before(self, checkpoint):
-        """Return the newest whole checkpoint ``step_N.ckpt`` that is older than another, or None."""
+        """The newest whole checkpoint ``step_N.ckpt`` that is older than another, or None."""
         for path in reversed(paths_of(self.checkpoints)):
             if step_of(path) < checkpoint.step:
                 with contextlib.suppress(UserError):  # damaged
@@ -110,7 +88,7 @@ class RunFolder:
         self._unlink_after(step, "step", "interrupted")
 
     def rows(self, name):
-        """Return the whole lines of a table as dicts of texts; a column that the file does not have is empty."""
+        """The whole lines of a table as dicts of texts; a column that the file does not have is empty."""
         path = self.path / name
         if not path.exists():
             return []
@@ -120,15 +98,13 @@ class RunFolder:
             return [row | lacking for row in reader if None not in row.values() and (row.get("step") or "").isdigit()]
 
     def losses(self):
-        """Return the losses in ``curve.csv``."""
         return [float(row["loss"]) for row in self.rows("curve.csv")]
 
     def validated(self, step, method):
-        """Return whether ``validation.csv`` has this step of a method."""
         return any(int(row["step"]) == step and row["method"] == method for row in self.rows("validation.csv"))
 
     def improves(self, method, metric, score):
-        """Return whether a score is better than all of a method so far: less LPIPS or loss, else more.
+        """Whether a score is better than all of a method so far: less LPIPS or loss, else more.
 
         None and NaN, of a picture too small for a score, are not better than anything, and anything else than them.
         """
@@ -146,17 +122,12 @@ class RunFolder:
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
 
     def add_validation(self, step, means):
-        """Write a step's mean scores to ``validation.csv``, of all methods at once.
-
-        Args:
-            means: method → an object whose attributes are named like the table's columns, each of which it may lack.
-        """
-        columns = TABLES["validation.csv"]
+        """Write a step's mean scores, method → scores by attribute, to ``validation.csv``, of all methods at once."""
         rows = [row for row in self.rows("validation.csv") if int(row["step"]) != step]  # one that was cut off
-        lines = [[row[column] for column in columns] for row in rows]
         for method, mean in means.items():
-            lines.append([step, method, *(_cell(column, getattr(mean, column, None)) for column in columns[2:])])
-        self._write_table("validation.csv", lines)
+            scores = {column: _cell(column, getattr(mean, column, None)) for column in TABLES["validation.csv"][2:]}
+            rows.append({"step": step, "method": method} | scores)
+        self._write_table("validation.csv", rows)
 
     def save(self, arrays, config_json, step, keep):
         """Write the checkpoint of a step, then remove all but the newest ``keep``.
@@ -194,7 +165,6 @@ class RunFolder:
         return path
 
     def close(self):
-        """Close the log file and release the folder."""
         self._held.close()
 
     def _unlink_after(self, step, *kinds):
@@ -204,7 +174,6 @@ class RunFolder:
         return bool(late)
 
     def _show_best(self):
-        """Make ``best.ckpt`` a copy of the last ``best_N.ckpt``."""
         target, best = self.path / "best.ckpt", paths_of(self.checkpoints, "best")
         if not best:
             target.unlink(missing_ok=True)
@@ -212,9 +181,11 @@ class RunFolder:
         with replacing(target, "checkpoint") as temporary:
             shutil.copyfile(best[-1], temporary)
 
-    def _write_table(self, name, lines):
+    def _write_table(self, name, rows):
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([TABLES[name], *lines])
+        writer = csv.DictWriter(text, TABLES[name], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
         write_text(self.path / name, text.getvalue(), "table")
 
     def _append(self, name, values):
@@ -224,7 +195,6 @@ class RunFolder:
 
 @contextlib.contextmanager
 def _explained(path):
-    """Say what could not be written, and what to do."""
     try:
         yield
     except OSError as error:
@@ -251,7 +221,6 @@ class _LogFile(logging.FileHandler):
 
 @contextlib.contextmanager
 def _messages_to(path):
-    """Send the messages to a file as well."""
     try:
         handler = _LogFile(path, encoding="utf-8")
     except OSError as error:

@@ -8,13 +8,7 @@ from src.layers.precision import ScaledLoss
 
 
 class TrainStep:
-    """An optimiser step over one or several passes, which come to one step over all their samples.
-
-    Args:
-        loss: a Cell that returns a scalar, the mean over a batch.
-        update: an :class:`Update`.
-        passes: how many batches a step takes.
-    """
+    """An optimiser step over one or several passes, each over a batch, of which ``loss`` returns the mean."""
 
     def __init__(self, loss, update, passes=1):
         self.update = update
@@ -38,17 +32,13 @@ class TrainStep:
 class Update(nn.Cell):
     """From gradients to new weights: mean over the ranks, unscale, check, clip, Adam, moving average.
 
-    A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes
-    neither weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a
-    function of it. All ranks decide alike, for they decide on the means.
+    A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes neither
+    weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a function of
+    it. All ranks decide alike, for they decide on the means.
 
-    Args:
-        optimizer: of the parameters to train.
-        clip_norm: the gradient is scaled down to this global norm where it is larger; 0 leaves it.
-        average: a ``MovingAverage``, or None.
-        scaler: the loss scaler whose scale the gradients carry, or None.
-        passes: the gradients are sums over so many passes.
-        mean, gradient_mean: Cells that average a tensor and a tuple of gradients over the ranks; None for one rank.
+    A gradient whose global norm is above ``clip_norm`` is scaled down to it; 0 leaves it. Gradients carry the scale of
+    the ``scaler`` and are sums over so many ``passes``. ``mean`` and ``gradient_mean`` are Cells that average a tensor
+    and a tuple of gradients over the ranks; None for one rank.
     """
 
     def __init__(self, optimizer, clip_norm=0.0, average=None, scaler=None, passes=1, mean=None, gradient_mean=None):
@@ -65,19 +55,13 @@ class Update(nn.Cell):
         self.one = ms.Tensor(1, ms.int32)
 
     def skip_above(self, limit):
-        """Skip steps whose loss is above ``limit`` from now on."""
         ops.assign(self.limit, ms.Tensor(limit, ms.float32))
 
     def construct(self, loss, gradients):
-        """Update the weights.
+        """Update from the unscaled loss and the scaled gradients, both summed over the passes.
 
-        Args:
-            loss: float32 scalar, summed over the passes and not scaled.
-            gradients: tuple, summed over the passes and scaled.
-
-        Returns:
-            the mean loss, the gradient's global norm before clipping (float32 scalars), and whether the step was
-            taken (bool scalar).
+        Returns the mean loss, the norm of the gradient before clipping (float32 scalars), and whether the step was
+        taken.
         """
         loss = loss * self.share
         if self.mean is not None:
@@ -139,7 +123,7 @@ class Accumulate(nn.Cell):
     def construct(self, *batch):
         loss, gradients = self.gradient(*batch)
         ops.assign_add(self.loss_sum, loss[1] if self.scaled else loss)
-        self.map(_add, self.sums, gradients)
+        self.map(ops.assign_add, self.sums, gradients)
         return self.loss_sum
 
 
@@ -172,10 +156,6 @@ def _square_sum(gradient):
 
 def _scale(factor, gradient):
     return gradient * factor
-
-
-def _add(total, gradient):
-    return ops.assign_add(total, gradient)
 
 
 def _clear(total):

@@ -26,51 +26,31 @@ _FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
 def config_json(config):
-    """The text that a checkpoint carries."""
     return json.dumps(config_to_dict(config))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
-
-    Attributes:
-        arrays: parameter name → NumPy array.
-        config_json: JSON text of the resolved configuration.
-        step: optimiser steps done.
-    """
-
     path: Path
-    arrays: dict
-    config_json: str
-    step: int
+    arrays: dict  # parameter name → NumPy array
+    config_json: str  # of the resolved configuration
+    step: int  # optimiser steps done
 
     def model_arrays(self, ema=True):
-        """Return the network's arrays alone, averages in place of the weights that have one (``ema=False``: none)."""
+        """The network's arrays alone, averages in place of the weights that have one (``ema=False``: none)."""
         names = [name for name in self.arrays if name.split(".")[0] in _NETWORK]
         return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 
 
 def save_model(path, arrays, config_json, step, half=False):
-    """Write a checkpoint under a temporary name, then rename it.
+    """Write a checkpoint, a ``.ckpt``, whole or not at all; ``arrays`` are NumPy's or parameters, by name.
 
-    Args:
-        path: the file, ending in ``.ckpt``.
-        arrays, config_json, step: as of :class:`Checkpoint`; an array may be a ``mindspore.Parameter`` too.
-        half: store float16, half as large; whoever loads it gets float32 again.
-
-    Raises:
-        UserError: the suffix is not ``.ckpt``, the folder cannot be written, the disk is full, or a number is too large
-            for float16.
+    ``half`` stores float16, half as large: whoever loads it gets float32 again; UserError where a number is too large.
     """
     path = Path(path)
     if path.suffix != ".ckpt":
         raise UserError(f"a checkpoint's name must end in .ckpt, not '{path.name}'")
-    arrays = {name: _halved(name, array) for name, array in arrays.items()} if half else arrays
-    entries = [
-        {"name": name, "data": array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))}
-        for name, array in arrays.items()
-    ]
+    entries = [{"name": name, "data": _tensor(name, array, half)} for name, array in arrays.items()]
     with replacing(path, "checkpoint") as temporary:
         try:
             ms.save_checkpoint(
@@ -85,11 +65,7 @@ def save_model(path, arrays, config_json, step, half=False):
 
 
 def load_checkpoint(path):
-    """Return the :class:`Checkpoint` that a file holds, its CRC verified.
-
-    Raises:
-        UserError: there is no such file, it is damaged, or it is not one of ours.
-    """
+    """Return the :class:`Checkpoint` that a file holds, its CRC verified; UserError where it is damaged or not ours."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: name a .ckpt file written by train.py or convert.py")
@@ -109,21 +85,13 @@ def load_checkpoint(path):
 
 
 def load_into(net, arrays, path):
-    """Copy arrays into a network's parameters; see :func:`load_arrays`."""
     load_arrays(net.get_parameters(), arrays, path)
 
 
 def load_arrays(parameters, arrays, path, prefix=""):
-    """Copy arrays into parameters; every parameter must be there, with its shape, or nothing is copied.
+    """Copy arrays into parameters; every parameter must be there, with its shape, or nothing is copied (a UserError).
 
-    Args:
-        parameters: iterable of ``mindspore.Parameter``.
-        arrays: name → NumPy array; names that no parameter has are left alone.
-        path: for messages.
-        prefix: the parameter ``p`` is read from ``prefix + p``.
-
-    Raises:
-        UserError: a parameter is missing or has another shape.
+    The parameter ``p`` is read from ``prefix + p``; names that no parameter has are left alone.
     """
     parameters = list(parameters)
     for parameter in parameters:
@@ -150,29 +118,24 @@ def put(parameter, value):
 
 
 def paths_of(folder, *kinds):
-    """Return the checkpoints of a folder, the oldest first: ``step_N.ckpt``, or those of other kinds."""
-    kinds = kinds or ("step",)
-    found = [
-        (int(match[2]), match[1], path) for path in Path(folder).glob("*.ckpt") if (match := _FILE.match(path.name))
-    ]
-    return [path for _, kind, path in sorted(found) if kind in kinds]
+    """The checkpoints of a folder, the oldest first: ``step_N.ckpt``, or those of other kinds."""
+    matches = ((path, _FILE.match(path.name)) for path in Path(folder).glob("*.ckpt"))
+    found = [(int(match[2]), match[1], path) for path, match in matches if match and match[1] in (kinds or ("step",))]
+    return [path for *_, path in sorted(found)]
 
 
 def step_of(path):
-    """The step that a checkpoint's name tells."""
     return int(_FILE.match(Path(path).name)[2])
 
 
 def path_of(folder, step, kind="step"):
-    """The name of the checkpoint after ``step`` steps."""
     return Path(folder) / f"{kind}_{step:08d}.ckpt"
 
 
 def remove_old(folder, keep, newest):
-    """Delete all but the last ``keep`` checkpoints ``step_N.ckpt`` up to the one called ``newest``.
+    """Delete, up to the ``newest``, all ``interrupted_N.ckpt`` and all but the last ``keep`` of ``step_N.ckpt``.
 
-    And all ``interrupted_N.ckpt`` up to it. Later ones, damaged or from before a resumption, are neither counted nor
-    deleted: their turn comes again.
+    Later ones, damaged or from before a resumption, are neither counted nor deleted: their turn comes again.
     """
     paths = paths_of(folder)
     interrupted = [path for path in paths_of(folder, "interrupted") if step_of(path) <= step_of(newest)]
@@ -180,10 +143,12 @@ def remove_old(folder, keep, newest):
         path.unlink(missing_ok=True)
 
 
-def _halved(name, array):
+def _tensor(name, array, half):
+    if not half:
+        return array if isinstance(array, ms.Tensor) else ms.Tensor(np.ascontiguousarray(array))
     array = array.asnumpy() if isinstance(array, ms.Tensor) else np.asarray(array)
     with np.errstate(over="ignore"):
-        half = array.astype(np.float16)
-    if not np.isfinite(half).all():
+        array = array.astype(np.float16)
+    if not np.isfinite(array).all():
         raise UserError(f"'{name}' has numbers beyond 65504, which float16 cannot hold: save it in float32")
-    return half
+    return ms.Tensor(np.ascontiguousarray(array))

@@ -13,33 +13,20 @@ _MOST = 1000  # blocks or levels: no network has as many, and each takes memory 
 
 
 class Conversion(NamedTuple):
-    """A checkpoint whose program and settings are known; :func:`arrays_for` takes the weights out of it.
+    """A checkpoint whose program and settings are known; :func:`arrays_for` takes the weights out of it."""
 
-    Attributes:
-        found: nested dict of the settings that the tensors, or the program that wrote them, fix.
-        assumed: nested dict of settings that the file does not tell, with that program's defaults.
-        tensors: {their name: array} of the network.
-        their_name: our parameter's name → their tensor's.
-        unused: their names of what was recognised and is not needed.
-        step: optimiser steps done; 0 where the file does not say.
-    """
-
-    found: dict
-    assumed: dict
-    tensors: dict
-    their_name: Callable
-    unused: list
-    step: int = 0
+    found: dict  # nested settings that the tensors, or the program that wrote them, fix
+    assumed: dict  # nested settings that the file does not tell, with that program's defaults
+    tensors: dict  # {their name: array} of the network
+    their_name: Callable  # our parameter's name → their tensor's
+    unused: list  # their names of what was recognised and is not needed
+    step: int = 0  # optimiser steps done; 0 where the file does not say
 
 
 def arrays_for(conversion, shapes):
-    """Return {name: float32 array} for the parameters of the network that a conversion's settings describe.
+    """Return {name: float32 array} for the network's parameters, {name: shape}, that a conversion's settings describe.
 
-    Args:
-        shapes: {name: shape} of all of them.
-
-    Raises:
-        UserError: a tensor is missing, unknown, of another shape, not finite or of no floating-point type.
+    UserError where a tensor is missing, unknown, of another shape, not finite or of no floating-point type.
     """
     tensors = conversion.tensors
     expected = {conversion.their_name(name): tuple(shape) for name, shape in shapes.items()}
@@ -81,7 +68,7 @@ def listed(names, shown=5):
 
 
 def size(tensors, name, axis, dimensions):
-    """Return one side of a tensor that tells a size of the network; refuse one with other than so many dimensions."""
+    """One side of a tensor that tells a size of the network; refuse one with other than so many dimensions."""
     if name not in tensors:
         raise UserError(f"the tensor '{name}' is missing, which tells a size of the network: the file is not whole")
     shape = tensors[name].shape
@@ -91,7 +78,7 @@ def size(tensors, name, axis, dimensions):
 
 
 def count(tensors, pattern):
-    """Return how many different numbers the group of a pattern matches at the beginning of names."""
+    """How many different numbers the group of a pattern matches at the beginning of names."""
     found = len({match[1] for name in tensors if (match := re.match(pattern, name))})
     if found > _MOST:
         raise UserError(f"expected at most {_MOST} blocks or levels, got {found}: not a network that is known here")
@@ -99,7 +86,7 @@ def count(tensors, pattern):
 
 
 def multipliers(channels, width, network):
-    """Return the channels of a U-Net's levels as multiples of its width."""
+    """The channels of a U-Net's levels as multiples of its width."""
     if any(c % width for c in channels):
         raise UserError(f"the levels' channels {channels} are no multiples of the width {width}: not {network}")
     return [c // width for c in channels]
@@ -114,7 +101,7 @@ _OTHER_NETWORKS = (
 
 
 def unknown_network(obj, known):
-    """Return the UserError of a file, as ``read_torch`` returns it, that is of none of the ``known`` families."""
+    """The UserError of a file, as ``read_torch`` returns it, that is of none of the ``known`` families."""
     tensors, _ = find_state_dict(obj)
     for pattern, description in _OTHER_NETWORKS:
         if any(re.match(pattern, name) for name in tensors):
@@ -125,13 +112,7 @@ def unknown_network(obj, known):
 def combine(found, assumed, given=None):
     """Return the settings of a converted checkpoint; what none of the three gives is left out.
 
-    Args:
-        found, assumed: of a :class:`Conversion`.
-        given: nested dict of a configuration, or of some settings; they replace what is assumed and must agree with
-            what is found.
-
-    Raises:
-        UserError: the configuration contradicts the checkpoint; the message has both values of every setting.
+    ``given``, some settings, replaces what is assumed and must agree with what is found: a UserError has both values.
     """
     tells, named = _flat(found), _flat(given or {})
     if named.get("encoder.growth") == 0 and "encoder.growth" in tells:  # 0 stands for features / 2
@@ -154,7 +135,7 @@ def _flat(settings, prefix=""):
 
 
 def _merge(below, above):
-    """Return ``below`` with the leaves of ``above`` in their places."""
+    """``below`` with the leaves of ``above`` in their places."""
     merged = dict(below)
     for key, value in above.items():
         merged[key] = _merge(below.get(key, {}), value) if isinstance(value, dict) else value

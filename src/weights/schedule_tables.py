@@ -6,8 +6,6 @@ import numpy as np
 
 from src.errors import UserError
 
-_LOG = logging.getLogger(__name__)
-
 # What those programs' own configurations name.
 SRDIFF = {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}
 SR3 = {"steps": 2000, "schedule": "linear", "beta_start": 1e-6, "beta_end": 1e-2}
@@ -31,22 +29,14 @@ TABLES = frozenset(_TABLES)
 
 
 def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
-    """Tell the schedule from a checkpoint's tables and check each of them against it.
+    """Tell the schedule from a checkpoint's tables and check each of them against it; return its settings.
 
-    Args:
-        tensors: {name: array}; of the names in :data:`TABLES`, all, some or none are there, each float32 (T,).
-        default: the settings, as returned, of a checkpoint without the table of β.
-        last_beta: the last β of that program's linear schedule, whatever its slope; None: it has no such thing.
-
-    Returns:
-        dict(steps, schedule, cosine_offset) or dict(steps, schedule, beta_start, beta_end).
-
-    Raises:
-        UserError: the tables are neither of the two schedules, or contradict each other.
+    Of the names in :data:`TABLES`, all, some or none are there, each float32 (T,); ``default`` is taken without β.
+    ``last_beta`` is the last β of that program's linear schedule, whatever its slope; None: it has no such thing.
     """
     settings = _recognised(tensors["betas"], last_beta) if "betas" in tensors else default
     if "betas" not in tensors:
-        _LOG.info(
+        logging.info(
             "the checkpoint has no table 'betas': taking its program's default, %d steps of the %s schedule",
             settings["steps"], settings["schedule"],
         )  # fmt: skip
@@ -63,7 +53,7 @@ def schedule_settings(tensors, default=SRDIFF, last_beta=0.999):
 
 
 def _recognised(table, last_beta):
-    """Return the settings of the schedule whose β agree with ``table``."""
+    """The settings of the schedule whose β agree with ``table``."""
     if table.ndim != 1 or len(table) < 3:
         raise UserError(
             f"the table 'betas' has the shape {table.shape}: expected one value for each of 3 steps or more"
@@ -81,7 +71,7 @@ def _recognised(table, last_beta):
 
 
 def _betas(last_beta, steps, schedule, cosine_offset=None, beta_start=None, beta_end=None):
-    """Return float64 β (T,); of the cosine schedule on those programs' grid: 0 to steps + 1, both included."""
+    """float64 β (T,); of the cosine schedule on those programs' grid: 0 to steps + 1, both included."""
     if schedule == "cosine":
         alpha_bar = _cosine_alpha_bar(np.linspace(0, 1, steps + 1), cosine_offset)
         return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, 0.999)

@@ -7,22 +7,15 @@ from src.errors import UserError
 # Where programs keep the network; the first that is there is taken.
 _CONTAINERS = ("state_dict", "model", "params_ema", "params")
 _WRAPPERS = ("module.", "model.")  # what DataParallel and training programs put before every name
+_HALVES = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 _KNOWN_UNUSED = ("optimizer", "lr_scheduler", "scheduler")  # beginnings of entries that hold no network
 
 
 def find_state_dict(obj):
-    """Find the network's tensors in a checkpoint.
+    """Find the network's tensors in what ``read_torch`` returns: a state dict, or dicts around one.
 
-    Args:
-        obj: from :func:`~src.weights.torch_file.read_torch`: a state dict, or a dict around one such as
-            ``{"state_dict": {"model": {…}}}``.
-
-    Returns:
-        two things: {name: array} without what wrappers put before every name, and the names of the entries
-        around it that hold tensors for training only.
-
-    Raises:
-        UserError: there is no state dict, or tensors outside of it that are not an optimiser's.
+    Returns {name: array} without what wrappers put before every name, and the names of the entries around it that hold
+    tensors for training only; other tensors outside of it are a UserError.
     """
     unused = []
     entries = obj if isinstance(obj, dict) else {}
@@ -39,7 +32,7 @@ def find_state_dict(obj):
 
 
 def _entries_for_training(entries):
-    """Return the names of the entries that are the optimiser's, or counters; refuse those with other tensors."""
+    """The names of the entries that are the optimiser's, or counters; refuse those with other tensors."""
     names = []
     for name, value in entries.items():
         if str(name).startswith(_KNOWN_UNUSED) or (isinstance(value, np.ndarray) and value.ndim == 0):
@@ -65,10 +58,7 @@ def fold_weight_norm(tensors):
     """Replace the two halves of weight-normalised weights (arXiv 1602.07868, eq. 2) by w = g · v / ‖v‖, float32.
 
     Halves are named as by ``torch.nn.utils.weight_norm`` (``weight_g``, ``weight_v``) or by
-    ``torch.nn.utils.parametrizations.weight_norm``.
-
-    Raises:
-        UserError: one half is missing, or the two do not fit.
+    ``torch.nn.utils.parametrizations.weight_norm``; UserError where the two are not there or do not fit.
     """
     result = dict(tensors)
     for g_end, v_end in _HALVES:
@@ -80,12 +70,6 @@ def fold_weight_norm(tensors):
                 raise UserError(f"'{name}' is weight-normalised but not whole: needs {g_end} and {v_end} alone")
             result[name] = _normalised(name, g.astype(np.float64), v.astype(np.float64))
     return result
-
-
-_HALVES = (
-    ("weight_g", "weight_v"),
-    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-)
 
 
 def _normalised(name, g, v):

@@ -44,15 +44,11 @@ _DAMAGE = (
 
 
 def read_torch(path):
-    """Read a ``.pth``, ``.pt`` or ``.ckpt`` file that ``torch.save`` wrote.
+    """Read a ``.pth``, ``.pt`` or ``.ckpt`` file that ``torch.save`` wrote; nothing of it is ever executed.
 
-    Returns:
-        What was saved: nested dict (OrderedDict too), list and tuple of plain values, with every tensor or
-        parameter as a C-contiguous NumPy array of its shape and dtype; bfloat16 becomes float32.
-
-    Raises:
-        UserError: there is no such file, it is damaged or of another format, or its pickle asks for
-            anything but tensors and plain values. Nothing of the file is ever executed.
+    Returns nested dict, list and tuple of plain values, with every tensor or parameter as a C-contiguous NumPy array of
+    its shape and dtype; bfloat16 becomes float32. UserError where the file is damaged or of another format, or its
+    pickle asks for anything but tensors and plain values.
     """
     path = Path(path)
     try:
@@ -139,7 +135,7 @@ def _dtype(storage):
 
 
 def _typed(storage, data, order):
-    """Return a storage's bytes as a writable vector (storage.size,) in this machine's byte order."""
+    """A storage's bytes as a writable vector (storage.size,) in this machine's byte order."""
     block = np.frombuffer(bytearray(data), _dtype(storage))
     if block.size != storage.size:
         raise ValueError("a storage has not as many elements as the pickle says")
@@ -151,7 +147,6 @@ def _typed(storage, data, order):
 
 
 def _with_arrays(tree, blocks):
-    """Return the tree with plain containers and with an array in place of every tensor."""
     done = {}  # containers met before, by identity: parts may be shared many times over
 
     def convert(value, depth):
@@ -174,7 +169,7 @@ def _with_arrays(tree, blocks):
 
 
 def _view(tensor, block):
-    """Return the tensor's elements of its storage's vector as a C-contiguous array."""
+    """The tensor's elements of its storage's vector as a C-contiguous array."""
     count = math.prod(tensor.shape)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
     # More elements than the storage has: a few bytes that are repeated to fill the memory.

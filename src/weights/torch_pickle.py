@@ -36,15 +36,9 @@ class StridedTensor:
 def load(stream, storages=None):
     """Read one pickle from a binary file or ``mmap``, leaving the stream behind its end.
 
-    Args:
-        storages: a dict that becomes {key: :class:`Storage`} of all that the pickle names.
-
-    Returns:
-        Nested dict, list and tuple of str, int, float, bool, None and :class:`StridedTensor`.
-
-    Raises:
-        UserError: the pickle asks for a Python object, or uses an instruction, that weights do not need.
-        ValueError, LookupError, TypeError, EOFError: the pickle is damaged.
+    Returns nested dict, list and tuple of str, int, float, bool, None and :class:`StridedTensor`; ``storages`` becomes
+    {key: :class:`Storage`} of all that the pickle names. UserError where it asks for a Python object, or uses an
+    instruction, that weights do not need; ValueError, LookupError, TypeError or EOFError where it is damaged.
     """
     machine = _Machine(stream, encoding="latin1")  # of Python 2's strings
     machine.storages = {} if storages is None else storages

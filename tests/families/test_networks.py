@@ -102,16 +102,6 @@ def test_embedding_is_sines_then_cosines():
     assert np.allclose(found[1], np.concatenate([np.sin(angles), np.cos(angles)]), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: RRDBNet(scale=3), "2, 4 or 8, not 3"),
-        (lambda: RRDBNet(upsampler="bilinear"), "nearest, pixelshuffle"),
-        (lambda: ConditionalUNet(8, (1, 2), 8, scale=2, space_to_depth=4), "must divide the scale 2"),
-        (lambda: ConditionalUNet(8, (1, 3), 8, groups=5), "unet.groups"),
-        (lambda: ConditionalUNet(3, (1, 2), 8), "width must be an even number"),
-    ],
-)
-def test_impossible_sizes_are_refused(make, message):
-    with pytest.raises(UserError, match=message):
-        make()
+def test_an_impossible_width_is_refused():
+    with pytest.raises(UserError, match="width must be an even number"):
+        ConditionalUNet(3, (1, 2), 8)

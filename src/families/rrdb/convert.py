@@ -39,11 +39,7 @@ def convert(obj, given):
 
 
 def encoder_settings(tensors, prefix="rrdb."):
-    """Return the settings that an encoder's shapes tell, as a nested dict.
-
-    Raises:
-        UserError: a tensor that tells a size is missing, or the scale is not 2, 4 or 8.
-    """
+    """The settings that an encoder's shapes tell, as a nested dict."""
     features = size(tensors, f"{prefix}conv_first.weight", 0, 4)
     octaves = count(tensors, rf"{re.escape(prefix)}upconv(\d+)\.weight")
     if octaves not in (1, 2, 3):
@@ -58,6 +54,5 @@ def encoder_settings(tensors, prefix="rrdb."):
 
 
 def step_of(obj):
-    """Return the optimiser steps that a checkpoint of that program tells."""
     step = obj.get("global_step")
     return step if isinstance(step, int) and 0 <= step < 2**63 else 0

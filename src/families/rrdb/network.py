@@ -2,18 +2,12 @@
 
 from mindspore import nn, ops
 
-from src.errors import UserError
 from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import NearestUpsample2x, conv3x3
 
-UPSAMPLERS = ("nearest", "pixelshuffle")
-
 
 class ResidualDenseBlock(nn.Cell):
-    """Five convolutions, each fed with everything before it; the result is scaled by 0.2 and added to the input.
-
-    Input and output (B, features, h, w) float32.
-    """
+    """Five convolutions, each fed with everything before it, times 0.2, and a skip connection: (B, features, h, w)."""
 
     def __init__(self, features, growth):
         super().__init__()
@@ -47,10 +41,7 @@ class RRDB(nn.Cell):
 
 
 class NearestUpsampler(nn.Cell):
-    """ESRGAN's way up: nearest ×2 and a convolution per octave, then two more convolutions at full resolution.
-
-    Input (B, features, h, w); output (B, 3, scale·h, scale·w), clipped to [0, 1].
-    """
+    """ESRGAN's way up, nearest ×2 and a convolution per octave: (B, features, h, w) → (B, 3, H, W) within [0, 1]."""
 
     def __init__(self, features, scale):
         super().__init__()
@@ -90,26 +81,14 @@ class PixelShuffleUpsampler(nn.Cell):
 
 
 class RRDBNet(nn.Cell):
-    """LR picture → HR picture and the features on the way.
+    """LR picture → HR picture and the features on the way; for a scale of 2, 4 or 8.
 
-    Args:
-        features: channels of the trunk.
-        blocks: number of RRDBs.
-        growth: channels that each dense convolution adds; 0 takes features / 2.
-        scale: 2, 4 or 8.
-        upsampler: "nearest" (ESRGAN's) or "pixelshuffle".
-        condition_every: the condition has the features of every so many blocks, the paper's of every third.
-
-    Raises:
-        UserError: the scale or the upsampler is not one of these.
+    The arguments are the settings in ``src.families.rrdb.family.EncoderConfig``, and ``condition_every``: the condition
+    has the features of every so many blocks, the paper's of every third.
     """
 
     def __init__(self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3):
         super().__init__()
-        if scale not in (2, 4, 8):
-            raise UserError(f"data.scale must be 2, 4 or 8, not {scale}")
-        if upsampler not in UPSAMPLERS:
-            raise UserError(f"encoder.upsampler must be one of {', '.join(UPSAMPLERS)}, not '{upsampler}'")
         growth = growth or features // 2
         self.condition_every = condition_every
         self.condition_channels = features * ((blocks + 1) // condition_every)
@@ -121,11 +100,7 @@ class RRDBNet(nn.Cell):
         self.bicubic = BicubicUpscale(scale)
 
     def trunk_features(self, lr):
-        """Return every block's output and last the trunk's sum, blocks + 1 of (B, features, h, w).
-
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1].
-        """
+        """Every block's output and last the trunk's sum, blocks + 1 of (B, features, h, w), of lr in [−1, 1]."""
         first = x = self.first_conv((lr + 1) * 0.5)
         outputs = ()
         for block in self.trunk:
@@ -134,18 +109,11 @@ class RRDBNet(nn.Cell):
         return outputs + (first + self.trunk_conv(x),)
 
     def condition(self, lr):
-        """Return the condition of SRDiff's U-Net, every ``condition_every``-th of the trunk's features, concatenated.
-
-        Args:
-            lr: (B, 3, h, w) float32 in [−1, 1].
-
-        Returns:
-            (B, condition_channels, h, w) float32.
-        """
+        """The condition of SRDiff's U-Net, (B, condition_channels, h, w), of lr (B, 3, h, w) float32 in [−1, 1]."""
         return self._selected(self.trunk_features(lr))
 
     def condition_and_picture(self, lr):
-        """Return :meth:`condition` and the picture of :meth:`construct`, from one pass through the trunk."""
+        """:meth:`condition` and the picture of :meth:`construct`, from one pass through the trunk."""
         features = self.trunk_features(lr)
         return self._selected(features), self._picture(lr, features[-1])
 

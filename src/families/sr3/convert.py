@@ -9,8 +9,6 @@ from src.weights.conversion import Conversion, count, multipliers, renamed, size
 from src.weights.schedule_tables import SR3, TABLES, schedule_settings
 from src.weights.state_dict import find_state_dict
 
-_LOG = logging.getLogger(__name__)
-
 _MLP = {"continuous": "noise_level_mlp", "discrete": "time_mlp"}
 FREQUENCIES = "denoise_fn.time_mlp.0.inv_freq"  # a table of the DDPM network, no weight
 
@@ -20,17 +18,16 @@ _GROUPS = 32  # its default
 
 
 def convert(obj, given):
-    """Convert a generator (``*_gen.pth``) of the PyTorch port of SR3, of its SR3 or of its DDPM network.
-
-    See ``src.families.family.Family.convert``; of ``given``, ``sr3.image_size`` matters: attention is told by
-    resolutions counted from it.
-    """
+    """Convert a ``*_gen.pth`` of SR3's PyTorch port; of ``given`` ``sr3.image_size`` matters, for attention."""
     tensors, unused = find_state_dict(obj)
     kinds = [kind for kind, mlp in _MLP.items() if any(name.startswith(f"denoise_fn.{mlp}.") for name in tensors)]
     if not kinds:
         return None
     sizes = _sizes(tensors, kinds[0])
-    _check_frequencies(tensors.get(FREQUENCIES), sizes["width"])
+    frequencies = 10000.0 ** (-np.arange(0, sizes["width"], 2) / sizes["width"])  # of the embedding of the step
+    table = tensors.get(FREQUENCIES, frequencies)
+    if table.shape != frequencies.shape or not np.allclose(table, frequencies, rtol=1e-4):
+        raise UserError(f"the table '{FREQUENCIES}' is not that of DDPM's embedding: not supported")
     rules = _rules(sizes["blocks"], kinds[0])
     found, assumed = _settings(sizes, schedule_settings(tensors, SR3, last_beta=None), given)
     tables = [name for name in tensors if name in TABLES or name == FREQUENCIES]
@@ -65,15 +62,7 @@ def _rules(blocks, kind):
 
 
 def _sizes(tensors, kind):
-    """Infer the network's sizes.
-
-    Returns:
-        dict(width, multipliers, blocks, attends, noise_level, affine, conditional); ``attends`` tells for each level
-        whether it has self-attention.
-
-    Raises:
-        UserError: a tensor that tells a size is missing, or the levels are unlike each other.
-    """
+    """Infer the settings of ``sr3``, and in ``attends`` for each level whether it has self-attention."""
     width = size(tensors, f"denoise_fn.{_MLP[kind]}.3.weight", 0, 2)
     inputs = size(tensors, "denoise_fn.downs.0.weight", 1, 4)
     if inputs not in (3, 6):
@@ -101,25 +90,15 @@ def _sizes(tensors, kind):
     }
 
 
-def _check_frequencies(table, width):
-    """Refuse an embedding of the step with other frequencies than 10000^(−2i / width)."""
-    expected = 10000.0 ** (-np.arange(0, width, 2) / width)
-    if table is not None and not (table.shape == expected.shape and np.allclose(table, expected, rtol=1e-4)):
-        raise UserError(f"the table '{FREQUENCIES}' is not that of DDPM's embedding: not supported")
-
-
 def _settings(sizes, schedule, given):
-    """Return what the tensors fix and what they do not tell; log each guess that is not ``given``."""
+    """What the tensors fix and what they do not tell; log each guess that is not ``given``."""
     attends, named = sizes.pop("attends"), given.get("sr3", {})
     levels, conditional = len(attends), sizes["conditional"]
     image_size = named.get("image_size") or max(IMAGE_SIZE, 2 ** (levels - 1))
-    groups = named.get("groups") or _likely_groups(sizes["width"], sizes["multipliers"])
+    divided = all(sizes["width"] * multiplier % _GROUPS == 0 for multiplier in sizes["multipliers"])
+    groups = named.get("groups") or (_GROUPS if divided else sizes["width"] // 2)
     attention = [image_size >> level for level in range(levels) if attends[level]]
-    found = {
-        "system": "sr3",
-        "sr3": sizes | {"attention": attention},
-        "diffusion": {"prediction": "noise", **schedule},
-    }
+    found = {"system": "sr3", "sr3": sizes | {"attention": attention}, "diffusion": {"prediction": "noise", **schedule}}
     name = "sr3" if sizes["noise_level"] == "continuous" else "ddpm"
     assumed = {
         "name": f"{name}_converted" if conditional else f"{name}_uncond_converted",
@@ -137,14 +116,8 @@ def _settings(sizes, schedule, given):
     return found, assumed
 
 
-def _likely_groups(width, multipliers):
-    """That program's default number of GroupNorm groups, or half the width where that does not divide the channels."""
-    return width // 2 if any(width * m % _GROUPS for m in multipliers) else _GROUPS
-
-
 def _log_guesses(guesses, given):
-    sections = {name: name.split(".") for name in guesses}
-    guesses = [f"{name}={guesses[name]}" for name, (part, leaf) in sections.items() if leaf not in given.get(part, {})]
-    if guesses:
-        words = ", ".join(guesses)
-        _LOG.warning("taking %s, which no tensor tells: name others as key=value or with --config", words)
+    split = [(*name.split("."), value) for name, value in guesses.items()]
+    words = [f"{part}.{leaf}={value}" for part, leaf, value in split if leaf not in given.get(part, {})]
+    if words:
+        logging.warning("taking %s, which no tensor tells: name others as key=value or with --config", ", ".join(words))

@@ -9,18 +9,12 @@ import math
 
 from mindspore import nn, ops
 
-from src.errors import UserError
 from src.layers.dropout import Dropout
 from src.layers.layers import AddPerChannel, Fold, NearestUpsample2x, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
 
-NOISE_LEVELS = ("continuous", "discrete", "none")
-
 
 class NormConv(nn.Cell):
-    """GroupNorm, Swish, dropout while training, 3×3 convolution: (B, in, H, W) → (B, out, H, W), float32.
-
-    ``salt`` and ``keys`` are those of :class:`src.layers.dropout.Dropout`.
-    """
+    """GroupNorm, Swish, dropout while training, 3×3 convolution: (B, in, H, W) → (B, out, H, W), float32."""
 
     def __init__(self, in_channels, out_channels, groups, dropout=0.0, salt=0):
         super().__init__()
@@ -34,10 +28,7 @@ class NormConv(nn.Cell):
 
 
 class Modulation(nn.Cell):
-    """Tell each channel of a picture how noisy it is: x + b, or (1 + a)·x + b, with a and b from the embedding.
-
-    Input (B, C, H, W) and the embedding (B, embedding); output (B, C, H, W), float32.
-    """
+    """Tell each channel how noisy it is: x + b, or (1 + a)·x + b, with a and b from the embedding (B, embedding)."""
 
     def __init__(self, embedding_channels, channels, affine):
         super().__init__()
@@ -55,10 +46,7 @@ class Modulation(nn.Cell):
 
 
 class SelfAttention(nn.Cell):
-    """Every pixel looks at every other, with one head, and a skip connection around it.
-
-    Input and output (B, C, H, W) float32; the weights take B·(H·W)² numbers.
-    """
+    """Every pixel looks at every other, with one head, and a skip connection around; weights take B·(H·W)² numbers."""
 
     def __init__(self, channels, groups):
         super().__init__()
@@ -81,11 +69,7 @@ class SelfAttention(nn.Cell):
 
 
 class ResidualBlock(nn.Cell):
-    """Two NormConvs with the noise level told between them, a skip connection around both, and perhaps attention.
-
-    Input (B, in, H, W), the embedding (B, embedding), not looked at where ``embedding_channels`` is 0, and dropout's
-    keys; output (B, out, H, W), float32.
-    """
+    """Two NormConvs with the noise level told between them, a skip connection around both, and perhaps attention."""
 
     def __init__(self, in_channels, out_channels, embedding_channels, groups, dropout, salt, affine, attention):
         super().__init__()
@@ -105,26 +89,9 @@ class ResidualBlock(nn.Cell):
 class SR3UNet(nn.Cell):
     """What of x_t is noise, given how much there is, and LR↑ beside it or nothing; or a picture from LR↑ alone.
 
-    Args:
-        width: channels of the first level, and of the embedding.
-        multipliers: channels of each level, times width; each level but the last halves the resolution.
-        blocks: residual blocks in each level on the way down; on the way up there is one more.
-        attention: the resolutions at which every block has self-attention, counted from ``image_size``; the middle
-            has it always.
-        image_size: the resolution of the pictures that ``attention`` is counted from. Pictures may have any size:
-            attention stays in its levels.
-        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out: the first level
-            then works at 1/r of the resolution, about r² times as fast. Not in the papers.
-        groups: GroupNorm groups, which divide the channels of every level.
-        dropout: share of values dropped in the second half of each block while training.
-        noise_level: "continuous": the network is told √ᾱ (SR3); "discrete": it is told the step t (DDPM); "none": it
-            is told nothing, as where nothing is noisy (SR3's regression baseline, section 4).
-        affine: the noise level scales and shifts the channels; False: it shifts them.
-        conditional: LR↑ is concatenated to x_t.
-
-    Raises:
-        UserError: groups does not divide a level's channels, attention is to be where no level is, or the noise level
-            is of neither kind.
+    The arguments are the settings in ``src.families.sr3.family.SR3Config``. The embedding has ``width`` channels. Each
+    level but the last halves the resolution. The middle always has self-attention, and pictures may have any size:
+    attention stays in its levels. Folded, the first level works at 1/r of the resolution, about r² times as fast.
     """
 
     exact_inputs = True  # √ᾱ, t and LR↑ are not to be rounded to 16 bits
@@ -134,14 +101,11 @@ class SR3UNet(nn.Cell):
         noise_level="continuous", affine=False, conditional=True, space_to_depth=1,
     ):  # fmt: skip
         super().__init__()
-        _check(width, multipliers, attention, image_size // space_to_depth, groups, noise_level)
-        self.conditional = conditional
+        self.conditional, self.told = conditional, noise_level != "none"
         self.levels, self.blocks = len(multipliers), blocks
         self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
         channels = [width * m for m in multipliers]
         attends = [image_size // space_to_depth >> level in attention for level in range(self.levels)]
-
-        self.told = noise_level != "none"
         embedding, salts = width if self.told else 0, itertools.count()
 
         def block(inputs, level, attention):
@@ -175,16 +139,10 @@ class SR3UNet(nn.Cell):
         self.last_block = NormConv(width, picture_channels, groups)
 
     def construct(self, x_t, t=None, lr_up=None, keys=None):
-        """Predict from x_t.
+        """Predict the noise ε, the velocity or the picture, as the network was trained, from x_t, (B, 3, H, W) float32.
 
-        Args:
-            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple``.
-            t: (B,), the noise level: float32 √ᾱ from 0 to 1, or int32 the step; not looked at where none is told.
-            lr_up: (B, 3, H, W) float32 in [−1, 1]; not looked at by an unconditional network.
-            keys: (B,) int32, from which dropout makes its masks in training; None drops nothing.
-
-        Returns:
-            (B, 3, H, W) float32: the noise ε, the velocity or the picture, as the network was trained.
+        H and W are multiples of ``size_multiple``. The noise level t (B,) is float32 √ᾱ from 0 to 1, or int32 the step;
+        LR↑ is (B, 3, H, W) float32 in [−1, 1]; from keys (B,) int32 dropout makes its masks, None drops nothing.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t))) if self.told else None
         x = self.first_conv(self.fold(ops.concat((lr_up, x_t), 1) if self.conditional else x_t))
@@ -205,26 +163,8 @@ class SR3UNet(nn.Cell):
         return self.unfold(self.last_block(x))
 
 
-def _check(width, multipliers, attention, image_size, groups, noise_level):
-    if any(width * m % groups for m in multipliers):
-        raise UserError(f"sr3.groups must divide the channels of every level, {groups} does not: try {width // 2}")
-    sizes = [image_size >> level for level in range(len(multipliers))]
-    if set(attention) - set(sizes):
-        raise UserError(
-            f"sr3.attention must name resolutions of the levels, {', '.join(map(str, sizes))}, not {list(attention)}: "
-            "leave out the others"
-        )
-    if noise_level not in NOISE_LEVELS:
-        raise UserError(f"sr3.noise_level must be one of {', '.join(NOISE_LEVELS)}, not '{noise_level}'")
-
-
 class SR3(nn.Cell):
-    """SR3 or DDPM: the condition is the enlarged picture, or there is none.
-
-    Args:
-        unet: with ``construct(x_t, t, lr_up)``, as SR3UNet has.
-        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W); None for an unconditional network.
-    """
+    """SR3 or DDPM: the condition is LR↑, which the Cell ``enlarge`` makes; without one the network is unconditional."""
 
     exact_inputs = True
 
@@ -234,10 +174,7 @@ class SR3(nn.Cell):
         self.enlarge = enlarge
 
     def given(self, lr, lr_up=None):
-        """From (B, 3, h, w) float32 in [−1, 1], LR↑ (B, 3, H, W) in the same range, twice; or the one that is given.
-
-        An unconditional model has no use for what it is given, and gives it back.
-        """
+        """LR↑ twice, (B, 3, H, W) in [−1, 1], of lr or as given; an unconditional model gives back what it is given."""
         if lr_up is not None:
             return lr_up, lr_up
         if self.enlarge is None:
@@ -246,7 +183,6 @@ class SR3(nn.Cell):
         return lr_up, lr_up
 
     def project(self, features, base):
-        """The condition, which is the base picture; as ``SRDiff.project``."""
         return base
 
     def encode(self, lr):
@@ -254,20 +190,12 @@ class SR3(nn.Cell):
         return self.given(lr)
 
     def construct(self, x_t, t, condition=None, keys=None):
-        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet.
-
-        In training with dropout, ``keys`` (B,) int32 are those of its masks.
-        """
+        """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet."""
         return self.unet(x_t, t, condition, keys)
 
 
 class SR3Regression(nn.Cell):
-    """The regression baseline of SR3 (arXiv 2104.07636, section 4): its U-Net makes the picture from LR↑ in one pass.
-
-    Args:
-        unet: with ``construct(lr_up, keys=)``, as SR3UNet has that is told no noise level.
-        enlarge: Cell that enlarges (B, 3, h, w) to (B, 3, H, W).
-    """
+    """SR3's regression baseline (arXiv 2104.07636, section 4): its U-Net makes the picture from LR↑ in one pass."""
 
     exact_inputs = True
 

@@ -9,8 +9,6 @@ from src.weights.conversion import Conversion, count, multipliers, renamed, size
 from src.weights.schedule_tables import TABLES, schedule_settings
 from src.weights.state_dict import find_state_dict, fold_weight_norm
 
-_LOG = logging.getLogger(__name__)
-
 RULES = (  # our names → theirs
     *rrdb.RULES,
     (r"^unet\.", "denoise_fn."),
@@ -54,23 +52,18 @@ def convert(obj, given):
 
 
 def their_name(ours):
-    """Return what the PyTorch SRDiff calls our parameter."""
     return renamed(ours, RULES)
 
 
 def _unet_settings(tensors, scale, groups):
-    """Return the settings that the U-Net's shapes tell; no shape tells GroupNorm's ``groups``, of which 0 takes 8.
-
-    Raises:
-        UserError: a tensor that tells a size is missing, or the U-Net does not fit an encoder of this scale.
-    """
+    """The settings that the U-Net's shapes tell; no shape tells GroupNorm's ``groups``, of which 0 takes 8."""
     own_scale = size(tensors, "denoise_fn.cond_proj.weight", 2, 4) // 2
     if own_scale != scale:
         raise UserError(f"the encoder is for x{scale}, the U-Net's cond_proj for x{own_scale}: not one model")
     normalised = "denoise_fn.final_conv.0.block.2.weight" in tensors
     if normalised and not groups:
         groups = 8
-        _LOG.info("GroupNorm in the U-Net: taking 8 groups, which no shape tells; --config can name another number")
+        logging.info("GroupNorm in the U-Net: taking 8 groups, which no shape tells; --config can name another number")
     width, levels = size(tensors, "denoise_fn.mlp.2.weight", 0, 2), count(tensors, r"denoise_fn\.downs\.(\d+)\.")
     channels = [size(tensors, f"denoise_fn.downs.{i}.0.block1.block.1.weight", 0, 4) for i in range(levels)]
     return {

@@ -2,7 +2,6 @@
 
 from mindspore import nn, ops
 
-from src.errors import UserError
 from src.layers.layers import (
     AddPerChannel,
     Fold,
@@ -12,6 +11,7 @@ from src.layers.layers import (
     SinusoidalEmbedding,
     Unfold,
     conv1x1,
+    conv3x3,
 )
 
 
@@ -29,10 +29,7 @@ class ConvBlock(nn.Cell):
 
 
 class ResnetBlock(nn.Cell):
-    """Two ConvBlocks with the time embedding added between them, and a skip connection around both.
-
-    Input (B, in, H, W) and the activated embedding (B, embedding); output (B, out, H, W).
-    """
+    """Two ConvBlocks, the activated embedding (B, embedding) added between them, and a skip connection around both."""
 
     def __init__(self, in_channels, out_channels, embedding_channels, groups):
         super().__init__()
@@ -48,8 +45,6 @@ class ResnetBlock(nn.Cell):
 
 
 class DownLevel(nn.Cell):
-    """Two ResnetBlocks at one resolution of the way down."""
-
     def __init__(self, in_channels, out_channels, embedding_channels, groups):
         super().__init__()
         self.block1 = ResnetBlock(in_channels, out_channels, embedding_channels, groups)
@@ -76,19 +71,10 @@ class UpLevel(nn.Cell):
 class ConditionalUNet(nn.Cell):
     """The network that SRDiff trains: what of x_t is noise, given the time step and the encoder's features.
 
-    Args:
-        width: channels of the first level, and of the time embedding.
-        multipliers: channels of each level, times width; each level but the last halves the resolution.
-        condition_channels: channels of the encoder's features (``RRDBNet.condition_channels``).
-        scale: HR size / LR size.
-        groups: GroupNorm groups; 0 leaves the normalisation out (the paper).
-        attention: linear attention between the two middle blocks.
-        add_lr_up: add a 3×3 convolution of LR↑ to the condition.
-        space_to_depth: fold r×r pixels into channels on the way in and unfold them on the way out. The network
-            then works at 1/r of the resolution, about r² times as fast, and hides this from everybody else.
-
-    Raises:
-        UserError: space_to_depth does not divide the scale, or groups does not divide a level's channels.
+    The arguments are the settings in ``src.families.srdiff.family.UNetConfig``, the channels of the encoder's features
+    (``RRDBNet.condition_channels``), and the scale. The time embedding has ``width`` channels. Each level but the last
+    halves the resolution. Folded, the network works at 1/r of it, about r² times as fast, and hides this from everybody
+    else.
     """
 
     def __init__(
@@ -96,13 +82,6 @@ class ConditionalUNet(nn.Cell):
         groups=0, attention=False, add_lr_up=False, space_to_depth=1,
     ):  # fmt: skip
         super().__init__()
-        if scale % space_to_depth:
-            raise UserError(
-                f"unet.space_to_depth must divide the scale {scale}, but it is {space_to_depth}: "
-                f"try {', '.join(str(r) for r in (1, 2, 4) if scale % r == 0)}"
-            )
-        if groups and any(width * m % groups for m in multipliers):
-            raise UserError(f"unet.groups must divide every level's channels, {groups} does not: try 8, or 0 for none")
         channels = [width * m for m in multipliers]
         picture_channels = 3 * space_to_depth**2
         self.space_to_depth = space_to_depth
@@ -111,7 +90,10 @@ class ConditionalUNet(nn.Cell):
         self.fold, self.unfold = Fold(space_to_depth), Unfold(space_to_depth)
         self.size_multiple = space_to_depth * 2 ** (self.levels - 1)
 
-        self.condition_conv = _condition_projection(condition_channels, width, scale // space_to_depth)
+        factor = scale // space_to_depth  # from the encoder's features to the resolution of the first level
+        self.condition_conv = conv3x3(condition_channels, width) if factor == 1 else nn.Conv2dTranspose(
+            condition_channels, width, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
+        )  # fmt: skip
         self.lr_up_conv = ReflectConv3x3(picture_channels, width) if add_lr_up else nn.Identity()
         self.embedding = SinusoidalEmbedding(width)
         self.time_mlp = nn.SequentialCell([nn.Dense(width, 4 * width), Mish(), nn.Dense(4 * width, width)])
@@ -129,14 +111,10 @@ class ConditionalUNet(nn.Cell):
         self.last_conv = conv1x1(width, picture_channels)
 
     def project(self, features, lr_up):
-        """Return what the first level adds to its output: all of the condition that does not depend on x_t.
+        """What the first level adds to its output: all of the condition that does not depend on x_t.
 
-        Args:
-            features: (B, condition_channels, h, w) float32, from ``RRDBNet.condition``.
-            lr_up: (B, 3, H, W) float32 in [−1, 1].
-
-        Returns:
-            (B, width, H / space_to_depth, W / space_to_depth) float32.
+        The encoder's features (B, condition_channels, h, w) and LR↑ (B, 3, H, W) in [−1, 1] → (B, width, H/r, W/r),
+        float32, where pixels are folded r×r.
         """
         condition = self.condition_conv(features)
         if self.add_lr_up:
@@ -144,15 +122,10 @@ class ConditionalUNet(nn.Cell):
         return condition
 
     def construct(self, x_t, t, condition):
-        """Predict from x_t.
+        """Predict the noise ε or the velocity, as the network was trained, from x_t: both (B, 3, H, W) float32.
 
-        Args:
-            x_t: (B, 3, H, W) float32, H and W multiples of ``size_multiple`` and at least twice that.
-            t: (B,) int32, the step.
-            condition: from ``project``.
-
-        Returns:
-            (B, 3, H, W) float32: the noise ε or the velocity, as the network was trained.
+        H and W are multiples of ``size_multiple`` and at least twice that; t (B,) int32 is the step; the condition is
+        from :meth:`project`.
         """
         embedding = self.time_activation(self.time_mlp(self.embedding(t)))
         x = self.fold(x_t)
@@ -170,24 +143,12 @@ class ConditionalUNet(nn.Cell):
         return self.unfold(self.last_conv(self.last_block(x)))
 
 
-def _condition_projection(in_channels, out_channels, factor):
-    """LR features → the resolution of the first level: a transposed convolution, or a plain one where they agree."""
-    if factor == 1:
-        return nn.Conv2d(in_channels, out_channels, 3, pad_mode="pad", padding=1, has_bias=True)
-    return nn.Conv2dTranspose(
-        in_channels, out_channels, 2 * factor, stride=factor, pad_mode="pad", padding=factor // 2, has_bias=True
-    )
-
-
 class SRDiff(nn.Cell):
     """The encoder and the U-Net together.
 
-    Args:
-        encoder: with ``condition(lr)``, ``condition_and_picture(lr)`` and ``bicubic(x)``, as RRDBNet has.
-        unet: with ``project(features, lr_up)`` and ``construct(x_t, t, condition)``, as ConditionalUNet has.
-        lr_divisor: LR↑ is the bicubic of lr_uint8 / lr_divisor. The public PyTorch checkpoints were trained with
-            256, where 255 maps white to white.
-        residual_of: what the residual is added to, the base picture: "bicubic" (LR↑) or "encoder" (its own picture).
+    LR↑ is the bicubic of lr_uint8 / ``lr_divisor``. The public PyTorch checkpoints were trained with 256, where 255
+    maps white to white. The base picture, which the residual is added to, is LR↑ ("bicubic") or the "encoder"'s own
+    picture.
     """
 
     def __init__(self, encoder, unet, lr_divisor=255, residual_of="bicubic"):
@@ -204,7 +165,6 @@ class SRDiff(nn.Cell):
         return self.encoder.condition(lr), self.encoder.bicubic((lr + 1) * self.to_unit) * 2 - 1
 
     def project(self, features, base):
-        """The condition, see ``ConditionalUNet.project``."""
         return self.unet.project(features, base)
 
     def encode(self, lr):

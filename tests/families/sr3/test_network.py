@@ -141,15 +141,6 @@ def test_the_embedding_ends_before_the_last_frequency():
     np.testing.assert_allclose(found[0], np.concatenate([np.sin(angles), np.cos(angles)]), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"groups": 3}, "sr3.groups must divide .* 3 does not: try 4"),
-        ({"attention": (5,)}, r"sr3.attention must name resolutions of the levels, 16, 8, 4, not \[5\]"),
-        ({"noise_level": "gamma"}, "sr3.noise_level must be one of continuous, discrete, none, not 'gamma'"),
-        ({"width": 3, "groups": 1}, "width must be an even number"),
-    ],
-)
-def test_impossible_sizes_are_refused(options, message):
-    with pytest.raises(UserError, match=message):
-        SR3UNet(**(SIZES | options))
+def test_an_impossible_width_is_refused():
+    with pytest.raises(UserError, match="width must be an even number"):
+        SR3UNet(**(SIZES | {"width": 3, "groups": 1}))

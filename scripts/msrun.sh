@@ -7,7 +7,8 @@
 #   prepare_environment_of "$project"
 #   run_ranks LOGS RUN PROGRAM [ARGUMENT ...]       # exits
 #
-# The script defines usage. RUN is the folder of a training, where rank 0 saves what it has before it ends; or "".
+# The script defines usage. LOGS is "" for a temporary folder, which is kept where a rank is lost. RUN is the folder of
+# a training, where rank 0 saves what it has before it ends; or "".
 
 GRACE=120 # seconds that rank 0 has to finish its step and save when it is stopped
 LAST_WORDS=10 # seconds that the ranks of another host have to end once the scheduler has
@@ -45,7 +46,8 @@ take_options() {
         shift
     done
     if [[ -z "$nproc" ]]; then
-        [[ "$nnodes$node_rank$master${passed[*]-}" == 10 ]] || fail "options of msrun need --nproc, the processes on this host"
+        [[ "$nnodes$node_rank$master${passed[*]-}" == 10 ]] ||
+            fail "options of msrun need --nproc, the processes on this host"
         return
     fi
     [[ "$nproc" =~ ^[1-9][0-9]{0,4}$ && "$nnodes" =~ ^[1-9][0-9]{0,4}$ ]] ||
@@ -87,10 +89,11 @@ PYTHON
 # Runs the program $3 with the rest of the arguments as every rank of this host; shows what rank 0 says; exits.
 run_ranks() {
     local address port rank status=0
-    logs=$1 run=$2
+    run=$2
     address=$(find_master) || exit 2
     read -r address port <<<"$address"
     scheduler=$address/$port
+    logs=${1:-$(mktemp -d)}
     msrun_log=$logs/msrun_$((10#$node_rank)).log
     for ((rank = nproc * 10#$node_rank; rank < nproc * (10#$node_rank + 1); rank++)); do
         own_logs+=("$logs/worker_$rank.log") # hosts may share the folder
@@ -165,8 +168,8 @@ scheduler_ended() {
 stop() {
     local ranks
     ranks=$(children)
-    if [[ -n "$run" ]]; then
-        ranks=$(grep -xFf "$run/.lock" <<<"$ranks" 2>/dev/null) || true # it holds the lock once it has something to save
+    if [[ -n "$run" ]]; then # rank 0 holds the lock once it has something to save
+        ranks=$(grep -xFf "$run/.lock" <<<"$ranks" 2>/dev/null) || true
     fi
     [[ -n "$ranks" ]] || ((10#$node_rank)) || return 0
     printf '\n%s\n' "stopping: rank 0 has $GRACE s to finish its step and save; once more stops at once" >&2

@@ -37,4 +37,4 @@ source "$project/scripts/msrun.sh"
 take_options "$@"
 [[ -n "$nproc" ]] || run_command "$project" eval.py ${rest[@]+"${rest[@]}"}
 prepare_environment_of "$project"
-run_ranks "$(mktemp -d)" "" "$project/eval.py" ${rest[@]+"${rest[@]}"}
+run_ranks "" "" "$project/eval.py" ${rest[@]+"${rest[@]}"}

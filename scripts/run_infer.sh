@@ -38,4 +38,4 @@ source "$project/scripts/msrun.sh"
 take_options "$@"
 [[ -n "$nproc" ]] || run_command "$project" infer.py ${rest[@]+"${rest[@]}"}
 prepare_environment_of "$project"
-run_ranks "$(mktemp -d)" "" "$project/infer.py" ${rest[@]+"${rest[@]}"}
+run_ranks "" "" "$project/infer.py" ${rest[@]+"${rest[@]}"}

@@ -60,7 +60,7 @@ def _run_of(config, training, folder):
         open_tracker, folder.path, tensorboard=settings.tensorboard, wandb=settings.wandb,
         project=settings.wandb_project, name=config.name, config=config_to_dict(config),
     ) if folder else None  # fmt: skip
-    intervals = {name: getattr(settings, name) for name in ("max_skipped", "log_every", "val_every", "save_every")}
+    intervals = {name: getattr(config.train, name) for name in ("max_skipped", "log_every", "val_every", "save_every")}
     return Run(
         training, folder, name=config.name, settings=_settings(config), config_json=config_json(config),
         config_yaml=dump_yaml(config), open_log=open_log, best_metric=settings.best_metric, keep=settings.keep,

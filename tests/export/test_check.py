@@ -11,7 +11,7 @@ from tests import tiny
 
 
 def test_stages_of_a_diffusion_model(tiny_checkpoints):
-    up = load_upscaler(tiny_checkpoints["srdiff"], "CPU")
+    up = load_upscaler(tiny_checkpoints["srdiff"], "CPU", runtime="mindspore")
     found = list(deviations(up, up, random_pictures([(8, 8)])))
     assert [entry.stage for entry in found] == [
         "condition",
@@ -34,7 +34,9 @@ def test_other_weights_are_found_in_each_stage(tiny_checkpoints, tmp_path):
     for parameter in model.get_parameters():
         parameter.set_data(parameter + ms.Tensor(0.01, ms.float32))
     other = tiny.around(config, family_of(config).model_networks(model))
-    found = deviations(other, load_upscaler(tiny_checkpoints["srdiff"], "CPU"), random_pictures([(8, 8)]))
+    found = deviations(
+        other, load_upscaler(tiny_checkpoints["srdiff"], "CPU", runtime="mindspore"), random_pictures([(8, 8)])
+    )
     assert all((entry.largest > 1e-3) == (entry.stage != "base picture") for entry in found)
 
 

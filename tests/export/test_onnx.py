@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import mindspore as ms
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,11 +13,12 @@ from onnx import numpy_helper
 
 from src.build import load_upscaler
 from src.errors import UserError
-from src.export import onnx_operators
+from src.export import onnx_model, onnx_operators
 from src.export.artefact import file_hash
 from src.export.check import deviations, random_pictures
 from src.export.mindir import Graph, Operator, read_mindir
 from src.export.onnx_model import OPSET, Translation
+from src.families.registry import family_of
 from src.imaging.io import write_image
 from tests import tiny
 from tests.export import models
@@ -41,7 +43,7 @@ def kinds(path):
 def test_it_equals_the_checkpoint_over_sizes(name, precision, tmp_path):
     checkpoint = models.checkpoint(tmp_path / "w.ckpt", name)
     written = models.write(checkpoint, tmp_path / "m.onnx", precision=precision)
-    pair = load_upscaler(tmp_path / "m.onnx", "CPU"), load_upscaler(checkpoint, "CPU")
+    pair = load_upscaler(tmp_path / "m.onnx", "CPU"), load_upscaler(checkpoint, "CPU", runtime="mindspore")
     found = list(deviations(*pair, random_pictures(SIZES)))
     assert len({entry.picture for entry in found}) == len(SIZES)
     assert max(entry.largest for entry in found) < {"float32": 1e-4, "float16": 2e-2}[precision]
@@ -57,7 +59,7 @@ def test_it_equals_the_checkpoint_over_sizes(name, precision, tmp_path):
 
 def test_a_batch_and_its_pictures(exported, tiny_checkpoints):
     lr = np.random.default_rng(0).uniform(-1, 1, (3, 3, 6, 7)).astype(np.float32)
-    pair = load_upscaler(exported, "CPU"), load_upscaler(tiny_checkpoints["srdiff"], "CPU")
+    pair = load_upscaler(exported, "CPU"), load_upscaler(tiny_checkpoints["srdiff"], "CPU", runtime="mindspore")
     one, two = (up.sample(lr, seed=[4, 5, 6]) for up in pair)
     np.testing.assert_allclose(one, two, atol=1e-4)
 
@@ -67,7 +69,10 @@ def test_tiles(exported, tiny_checkpoints, photo):
 
     _, lr = models.picture(photo, 40, 24)
     options = TileOptions(tile=96, halo=16)
-    pair = [load_upscaler(path, "CPU", tile_options=options) for path in (exported, tiny_checkpoints["srdiff"])]
+    pair = [
+        load_upscaler(path, "CPU", tile_options=options, runtime=runtime)
+        for path, runtime in ((exported, None), (tiny_checkpoints["srdiff"], "mindspore"))
+    ]
     assert len(pair[0].tiling.grid(1, 40, 24).windows) > 1
     one, two = (up.sample(lr) for up in pair)
     np.testing.assert_allclose(one, two, atol=1e-4)
@@ -198,3 +203,33 @@ def test_control_flow_is_refused(tmp_path):
 
 def test_every_operator_in_the_table_is_a_function():
     assert all(callable(function) for function in onnx_operators.TABLE.values())
+
+
+def current_graph():
+    """The one graph of a tiny RRDB, its Cell, and what it gives for a picture as MindSpore runs it."""
+    config = tiny.config("rrdb")
+    model = tiny.model(config)
+    ((role, (cell, inputs)),) = family_of(config).graphs(model).items()
+    lr = np.random.default_rng(0).uniform(-1, 1, (1, 3, 6, 7)).astype(np.float32)
+    return onnx_model.CurrentGraph(role, cell, inputs, True), model, lr
+
+
+def test_new_weights_are_taken_without_compiling_anew(monkeypatch):
+    graph, model, lr = current_graph()
+    graph.refresh()
+    before = graph(lr)[0]
+    for parameter in model.get_parameters():
+        parameter.set_data(parameter + 0.01)
+    np.testing.assert_array_equal(graph(lr)[0], before)
+    monkeypatch.setattr(onnx_model, "_graph_of", None)
+    graph.refresh()
+    assert np.abs(graph(lr)[0] - before).max() > 0.01
+    np.testing.assert_allclose(graph(lr)[0], model(ms.Tensor(lr)).asnumpy(), atol=1e-5)
+
+
+def test_what_onnx_lacks_is_validated_by_mindspore(monkeypatch, caplog):
+    graph, model, lr = current_graph()
+    monkeypatch.setattr(onnx_operators, "TABLE", {})
+    graph.refresh()
+    assert "MindSpore runs the validation, since ONNX Runtime cannot: the operator" in caplog.text
+    np.testing.assert_allclose(graph(lr)[0].asnumpy(), model(ms.Tensor(lr)).asnumpy(), atol=1e-6)

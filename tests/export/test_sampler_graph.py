@@ -45,7 +45,7 @@ def test_onnx_equals_the_host(name, tiny_checkpoints, tmp_path, photo):
     models.write(tiny_checkpoints["srdiff"], tmp_path / "m.onnx", "sampler", SIZE, **sampling)
     _, lr = models.picture(photo, *SIZE)
     one = load_upscaler(tmp_path / "m.onnx", "CPU").sample(lr, seed=3)
-    two = load_upscaler(tiny_checkpoints["srdiff"], "CPU").sample(lr, seed=3, **sampling)
+    two = load_upscaler(tiny_checkpoints["srdiff"], "CPU", runtime="mindspore").sample(lr, seed=3, **sampling)
     np.testing.assert_allclose(one, two, atol=1e-4)
     assert np.abs(two - load_upscaler(tiny_checkpoints["srdiff"], "CPU").sample(lr, seed=4, **sampling)).max() > 1e-3 \
         or sampling["temperature"] == 0  # fmt: skip
@@ -57,7 +57,7 @@ def test_both_kinds_in_both_precisions(kind, precision, folded, tmp_path, photo)
     models.write(folded, tmp_path / f"m.{kind}", "sampler", SIZE, precision)
     _, lr = models.picture(photo, *SIZE)
     one = load_upscaler(tmp_path / f"m.{kind}", "CPU").sample(lr, seed=3)
-    two = load_upscaler(folded, "CPU").sample(lr, seed=3)
+    two = load_upscaler(folded, "CPU", runtime="mindspore").sample(lr, seed=3)
     assert np.abs(one - two).max() < {"float32": 1e-4, "float16": 2e-2}[precision]
 
 
@@ -66,7 +66,7 @@ def test_a_picture_that_needs_several_rounds_to_agree(folded, tmp_path, photo):
     lr = np.where(photo[:16, :12].mean(2) > 140, 1.0, -0.98).astype(np.float32)[None, None].repeat(3, 1)
     models.write(folded, tmp_path / "m.onnx", "sampler", SIZE)
     one = load_upscaler(tmp_path / "m.onnx", "CPU").sample(lr, seed=3)
-    two = load_upscaler(folded, "CPU").sample(lr, seed=3)
+    two = load_upscaler(folded, "CPU", runtime="mindspore").sample(lr, seed=3)
     assert np.abs(lr).max() == 1 and np.abs(one).max() <= 1
     agreement = [np.abs(imresize(levels(sr), 1 / 4).astype(float) - levels(lr)).mean() for sr in (one, two)]
     assert agreement[0] < agreement[1] + 0.5
@@ -75,7 +75,7 @@ def test_a_picture_that_needs_several_rounds_to_agree(folded, tmp_path, photo):
 def test_every_picture_of_a_batch_is_its_own(exported, folded, photo):
     lr = np.concatenate([models.picture(photo[y:], *SIZE)[1] for y in (0, 40, 90)])  # two runs, the second half empty
     one = load_upscaler(exported, "CPU").sample(lr, seed=[5, 6, 7])
-    two = load_upscaler(folded, "CPU").sample(lr, seed=[5, 6, 7])
+    two = load_upscaler(folded, "CPU", runtime="mindspore").sample(lr, seed=[5, 6, 7])
     np.testing.assert_allclose(one, two, atol=1e-4)
 
 

@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def original(checkpoint):
     """``original(name)`` loads its upscaler once."""
-    return functools.cache(lambda name: load_upscaler(checkpoint(name), "CPU"))
+    return functools.cache(lambda name: load_upscaler(checkpoint(name), "CPU", runtime="mindspore"))
 
 
 @pytest.fixture(scope="module")

@@ -271,6 +271,7 @@ class Diffusion(Family):
 
     last_beta = None  # of the schedule, where it is another than the family of β says
     uses_lr_up = False  # LR↑ is a part of its condition
+    condition_shape = (3, 1)  # channels of the condition, and HR pixels on a side of one of its own
 
     def check(self):
         super().check()
@@ -322,6 +323,22 @@ class Diffusion(Family):
             model, self.schedule(), self.target(), diffusion.prediction, diffusion.loss, diffusion.loss_weight,
             not self.trains_encoder, self.told == "level", lr_up, dropout,
         )  # fmt: skip
+
+    def graphs(self, model, size=(None, None, None)):
+        import mindspore as ms
+
+        from src.layers.graph import Encode, Step
+
+        def picture(factor, channels=3):
+            sides = [side and side * factor for side in size[1:]]
+            return ms.Tensor(shape=[size[0], channels, *sides], dtype=ms.float32)
+
+        t = ms.Tensor(shape=[size[0]], dtype=ms.float32 if self.told == "level" else ms.int32)
+        if not self.conditional:
+            return {"step": (Step(model), [picture(self.scale), t])}
+        channels, fold = self.condition_shape
+        condition = picture(self.scale // fold, channels)
+        return {"encode": (Encode(model), [picture(1)]), "step": (Step(model), [picture(self.scale), t, condition])}
 
     def upscaler(self, networks, tiling):
         from src.inference.diffusion_upscaler import DiffusionUpscaler

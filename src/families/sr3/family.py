@@ -181,20 +181,6 @@ class SR3(_SR3, Diffusion):
     def description(self):
         return super().description() | {"image_size": self.config.sr3.image_size}
 
-    def graphs(self, model, size=(None, None, None)):
-        import mindspore as ms
-
-        from src.layers.graph import Encode, Step
-
-        def pictures(factor):
-            return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
-
-        t = ms.Tensor(shape=[size[0]], dtype=ms.float32 if self.told == "level" else ms.int32)
-        enlarged = pictures(self.scale)
-        if not self.conditional:
-            return {"step": (Step(model), [enlarged, t])}
-        return {"encode": (Encode(model), [pictures(1)]), "step": (Step(model), [enlarged, t, enlarged])}
-
     def networks(self, graphs):
         from src.inference.networks import EnlargedNetworks
 

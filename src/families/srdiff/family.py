@@ -173,21 +173,9 @@ class SRDiff(Diffusion):
                 f"{_sizes(wanted)}; add {remedy} or name another encoder.checkpoint"
             )
 
-    def graphs(self, model, size=(None, None, None)):
-        import mindspore as ms
-
-        from src.layers.graph import Encode, Step
-
-        batch, height, width = size
-        unet = self.config.unet
-
-        def at_hr(channels, divisor=1):
-            sides = [side and side * self.scale // divisor for side in (height, width)]
-            return ms.Tensor(shape=[batch, channels, *sides], dtype=ms.float32)
-
-        lr, t = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), ms.Tensor(shape=[batch], dtype=ms.int32)
-        step_inputs = [at_hr(3), t, at_hr(unet.width, unet.space_to_depth)]
-        return {"encode": (Encode(model), [lr]), "step": (Step(model), step_inputs)}
+    @property
+    def condition_shape(self):
+        return self.config.unet.width, self.config.unet.space_to_depth
 
     def networks(self, graphs):
         from src.inference.networks import DiffusionNetworks

@@ -17,10 +17,8 @@ from src.inference.tile_size import TileOptions
 def load_model(path, ema=True):
     """Read a checkpoint; return its configuration and its network with the weights loaded.
 
-    Args:
-        path: the file.
-        ema: of a training run's checkpoint, which holds both, take the moving average of the weights, else the
-            weights themselves. A finished model has only the average.
+    Of a training run's checkpoint, which holds both, ``ema`` takes the moving average of the weights, else the weights
+    themselves. A finished model has only the average.
     """
     from src.weights.checkpoint import load_checkpoint, load_into
 
@@ -36,7 +34,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
     path = Path(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
-    if is_export(path):
+    if path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt"):
         return _load_export(path, device, tile_options, runtime)
     if path.suffix != ".ckpt":
         raise UserError(
@@ -81,12 +79,9 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, ru
         cache: keep such an export for the next time (:mod:`src.export.cache`).
 
     Returns:
-        ``src.inference.upscaler.Upscaler``.
-
-    Raises:
-        UserError: the file is missing, damaged or of another kind, or the device is not there.
+        ``src.inference.upscaler.Upscaler``; what cannot be one is a ``UserError``.
     """
-    paths = list(path) if isinstance(path, (list, tuple)) else [path]
+    paths = path if isinstance(path, (list, tuple)) else [path]
     upscalers = [load(each, device, graph, ema, tile_options, runtime, cache)[1] for each in paths]
     if len(upscalers) == 1:
         return upscalers[0]
@@ -96,13 +91,9 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, ru
 
 
 def write_export(checkpoint, output, ema=True):
-    """Export a checkpoint as ONNX Runtime runs it on the CPU: any size, float32.
+    """Export a checkpoint as ONNX Runtime runs it on the CPU: any size, float32; else raise ``CannotExport``.
 
     Weights that float16 holds without loss, as those of the models that come with the project, are stored in it.
-
-    Raises:
-        UserError: the checkpoint is missing, damaged or of another kind.
-        CannotExport: its network cannot be exported.
     """
     select_device("CPU")
     from src.export.cache import CannotExport
@@ -121,17 +112,18 @@ def write_export(checkpoint, output, ema=True):
 
 
 def _load_export(path, device, tile_options, runtime):
-    """Return the configuration that an exported model carries, and its upscaler."""
     from src.export.artefact import Artefact
 
     memory = None
-    if runtime in (None, "mindspore") and _is_mindir(path) and _installed("mindspore"):
-        device, runtime = select_device(device), "mindspore"
-        memory = device_memory()
-    return _of_export(Artefact(path, runtime, None if runtime == "mindspore" else device), tile_options, memory)
+    mindir = path.suffix == ".mindir" or (path.is_dir() and any(path.glob("*.mindir.json")))
+    if runtime in (None, "mindspore") and mindir and _installed("mindspore"):
+        select_device(device)
+        device, runtime, memory = None, "mindspore", device_memory()
+    return _of_export(Artefact(path, runtime, device), tile_options, memory)
 
 
 def _of_export(artefact, tile_options, memory=None):
+    """The configuration that an exported model carries, and its upscaler."""
     from src.export.artefact import ADVICE
     from src.export.load import upscaler_of
 
@@ -147,15 +139,5 @@ def _of_export(artefact, tile_options, memory=None):
     return config, upscaler_of(artefact, tile_options, memory)
 
 
-def _is_mindir(path):
-    return path.suffix == ".mindir" or (path.is_dir() and any(path.glob("*.mindir.json")))
-
-
 def _installed(package):
     return package in sys.modules or importlib.util.find_spec(package) is not None
-
-
-def is_export(path):
-    """Return whether a path names an exported model, not a checkpoint."""
-    path = Path(path)
-    return path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt")

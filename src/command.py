@@ -19,8 +19,6 @@ RRDB = FOLDER / "rrdb_lite_x4.ckpt"
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
     def error(self, message):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
@@ -33,7 +31,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def parser(description, **options):
-    """Return an argument parser with one-line errors and defaults shown in its help."""
+    """An argument parser with one-line errors and defaults shown in its help."""
     return _Parser(description=description, formatter_class=_HelpFormatter, **options)
 
 

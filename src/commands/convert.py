@@ -33,15 +33,9 @@ def run(args):
 
 
 def converted(obj, given=None, source="the file"):
-    """Return what a PyTorch checkpoint becomes: its ``Config``, {parameter name: float32 array}, and the Conversion.
+    """Return what ``read_torch`` read becomes: its ``Config``, {parameter name: float32 array}, and the Conversion.
 
-    Args:
-        obj: from :func:`src.weights.torch_file.read_torch`.
-        given: nested dict of settings that somebody names.
-        source: for messages.
-
-    Raises:
-        UserError: it is of no known family, its tensors are not all that its network has, or ``given`` contradicts it.
+    ``given`` is a nested dict of settings that somebody names, ``source`` the file's name for messages.
     """
     given = given or {}
     try:
@@ -58,7 +52,7 @@ def converted(obj, given=None, source="the file"):
 
 
 def shapes_of(config):
-    """Return {name: shape} of the parameters of a configuration's network, which take no memory here.
+    """{name: shape} of the parameters of a configuration's network, which take no memory here.
 
     The sizes come from a file that is not trusted: a small tensor can claim channels whose weights fill the memory.
     """

@@ -42,10 +42,9 @@ def run(args):
     world = meet(args.device)
     if not world.is_first:
         args.wandb = "off"
-    tiles = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles)
     models = load_models(
-        checkpoints, args.config, overrides, device=args.device, ema=not args.no_ema, tile_options=tiles,
-        runtime=args.runtime, cache=not args.no_cache,
+        checkpoints, args.config, overrides, device=args.device, ema=not args.no_ema, runtime=args.runtime,
+        cache=not args.no_cache, tile_options=TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles),
     )  # fmt: skip
     config = models[0].config if models else settings_for(None, args.config, overrides)
     generation = is_generation(models, args)
@@ -88,11 +87,7 @@ def named(args):
 
 
 def lpips_distance(net, location=None, download=False, device=None):
-    """Return the LPIPS distance, or None for ``"none"`` and, with a warning, where the cache folder has no weights.
-
-    Raises:
-        UserError: weights that were asked for (a location, a download) are missing or wrong.
-    """
+    """The LPIPS distance; None for ``"none"`` and, with a warning, where the cache folder has no weights."""
     if net == "none":
         return None
     try:
@@ -109,23 +104,11 @@ def lpips_distance(net, location=None, download=False, device=None):
 
 
 def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, keep=None, world=None):
-    """Upscale and score pictures, with a progress bar.
+    """Return the ``Report`` of the ``models`` of ``load_models`` on the ``pairs`` of ``find_pairs``, with a bar.
 
-    Of several ranks each takes every n-th picture, the largest first; all get the scores of all.
-
-    Args:
-        models: from :func:`src.commands.evaluation_setup.load_models`.
-        pairs: from :func:`src.dataset.pairs.find_pairs`.
-        seed: the run's seed, from 0.
-        protocol, scale, lpips, sets, keep: see :func:`src.metrics.evaluate.evaluate`.
-        world: the ranks, from :func:`src.commands.ranks.meet`; None for one process.
-
-    Returns:
-        :class:`src.metrics.evaluate.Report`.
-
-    Raises:
-        UserError: a picture cannot be read or its sizes do not fit, told before the first is upscaled if the headers
-            of the files show it.
+    Of several ranks, the ``World`` of :func:`src.commands.ranks.meet`, each takes every n-th picture, the largest
+    first; all get the scores of all. Sizes that do not fit are refused beforehand if the files' headers show them. All
+    else is as of :func:`src.metrics.evaluate.evaluate`.
     """
     world = world or World()
     sizes = [math.prod(check_headers(pair, scale)[0]) for pair in pairs]
@@ -150,7 +133,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=Non
 
 
 def _gathered(report, numbers, pairs, world):
-    """Return the report of all pictures, in their order, from those of the ranks, who share ``numbers``."""
+    """The report of all pictures, in their order, from those of the ranks, who share ``numbers``."""
     from src.training.distributed import gather_rows
 
     rows = dict(zip(numbers, gather_rows(report.rows(), world), strict=True))

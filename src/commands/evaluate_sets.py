@@ -33,7 +33,7 @@ class FidOptions(NamedTuple):
     save: str | None = None  # an .npz file for the reference's statistics; None writes none
 
     def describe(self):
-        """Return what a report says of them: a dict that is empty, or has an entry ``"fid"``."""
+        """What a report says of them: a dict that is empty, or has an entry ``"fid"``."""
         if self.form == "none":
             return {}
         return {"fid": {"as": self.form, "reference": self.reference or "the HR pictures"}}
@@ -51,16 +51,10 @@ def given_fid(args, default="none"):
 
 
 def open_sets(options, count, device=None, files=None):
-    """Return the ``SetComparison`` that measures FID and IS; None where they are not asked for.
+    """Return the ``SetComparison`` that measures FID and IS; None where :class:`FidOptions` do not ask for them.
 
-    Args:
-        options: :class:`FidOptions`.
-        count: how many pictures each method makes.
-        device: see :func:`src.host.device.select_device`.
-        files: pictures to compare with where the options name no reference; None where they will be added one by one.
-
-    Raises:
-        UserError: there are fewer than two pictures, or the weights or the reference are missing or wrong.
+    Each method makes ``count`` pictures. ``files`` are those to compare with where the options name no reference, None
+    where they will be added one by one.
     """
     if options.form == "none":
         return None
@@ -115,11 +109,7 @@ def _check_count(count, what):
 
 
 def is_generation(models, args):
-    """Whether FID and IS are all that can be measured: of --generated, or of models that look at no picture.
-
-    Raises:
-        UserError: some of the models enlarge pictures and some do not, or an option that was given has no effect.
-    """
+    """Whether FID and IS are all that can be measured: of --generated, or of models that look at no picture."""
     if args.generated:
         unread = ["--checkpoint"] * bool(models) + ["--save-pictures"] * args.save_pictures
         if unread := unread + [f"--{name}" for name in given_sampling(args)]:
@@ -135,13 +125,9 @@ def is_generation(models, args):
 
 
 def evaluate_generation(models, config, args, output):
-    """Score as the command line says: print the table, write metrics.json and metrics.csv, track the run.
+    """Score unconditional models, or ``--generated``: print the table, write metrics.json and .csv, track the run.
 
-    Args:
-        models: unconditional ones, from :func:`src.commands.evaluation_setup.load_models`; none with ``--generated``.
-        config: the settings whose pictures are compared with where the command line names none.
-        args: the command line of eval.py.
-        output: folder for the metrics.
+    ``config`` holds the settings whose pictures are compared with where the command line names none.
     """
     fid = given_fid(args, default="pytorch-fid")
     unread = [f"--{name.replace('_', '-')}" for name in _OF_PAIRS if getattr(args, name)]
@@ -174,7 +160,7 @@ def evaluate_generation(models, config, args, output):
 
 
 def _reference_files(models, config, fid, data, hr):
-    """Return the files to compare with, None where ``--fid-reference`` names something; and where they are."""
+    """The files to compare with, None where ``--fid-reference`` names something; and where they are."""
     if fid.reference:
         if data or hr:
             raise UserError("name what to compare with by one of --fid-reference, --hr and --data")

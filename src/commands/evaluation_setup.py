@@ -48,16 +48,10 @@ class Model(NamedTuple):
 
 
 def settings_for(config, config_file=None, overrides=()):
-    """Return a configuration with this command line's ``eval`` settings, ``data.val`` and ``data.test``.
+    """Return a checkpoint's configuration (None: without one) with this command line's ``eval`` and data settings.
 
-    Args:
-        config: the Config that a checkpoint carries; None without a checkpoint.
-        config_file: a YAML file whose ``eval`` settings, ``data.val`` and ``data.test`` hold instead.
-        overrides: ``key=value`` texts on top; only ``eval.*`` and ``data.test`` mean something here, and ``data.val``
-            where ``data.test`` is empty.
-
-    Raises:
-        UserError: a setting is unknown, wrong, or without effect here.
+    Of a YAML file ``eval``, ``data.val`` and ``data.test`` hold instead. Of ``overrides``, ``key=value`` texts on top,
+    only ``eval.*`` and ``data.test`` mean something, and ``data.val`` where ``data.test`` is empty.
     """
     for override in overrides:
         if not override.startswith(("eval.", "data.val=", "data.test=")):
@@ -79,10 +73,7 @@ def settings_for(config, config_file=None, overrides=()):
 def load_models(checkpoints, config_file=None, overrides=(), **options):
     """Load checkpoints and exports as :class:`Model`; a name that comes twice is numbered.
 
-    Args:
-        checkpoints: paths.
-        config_file, overrides: see :func:`settings_for`.
-        options: device, ema, tile_options, runtime and cache, see :func:`src.build.load_upscaler`.
+    Settings are as of :func:`settings_for`, options (device, ema, …) as of :func:`src.build.load_upscaler`.
     """
     models = []
     for path in checkpoints:
@@ -108,16 +99,11 @@ def common_scale(models, wanted=None, default=4):
 
 
 def find_pictures(models, config, scale, data=None, hr=None, lr=None):
-    """Find the pictures to score; say so where a model was validated on some of them while it was trained.
+    """Return the folder of the pictures to score, for the report, and their list of :class:`src.dataset.pairs.Pair`.
 
-    Args:
-        models: from :func:`load_models`.
-        config: the settings whose ``data.test``, or else ``data.val``, is taken where no folder is named.
-        scale, data, hr, lr: see :func:`src.dataset.pairs.find_pairs`; of a preprocessed root the test pictures are
-            taken.
-
-    Returns:
-        the folder, for the report; and the list of :class:`src.dataset.pairs.Pair`.
+    Say so where a model was validated on some of them while it was trained. Where no folder is named, ``data.test`` of
+    the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test pictures. All else is as of
+    :func:`src.dataset.pairs.find_pairs`.
     """
     split = "test"
     if not (data or hr or lr):
@@ -136,7 +122,7 @@ def find_pictures(models, config, scale, data=None, hr=None, lr=None):
 
 
 def _validated_on(data, pairs):
-    """Return those of ``pairs`` that training with the settings ``data`` looked at in its validations."""
+    """Those of ``pairs`` that training with the settings ``data`` looked at in its validations."""
     try:
         validation = find_pairs(data.val, scale=data.scale)
     except (UserError, OSError):  # they are not on this machine
@@ -145,7 +131,7 @@ def _validated_on(data, pairs):
 
 
 def describe(models, *, data, seed):
-    """Return what a report says beside the scores: the data, the seed, and each method's checkpoint and sampling."""
+    """What a report says beside the scores: the data, the seed, and each method's checkpoint and sampling."""
     methods = {BASELINE: {}}
     for model in models:
         methods[model.name] = {
@@ -158,20 +144,15 @@ def describe(models, *, data, seed):
 
 
 def evaluation_tracker(args, about, **measure):
-    """Return the :class:`src.host.tracking.Tracker` of an evaluation.
+    """The ``Tracker`` of an evaluation; it is told :func:`describe`'s ``about``, with short paths, and ``measure``."""
 
-    Args:
-        args: the command line of eval.py.
-        about: from :func:`describe`; of its paths only the last names are told.
-        measure: what else is told of how it was measured, such as the protocol and the scale.
-    """
-    methods = {
-        name: method | ({"checkpoint": last_names(method["checkpoint"])} if "checkpoint" in method else {})
-        for name, method in about["methods"].items()
-    }
-    config = about | {"data": last_names(about["data"]), "methods": methods} | measure
+    def told(entry, path):
+        return entry | ({path: last_names(entry[path])} if path in entry else {})
+
+    methods = {name: told(method, "checkpoint") for name, method in about["methods"].items()}
+    config = told(about, "data") | {"methods": methods} | measure
     if "fid" in about:
-        config["fid"] = about["fid"] | {"reference": last_names(about["fid"]["reference"])}
+        config["fid"] = told(about["fid"], "reference")
     return open_tracker(
         args.output, tensorboard=False, wandb=args.wandb, project=args.wandb_project, config=config, job="eval",
         name="eval " + (", ".join(method for method in methods if method != BASELINE) or BASELINE),

@@ -51,7 +51,7 @@ def run(args):
 
 
 def writer(kind):
-    """Return what writes a graph in a format; MindSpore's own ONNX exporter lacks too much."""
+    """What writes a graph in a format; MindSpore's own ONNX exporter lacks too much."""
     if kind != "onnx":
         from src.export.mindir import write_mindir
 

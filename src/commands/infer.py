@@ -36,7 +36,6 @@ def run(args):
         return
     world = launched_world()
     kinds = tuple(dict.fromkeys(args.process or ()))
-    process = Process(args.frames or FRAMES, kinds) if kinds else None
     mean_and_variance = 2 if args.samples > 1 else 0
     tile_options = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance)
     if args.count is None:
@@ -57,20 +56,20 @@ def run(args):
         cache=not args.no_cache,
     )  # fmt: skip
     sampling = check_model(upscaler, args)
-    common = {"batch": args.batch, "seed": args.seed, "process": process}
     tracker = inference_tracker(args, paths, upscaler, sampling)
     with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, tracker) as watch:
+        process = Process(args.frames or FRAMES, kinds) if kinds else None
+        common = {"batch": args.batch, "seed": args.seed, "process": process, "watch": watch}
         if grid is None:
-            options = {"compare": args.compare, "samples": args.samples, "watch": watch, **common}
             with gently(world):
-                upscale_files(upscaler, jobs, sampling, **options)
+                upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
-            sample_files(upscaler, jobs, grid, sampling, size=size, watch=watch, **common)
+            sample_files(upscaler, jobs, grid, sampling, size=size, **common)
 
 
 def share(jobs, args, world):
-    """Return this rank's part of the jobs: every n-th, the largest pictures first; the first rank speaks for all."""
+    """This rank's part of the jobs: every n-th, the largest pictures first; the first rank speaks for all."""
     if args.count is not None:
         raise UserError("--count is the work of one process: leave --nproc out")
     if Path(args.input).resolve() == Path(args.output).resolve():
@@ -85,7 +84,7 @@ def share(jobs, args, world):
 
 
 def pixels(job):
-    """Return the number of pixels of a job's picture; 0 where its header cannot be read, which is told later."""
+    """The number of pixels of a job's picture; 0 where its header cannot be read, which is told later."""
     try:
         return math.prod(picture_size(job.source))
     except UserError:
@@ -152,7 +151,7 @@ def check_model(upscaler, args):
 
 
 def inference_tracker(args, paths, upscaler, sampling):
-    """Return the :class:`src.host.tracking.Tracker` of an inference; of the models' paths the last names are told."""
+    """The :class:`src.host.tracking.Tracker` of an inference; of the models' paths the last names are told."""
     settings = {name: getattr(args, name) for name in ("seed", "batch", "samples")}
     return open_tracker(
         "runs/infer", tensorboard=False, wandb=args.wandb, project=args.wandb_project, name=f"infer {upscaler.name}",
@@ -161,7 +160,7 @@ def inference_tracker(args, paths, upscaler, sampling):
 
 
 def last_names(path):
-    """Return the last two names of a path, such as ``srdiff_lite_x4/model.ckpt``: a run's folder tells them apart."""
+    """The last two names of a path, such as ``srdiff_lite_x4/model.ckpt``: a run's folder tells them apart."""
     return "/".join(Path(path).parts[-2:])
 
 
@@ -169,10 +168,6 @@ class InferenceWatch(Watch):
     """Bars on stderr, written files on stdout; for the tracker the first pictures, and the speed with reading, writing.
 
     One picture's bar counts passes of the network, that is tiles times steps; several pictures' bar counts pictures.
-
-    Args:
-        jobs: all that there is to do.
-        tracker: a :class:`src.host.tracking.Tracker`.
     """
 
     def __init__(self, jobs, tracker):

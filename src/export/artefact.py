@@ -8,8 +8,6 @@ pass, or a whole sampler. Beside it stand ``X.onnx.json`` and, with the step of 
 import hashlib
 import json
 import os
-import platform
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from src.diffusion.process import PREDICTIONS
 from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
+from src.host.device import prepare
 from src.inference.tile_size import Cost, Reach
 
 FORMAT, FORMAT_VERSION = "mindspore-sr", 3
@@ -30,17 +29,17 @@ ADVICE = "export it anew with export.py, and keep its files together"
 
 
 def input_names(role, conditional):
-    """Return the names of the inputs of a graph, in order."""
+    """The names of the inputs of a graph, in order."""
     return [name for name in INPUTS[role] if conditional or name not in _CONDITIONAL]
 
 
 def roles_of(cut, conditional):
-    """Return the roles of the graphs of a model, cut into "whole", "step" or "sampler"."""
+    """The roles of the graphs of a model, cut into "whole", "step" or "sampler"."""
     return [role for role in ROLES[cut] if conditional or role not in _CONDITIONAL]
 
 
 def describe_inputs(role, inputs, conditional):
-    """Return what a description says of a graph's inputs, MindSpore tensors: name, shape with None for free, dtype."""
+    """What a description says of a graph's inputs, MindSpore tensors: name, shape with None for free, dtype."""
     return [
         {
             "name": name,
@@ -52,7 +51,7 @@ def describe_inputs(role, inputs, conditional):
 
 
 def description_path(path):
-    """Return ``X.onnx.json`` beside ``X.onnx``; of a folder, the only description in it, else a ``UserError``."""
+    """``X.onnx.json`` beside ``X.onnx``; of a folder, the only description in it."""
     path = Path(path)
     if path.is_dir():
         found = sorted(p for suffix in RUNTIMES for p in path.glob(f"*{suffix}.json"))
@@ -64,13 +63,12 @@ def description_path(path):
 
 
 def description_hash(description):
-    """Return the SHA-256 of a description without its own hash, whatever the layout of its JSON."""
+    """The SHA-256 of a description without its own hash, whatever the layout of its JSON."""
     rest = {key: value for key, value in description.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def file_hash(path):
-    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         for block in iter(lambda: handle.read(1 << 20), b""):
@@ -79,11 +77,7 @@ def file_hash(path):
 
 
 def read_description(path):
-    """Read what export.py wrote beside a model.
-
-    Raises:
-        UserError: it is missing, damaged, of another version, or of another program.
-    """
+    """Read what export.py wrote beside a model, a dict."""
     beside = description_path(path)
     if not beside.is_file():
         missing = f"lacks its description {beside.name}" if Path(path).exists() else "does not exist"
@@ -103,7 +97,7 @@ def read_description(path):
 
 
 def wrong_field(about):
-    """Return the name of the first field of a description that is missing or cannot be so, or None."""
+    """The name of the first field of a description that is missing or cannot be so, or None."""
     sampling, graphs, config = (_dict(about.get(name)) for name in ("sampling", "graphs", "config"))
     cut, conditional = about.get("cut"), about.get("conditional")
     checks = {
@@ -201,18 +195,6 @@ class Artefact:
         runtime: "onnxruntime", "mindspore" or "mindspore_lite"; None takes the first that can be imported.
         device: "Ascend", "GPU" or "CPU"; None takes the runtime's best.
         threads: on the CPU; None takes all cores that this process may use.
-
-    Attributes:
-        path: of the description.
-        description: what export.py wrote, a dict.
-        cut: "whole" (one pass), "step" or "sampler".
-        conditional: whether it looks at pictures.
-        scale: HR size / LR size; 1 of an unconditional model.
-        graphs: role → graph, called with NumPy arrays (or its own results), which returns a tuple of results.
-        fixed_size: (B, h, w) of LR that the graphs take, or of an unconditional model's pictures; None: sizes are free.
-
-    Raises:
-        UserError: a file is missing, damaged or of another version, or there is no such runtime or device.
     """
 
     def __init__(self, path, runtime=None, device=None, threads=None):
@@ -223,22 +205,22 @@ class Artefact:
             raise UserError(f"{self.path} is incomplete or wrong in its field {wrong}: {ADVICE}")
         self.cut, self.scale = self.description["cut"], self.description["scale"]
         self.conditional = self.description["conditional"]
-        roles = roles_of(self.cut, self.conditional)
-        entries = {role: self.description["graphs"][role] for role in roles}
-        for entry in entries.values():
-            file = self.path.with_name(entry["file"])
+        entries = {role: self.description["graphs"][role] for role in roles_of(self.cut, self.conditional)}
+        files = {role: self.path.with_name(entry["file"]) for role, entry in entries.items()}
+        for role, file in files.items():
             if not file.is_file():
                 raise UserError(f"{file} is missing: {ADVICE}")
-            if file_hash(file) != entry["sha256"]:
+            if file_hash(file) != entries[role]["sha256"]:
                 raise UserError(f"{file} is damaged or from another export: {ADVICE}")
-        batch, _, height, width = entries[roles[0]]["inputs"][0]["shape"][-4:]  # before them in noise, the draws
+        first = next(iter(files))
+        batch, _, height, width = entries[first]["inputs"][0]["shape"][-4:]  # before them in noise, the draws
+        # (B, h, w) of LR that the graphs take, or of an unconditional model's pictures; None: sizes are free
         self.fixed_size = None if height is None else (batch, height, width)
-        kind = _GRAPHS[_choose_runtime(Path(entries[roles[0]]["file"]).suffix, runtime)]
+        kind = _GRAPHS[_choose_runtime(files[first].suffix, runtime)]
+        # role → graph, called with NumPy arrays (or its own results), which returns a tuple of results
         self.graphs = {
-            role: kind(
-                self.path.with_name(entry["file"]), input_names(role, self.conditional), OUTPUTS[role], device, threads
-            )
-            for role, entry in entries.items()
+            role: kind(file, input_names(role, self.conditional), OUTPUTS[role], device, threads)
+            for role, file in files.items()
         }
 
 
@@ -251,19 +233,15 @@ def _choose_runtime(suffix, wanted):
     for name in (wanted,) if wanted else possible:
         try:
             _import(name)
+            return name
         except ImportError as error:
             reason = error
-        else:
-            return name
     raise UserError(f"{suffix} needs {' or '.join((wanted,) if wanted else possible)} ({reason}): install it")
 
 
 def _import(name):
     if name == "mindspore":
-        if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
-            # oneDNN 3.10 otherwise takes a slow reference kernel on machines with AVX-512
-            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-        os.environ.setdefault("GLOG_v", "3")
+        prepare()
         import mindspore as module
     elif name == "mindspore_lite":
         import mindspore_lite as module

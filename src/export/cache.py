@@ -25,16 +25,10 @@ class CannotExport(UserError):
 
 
 def kept_export(checkpoint, write, ema=True, keep=True):
-    """Return the export of a checkpoint as an :class:`Artefact` that runs on the CPU; the first use makes it.
+    """Return the export of a checkpoint's file as an :class:`Artefact` that runs on the CPU; the first use makes it.
 
-    Args:
-        checkpoint: its path.
-        write: ``write(path)`` exports it to ``X.onnx``; raises :class:`CannotExport`.
-        ema: which weights ``write`` takes, see ``src.build.load_model``.
-        keep: look for it in the cache folder, and leave it there.
-
-    Raises:
-        CannotExport: from ``write``, or ONNX Runtime does not take the result.
+    ``write(path)`` exports it to ``X.onnx``, with the weights that ``ema`` says, see ``src.build.load_model``. With
+    ``keep`` it is looked for in the cache folder, and left there. Raises :class:`CannotExport`.
     """
     digest = file_hash(checkpoint)
     if shipped := _shipped(Path(checkpoint), digest):
@@ -62,7 +56,7 @@ def kept_export(checkpoint, write, ema=True, keep=True):
 
 
 def export_key(digest, ema):
-    """Return a name for all that an export depends on: the checkpoint's SHA-256, which weights, and this source."""
+    """A name for all that an export depends on: the checkpoint's SHA-256, which weights, and this source."""
     key = hashlib.sha256(json.dumps([digest, ema]).encode())
     for path in sorted(_SOURCE.rglob("*.py")):
         key.update(path.read_bytes())
@@ -74,7 +68,7 @@ def _open(path):
 
 
 def _shipped(checkpoint, digest):
-    """Return the export that comes with one of the project's own checkpoints, if it is of this very file."""
+    """The export that comes with one of the project's own checkpoints, if it is of this very file."""
     if checkpoint.resolve().parent == SHIPPED:
         path = SHIPPED / "exports" / f"{checkpoint.stem}.onnx"
         with contextlib.suppress(UserError):

@@ -1,10 +1,4 @@
-"""Write an exported model: its graphs, and beside them a description of all that a runner must know.
-
-``X.onnx`` is the graph that runs once per step (SRDiff, SR3), the whole network (RRDB), or a whole sampler. Beside it
-stand ``X.onnx.json`` and, with the step of a model that enlarges, ``X.encode.onnx``, which runs once per picture; also
-with ``.mindir``, ``.air``.
-Noise is an input, never part of a graph. ``src/export/artefact.py`` reads what is written here.
-"""
+"""Write an exported model's files, also of AIR as ``artefact.py`` says; noise is an input, never part of a graph."""
 
 import contextlib
 import importlib.util
@@ -35,9 +29,6 @@ def export(output, kind, graphs, about, write, precision="float32", check=None):
 
     Returns:
         list of the files written, the description last.
-
-    Raises:
-        UserError: the folder cannot be written, an operator cannot be exported, or the weights do not fit one file.
     """
     output, conditional = Path(output), about["conditional"]
     description = {"format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, "precision": precision} | about
@@ -85,15 +76,8 @@ def _moved(path, output):
 def check_request(output, kind, cut, precision, device, check=False):
     """Refuse what cannot be exported, before any work.
 
-    Args:
-        output: the file to write.
-        kind, cut, precision: as of export.py's --format, --graph and --precision.
-        device: the device that mindspore runs on.
-        check: whether the export will be run.
-
-    Raises:
-        UserError: a package is missing; the output is a folder, or its suffix not the kind's; it is AIR and this is no
-            Ascend machine, the only kind that MindSpore exports AIR on; or AIR is asked for what it does not do.
+    ``kind``, ``cut`` and ``precision`` are export.py's --format, --graph and --precision, ``device`` is what mindspore
+    runs on, and ``check`` says whether the export will be run.
     """
     if kind == "air" and device != "Ascend":
         raise UserError(

@@ -17,9 +17,7 @@ from src.inference.upscaler import OnePassUpscaler
 def upscaler_of(artefact, tile_options=None, device_memory=None):
     """Return the ``src.inference.upscaler.Upscaler`` of a ``src.export.artefact.Artefact``.
 
-    Args:
-        tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.
-        device_memory: bytes of the device that the graphs run on; None where they run in the machine's memory.
+    ``device_memory`` is that of the device that the graphs run on, in bytes; None where they run in the machine's.
     """
     about, sampling = artefact.description, artefact.description["sampling"]
     common = {

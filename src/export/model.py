@@ -15,12 +15,7 @@ from src.layers.precision import compute_in_16_bits
 
 
 def with_sampling(config, options):
-    """Return a configuration whose ``eval`` has these options of sampling in place of its own, checked.
-
-    Args:
-        config: a ``Config``.
-        options: option → value, see ``src.inference.sampling.Sampling``.
-    """
+    """The configuration with these options of ``src.inference.sampling.Sampling``, a dict, in its ``eval``, checked."""
     family = family_of(config)
     if family.one_pass and set(options) - {"consistency"}:
         raise UserError("this model samples nothing: of the options of sampling it has --consistency alone")
@@ -46,7 +41,10 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
     """
     family = family_of(config)
     if precision == "float16":
-        model = _in_16_bits(model)
+        compute_in_16_bits(model, "O3", "float16")
+        for parameter in model.get_parameters():
+            parameter.set_dtype(ms.float16)
+        model = WideResults(model)
     about = family.description()
     if family.one_pass:
         return family.graphs(model, size), about
@@ -66,7 +64,7 @@ def export_model(config, model, kind="step", size=(None, None, None), precision=
 
 
 def provenance(checkpoint, kind):
-    """Return what a description says of where a model comes from: the checkpoint's name and hash, and versions."""
+    """What a description says of where a model comes from: the checkpoint's name and hash, and versions."""
     versions = {"mindspore": ms.__version__, "python": sys.version.split()[0]}
     if kind == "onnx":
         import onnx
@@ -75,24 +73,11 @@ def provenance(checkpoint, kind):
     return {"checkpoint": {"name": Path(checkpoint).name, "sha256": file_hash(checkpoint)}, "versions": versions}
 
 
-def _in_16_bits(model):
-    compute_in_16_bits(model, "O3", "float16")
-    for parameter in model.get_parameters():
-        parameter.set_dtype(ms.float16)
-    return WideResults(model)
-
-
 def fixed_size(family, size=None, batch=None):
-    """Return (batch, height, width) of LR, or of an unconditional model's pictures, for a graph of fixed sizes.
+    """(batch, height, width) of LR, or of an unconditional model's pictures, for a graph of fixed sizes.
 
-    Args:
-        family: a ``Family``.
-        size: (height, width); None takes 128 × 128, or what SR3 and DDPM were trained with, since their attention takes
-            memory with the square of the pixels.
-        batch: None takes 1.
-
-    Raises:
-        UserError: the network cannot take the size.
+    None takes 1 × 128 × 128, or the size that SR3 and DDPM were trained with, since their attention takes memory with
+    the square of the pixels.
     """
     multiple, scale = family.size_multiple, family.scale
     usual = [side // scale for side in family.usual_size] if family.usual_size else (128, 128)

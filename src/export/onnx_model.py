@@ -26,19 +26,11 @@ _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
 
 class Translation:
-    """ONNX nodes and weights under construction.
-
-    Args:
-        parent: the translation whose graph holds this one, the body of a loop, and its weights.
-
-    Attributes:
-        nodes: list of ``NodeProto``.
-        initializers: name → ``TensorProto``.
-    """
+    """ONNX nodes and weights under construction; ``parent``'s graph holds the weights of this one, a loop's body."""
 
     def __init__(self, parent=None):
-        self.nodes = []
-        self.initializers = parent.initializers if parent else {}
+        self.nodes = []  # of ``NodeProto``
+        self.initializers = parent.initializers if parent else {}  # name → ``TensorProto``
         self._names = parent._names if parent else collections.Counter()
         self._weights = parent._weights if parent else {}  # id of an array → (its name, the array)
         self._made = {}  # output → node
@@ -46,18 +38,7 @@ class Translation:
         self._labels, self._sources, self._uses, self._constants = {}, {}, {}, {}
 
     def translate(self, graph, inputs):
-        """Add a graph.
-
-        Args:
-            graph: a :class:`src.export.mindir.Graph`.
-            inputs: names of the ONNX values that its inputs are.
-
-        Returns:
-            list of the names of its results.
-
-        Raises:
-            UserError: an operator has no translation.
-        """
+        """Add a ``src.export.mindir.Graph`` of these ONNX values; return the list of the names of its results."""
         self._sources = {operator.output: operator for operator in graph.operators}
         self._uses = collections.Counter(name for operator in graph.operators for name in operator.inputs)
         self._constants = graph.constants
@@ -73,16 +54,7 @@ class Translation:
         return [self.tensor(value) for value in (result if isinstance(result, tuple) else (result,))]
 
     def add(self, kind, *inputs, outputs=1, **attributes):
-        """Append a node.
-
-        Args:
-            kind: ONNX's name of the operator.
-            inputs: values, see :meth:`tensor`.
-            outputs: how many results it has.
-
-        Returns:
-            the :class:`Name` of its result, or a list of several.
-        """
+        """Append an ONNX operator of values, see :meth:`tensor`; return the :class:`Name` of its result, or a list."""
         names = [self.fresh(kind) for _ in range(outputs)]
         node = helper.make_node(kind, [self.tensor(value) for value in inputs], names, name=names[0], **attributes)
         self.nodes.append(node)
@@ -122,11 +94,9 @@ class Translation:
             self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
 
     def model(self, inputs, outputs, compact=False):
-        """The whole as a ``ModelProto``, without what no output needs.
+        """The whole as a ``ModelProto``, without what no output needs; ``compact`` as of :func:`write_onnx`.
 
-        Args:
-            inputs, outputs: list of (name, shape, "float32" or "int32"); a str in a shape is a size that is free.
-            compact: see :func:`write_onnx`.
+        Inputs and outputs are (name, shape, "float32" or "int32"); a str in a shape is a size that is free.
         """
         nodes = _needed(self.nodes, [name for name, *_ in outputs])
         used = {name for node in all_nodes(nodes) for name in node.input}
@@ -160,14 +130,8 @@ class Translation:
         return self._uses[name] == 1
 
 
-def write_model(path, model):
-    """Check a model and write it to a file."""
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
-
-
 def _halved(weights):
-    """Return the weights, in float16 where that loses nothing, and the nodes that give those their float32 values."""
+    """The weights, in float16 where that loses nothing, and the nodes that give those their float32 values."""
     halved, casts = [], []
     for tensor in weights:
         array = numpy_helper.to_array(tensor)
@@ -199,19 +163,13 @@ def all_nodes(nodes):
 
 
 def write_onnx(path, role, cell, inputs, conditional=True, compact=False):
-    """Write a Cell as an ONNX model.
+    """Write a Cell of float32 results, or a ``Sampler`` of :mod:`src.export.sampler_graph`, as an ONNX model.
 
     Args:
-        path: the file.
         role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``artefact.INPUTS``.
-        cell: the ``nn.Cell``, of float32 results; for the role "sampler" a ``Sampler`` of
-            :mod:`src.export.sampler_graph`.
-        inputs: its inputs as tensors; None in a shape is free.
+        inputs: the Cell's inputs as tensors; None in a shape is free.
         conditional: whether the model looks at a picture.
         compact: store the weights that float16 holds without loss in it; they are cast when the model is loaded.
-
-    Raises:
-        UserError: an operator has no translation, or the weights do not fit one file.
     """
     translation, names = Translation(), input_names(role, conditional)
     with tempfile.TemporaryDirectory() as scratch:
@@ -219,11 +177,13 @@ def write_onnx(path, role, cell, inputs, conditional=True, compact=False):
             results = _sampler(translation, cell, inputs, names, Path(scratch))
         else:
             results = translation.translate(_graph_of(cell, inputs, Path(scratch)), names)
-    write_model(path, _finished(translation, results, role, inputs, conditional, compact))
+    model = _finished(translation, results, role, inputs, conditional, compact)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
 
 
 def _finished(translation, results, role, inputs, conditional, compact=False):
-    """Return the ``ModelProto`` of a translation whose results have these names."""
+    """The ``ModelProto`` of a translation with these results."""
     translation.name_results(results, OUTPUTS[role])
     taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in describe_inputs(role, inputs, conditional)]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
@@ -233,10 +193,8 @@ def _finished(translation, results, role, inputs, conditional, compact=False):
 class CurrentGraph:
     """A Cell that ONNX Runtime runs with the weights that it had at the last :meth:`refresh`; it is compiled once.
 
-    Where it cannot be exported, MindSpore runs it, with its present weights.
-
-    Args:
-        role, cell, inputs, conditional: see :func:`write_onnx`; not for the role "sampler".
+    Where it cannot be exported, MindSpore runs it, with its present weights. Arguments are as of :func:`write_onnx`,
+    but for the role "sampler".
     """
 
     def __init__(self, role, cell, inputs, conditional):
@@ -292,8 +250,10 @@ def _sampler(translation, cell, inputs, names, folder):
     x, *rest = translation.translate(_graph_of(cell.start, inputs, folder), names)
     given, base = rest[:2], rest[2:]  # condition and goal, or nothing
 
-    body = Translation(parent=translation)
-    tensors = [ms.Tensor(shape=_condition_shape(cell, lr[0]), dtype=ms.float32), lr[0]] if lr else []
+    body, tensors = Translation(parent=translation), []
+    if lr:  # the shape of the condition is known by encoding zeros
+        condition = cell.start.model.encode(ms.Tensor(np.zeros(lr[0].shape, np.float32)))[0]
+        tensors = [ms.Tensor(shape=condition.shape, dtype=ms.float32), lr[0]]
     advance = _graph_of(cell.advance, [k, picture, picture, noise, *tensors], folder)
     k_name, keep, x_in, before_in = (body.fresh(label) for label in ("k", "keep", "x", "before"))
     step = body.add("Cast", k_name, to=TensorProto.INT32)
@@ -310,8 +270,3 @@ def _sampler(translation, cell, inputs, names, folder):
     x, _ = translation.add("Loop", count, always, x, x, outputs=2, body=graph)
     finish = _graph_of(cell.finish, [picture, *([picture] * len(base)), *lr], folder)
     return translation.translate(finish, [x, *base, *names[:-1]])
-
-
-def _condition_shape(cell, lr):
-    """The shape of the condition, by encoding zeros."""
-    return cell.start.model.encode(ms.Tensor(np.zeros(lr.shape, np.float32)))[0].shape

@@ -40,7 +40,6 @@ def pack(folder):
 
 
 def arguments():
-    """Return the parsed command line."""
     p = parser(__doc__.partition("\n")[0])
     p.add_argument("--model", required=True, help="X.onnx or X.mindir, with its files beside it; or their folder")
     p.add_argument("--input", help="a picture or a folder of pictures")
@@ -95,7 +94,7 @@ def resolved(upscaler, args):
 
 
 def tile_options(args, fixed):
-    """Return the ``TileOptions`` that the command line names, of graphs of a fixed size or of any."""
+    """The ``TileOptions`` that the command line names, of graphs of a fixed size or of any."""
     tile = TILE if args.tile is None and args.max_memory is None and not fixed else args.tile
     halo = min(HALO, tile // 4) if tile and args.halo is None else args.halo  # small tiles are welcome, too
     return TileOptions(args.max_memory, tile, halo, beside=2 if args.samples > 1 else 0)
@@ -112,7 +111,6 @@ class Paths(Watch):
 
 
 def main():
-    """Upscale, or make pictures, as the command line says."""
     args = arguments()
     check(args)
     if args.input is None:

@@ -31,23 +31,14 @@ class Columns(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What one optimiser minimises.
+    """What one optimiser minimises."""
 
-    Attributes:
-        loss: a Cell that maps the columns of a batch to a scalar.
-        groups: list of (parameters, learning rate); the first rate is the one that is shown.
-    """
-
-    loss: object
-    groups: list
+    loss: object  # a Cell that maps the columns of a batch to a scalar
+    groups: list  # of (parameters, learning rate); the first rate is the one that is shown
 
 
 class Family(ABC):
-    """One kind of network, set up by one configuration.
-
-    Args:
-        config: of the class that :attr:`Settings` names.
-    """
+    """One kind of network, set up by one configuration, of the class that :attr:`Settings` names."""
 
     Settings = Config  # the settings: the common ones and the sections of this family
     one_pass = False  # no diffusion: one pass is the result
@@ -64,20 +55,16 @@ class Family(ABC):
 
     @classmethod
     def of(cls, config):
-        """Return the family set up by a configuration."""
+        """The family set up by a configuration."""
         return cls(config)
 
     def check(self):
-        """Refuse settings that do not fit each other; each by itself is in its range.
-
-        Raises:
-            UserError: naming the settings, and how to change them.
-        """
-        evaluation = self.config.eval
+        """Refuse settings that do not fit each other; each by itself is in its range."""
+        sampler = self.config.eval.sampler
         if self.conditional and self.scale == 1:
             raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
-        if evaluation.sampler not in SAMPLERS:
-            raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {evaluation.sampler!r}")
+        if sampler not in SAMPLERS:
+            raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
         self._check_spacing()
         self._check_patch_size()
         self._check_training()
@@ -159,15 +146,11 @@ class Family(ABC):
         """Return what training minimises, one :class:`Objective` for each optimiser; ``lr_up``: batches bring LR↑."""
 
     def groups(self, model):
-        """Return the trained parameters as a list of (parameters, learning rate)."""
+        """The trained parameters as a list of (parameters, learning rate)."""
         return [(model.trainable_params(), self.config.train.lr)]
 
     def pretrained(self):
-        """Return a list of (part, path of a checkpoint): what is loaded before the first step.
-
-        Raises:
-            UserError: a checkpoint that is needed is not named, or not there.
-        """
+        """Return a list of (part, path of a checkpoint that is there): what is loaded before the first step."""
         return []
 
     def check_pretrained(self, part, config, path):
@@ -178,9 +161,7 @@ class Family(ABC):
     def graphs(self, model, size=(None, None, None)):
         """Return role → (Cell, inputs): what inference runs and exports hold.
 
-        Args:
-            model: from :meth:`model`.
-            size: batch, height and width of the LR picture, or of an unconditional model's picture; None is free.
+        ``size`` is batch, height and width of the LR picture, or of an unconditional model's picture; None is free.
         """
 
     @abstractmethod
@@ -188,7 +169,7 @@ class Family(ABC):
         """Return the ``src.inference.networks`` around callables by role."""
 
     def model_networks(self, model, size=(None, None, None)):
-        """Return :meth:`networks` of a model's own graphs, as MindSpore runs them; ``size`` as of :meth:`graphs`."""
+        """:meth:`networks` of a model's own graphs, as MindSpore runs them; ``size`` as of :meth:`graphs`."""
         from src.layers.graph import Graph
 
         return self.networks({role: Graph(*graph) for role, graph in self.graphs(model, size).items()})
@@ -206,12 +187,10 @@ class Family(ABC):
         """Return the bytes per pixel, a ``src.inference.tile_size.Cost``."""
 
     def tiling(self, options=None, device_memory=None, alone=False):
-        """Return what cuts large pictures, a ``src.inference.tile_size.Tiling``.
+        """Return what cuts large pictures as ``TileOptions`` say, a ``src.inference.tile_size.Tiling``.
 
-        Args:
-            options: ``src.inference.tile_size.TileOptions``; None for the defaults.
-            device_memory: bytes of the device that the networks run on; None where they run in the machine's memory.
-            alone: see ``src.inference.tile_size.memory_budget``.
+        ``device_memory`` is in bytes, None where the networks run in the machine's memory; ``alone`` is as of
+        ``src.inference.tile_size.memory_budget``.
         """
         options = options or TileOptions()
         if options.fixed:
@@ -220,7 +199,7 @@ class Family(ABC):
         return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget)
 
     def sampling(self):
-        """Return the model's own ``Sampling``, that of the section ``eval``."""
+        """The model's own ``Sampling``, that of the section ``eval``."""
         options = self.config.eval
         return Sampling(
             options.sampler, options.steps, options.spacing, options.eta, options.temperature, options.consistency
@@ -247,11 +226,9 @@ class Family(ABC):
 
     @staticmethod
     def convert(obj, given):
-        """Return the ``src.weights.conversion.Conversion`` of a PyTorch file; None where it is another family's.
+        """Return the ``src.weights.conversion.Conversion`` of a PyTorch file's content; None if another family's.
 
-        Args:
-            obj: from :func:`src.weights.torch_file.read_torch`.
-            given: nested dict of settings that somebody names.
+        ``given`` is a nested dict of settings that somebody names.
         """
         return None
 
@@ -294,6 +271,7 @@ class Diffusion(Family):
 
     last_beta = None  # of the schedule, where it is another than the family of β says
     uses_lr_up = False  # LR↑ is a part of its condition
+    condition_shape = (3, 1)  # channels of the condition, and HR pixels on a side of one of its own
 
     def check(self):
         super().check()
@@ -311,7 +289,7 @@ class Diffusion(Family):
         check_spacing(options.spacing, options.steps, self.config.diffusion.steps, self.told == "level")
 
     def schedule(self):
-        """Return the noise schedule that the network is trained with."""
+        """The noise schedule that the network is trained with."""
         diffusion = self.config.diffusion
         return make_schedule(
             diffusion.schedule, diffusion.steps, diffusion.cosine_offset, diffusion.beta_start, diffusion.beta_end,
@@ -327,15 +305,14 @@ class Diffusion(Family):
         """Return what an export says of :meth:`target`: a dict."""
 
     def noise_level(self):
-        """Return what the network is told, see :mod:`src.diffusion.noise_level`."""
+        """What the network is told, see :mod:`src.diffusion.noise_level`."""
         return noise_level("continuous" if self.told == "level" else "discrete", self.schedule())
 
     def columns(self):
         return Columns(self.config.diffusion.steps, self.config.train.draws, self.told == "level")
 
     def objectives(self, model, lr_up=False):
-        loss = self.loss(model, lr_up, self.columns().dropout_keys)
-        return [Objective(loss, self.groups(model))]
+        return [Objective(self.loss(model, lr_up, self.columns().dropout_keys), self.groups(model))]
 
     def loss(self, model, lr_up=False, dropout=False):
         """Return the loss Cell of (hr, lr, t, noise), and, if batches have them, lr_up and dropout's keys."""
@@ -346,6 +323,22 @@ class Diffusion(Family):
             model, self.schedule(), self.target(), diffusion.prediction, diffusion.loss, diffusion.loss_weight,
             not self.trains_encoder, self.told == "level", lr_up, dropout,
         )  # fmt: skip
+
+    def graphs(self, model, size=(None, None, None)):
+        import mindspore as ms
+
+        from src.layers.graph import Encode, Step
+
+        def picture(factor, channels=3):
+            sides = [side and side * factor for side in size[1:]]
+            return ms.Tensor(shape=[size[0], channels, *sides], dtype=ms.float32)
+
+        t = ms.Tensor(shape=[size[0]], dtype=ms.float32 if self.told == "level" else ms.int32)
+        if not self.conditional:
+            return {"step": (Step(model), [picture(self.scale), t])}
+        channels, fold = self.condition_shape
+        condition = picture(self.scale // fold, channels)
+        return {"encode": (Encode(model), [picture(1)]), "step": (Step(model), [picture(self.scale), t, condition])}
 
     def upscaler(self, networks, tiling):
         from src.inference.diffusion_upscaler import DiffusionUpscaler
@@ -358,7 +351,7 @@ class Diffusion(Family):
         )  # fmt: skip
 
     def steps(self):
-        """Return the sampling steps of the model's own options, a list of ``src.diffusion.schedule.Step``."""
+        """The sampling steps of the model's own options, a list of ``src.diffusion.schedule.Step``."""
         options = self.config.eval
         return self.schedule().steps(options.steps, options.spacing, self.told == "level")
 
@@ -370,24 +363,20 @@ class Diffusion(Family):
             levels = {"alphas_cumprod": [step.alpha_bar for step in reversed(steps)],
                       "trained_alphas_cumprod": levels["alphas_cumprod"]}  # fmt: skip
             times = [*reversed(range(len(steps)))]
-        return (
-            super().description()
-            | levels
-            | {
-                "sampling": {name: getattr(options, name) for name in names} | {"times": times},
-                "lr_up": "condition" if self.takes_lr_up else "part" if self.uses_lr_up else "apart",
-                "process": {
-                    **self.target_description(),
-                    "prediction": self.config.diffusion.prediction,
-                    "noise_level": "continuous" if self.told == "level" else "discrete",
-                    "clip": self.target().clip,
-                },
-            }
-        )
+        process = {
+            "prediction": self.config.diffusion.prediction,
+            "noise_level": "continuous" if self.told == "level" else "discrete",
+            "clip": self.target().clip,
+        }
+        return super().description() | levels | {
+            "sampling": {name: getattr(options, name) for name in names} | {"times": times},
+            "lr_up": "condition" if self.takes_lr_up else "part" if self.uses_lr_up else "apart",
+            "process": self.target_description() | process,
+        }  # fmt: skip
 
 
 def unfolded(radius, space_to_depth):
-    """Return the radius in pixels of one in folded cells: from the far side of one cell to that of another."""
+    """The radius in pixels of one in folded cells: from the far side of one cell to that of another."""
     return radius * space_to_depth + space_to_depth - 1
 
 

@@ -14,19 +14,19 @@ SCHEMAS = {name: family.Settings for name, family in FAMILIES.items()}
 
 
 def family_of(config):
-    """Return the ``src.families.family.Family`` of a configuration."""
+    """The ``src.families.family.Family`` of a configuration."""
     return FAMILIES[config.system].of(config)
 
 
 def read_config(path, overrides=()):
-    """Return the checked configuration of a YAML file and overrides, see ``src.config.loader.load_config``."""
+    """The checked configuration of a YAML file and overrides, see ``src.config.loader.load_config``."""
     config = loader.load_config(path, overrides, SCHEMAS)
     family_of(config).check()
     return config
 
 
 def config_of(checkpoint):
-    """Return the configuration that a ``src.weights.checkpoint.Checkpoint`` carries."""
+    """The configuration that a ``src.weights.checkpoint.Checkpoint`` carries."""
     try:
         settings = json.loads(checkpoint.config_json)
     except ValueError as error:
@@ -35,17 +35,11 @@ def config_of(checkpoint):
 
 
 def convert(obj, given):
-    """Return the ``src.weights.conversion.Conversion`` of a PyTorch checkpoint of any family.
+    """Return the ``src.weights.conversion.Conversion`` of what ``read_torch`` read, of any family.
 
-    Args:
-        obj: from :func:`src.weights.torch_file.read_torch`.
-        given: nested dict of settings that somebody names; those that no tensor tells are taken from it.
-
-    Raises:
-        UserError: it is of none, or tells a size of its network badly.
+    ``given`` is a nested dict of settings that somebody names; those that no tensor tells are taken from it.
     """
-    found = (family.convert(obj, given) for family in FAMILIES.values())
-    converted = next((conversion for conversion in found if conversion is not None), None)
-    if converted is None:
-        raise unknown_network(obj, "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network")
-    return converted
+    for family in FAMILIES.values():
+        if conversion := family.convert(obj, given):
+            return conversion
+    raise unknown_network(obj, "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network")

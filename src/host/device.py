@@ -1,7 +1,6 @@
 """The device to run on, and the environment that must be set before mindspore is imported.
 
-Importing this module sets nothing and imports nothing heavy. Every command calls :func:`prepare`
-before anything imports mindspore, then :func:`select_device`.
+Every command calls :func:`prepare` before anything imports mindspore, then :func:`select_device`.
 """
 
 import ctypes
@@ -30,7 +29,7 @@ def prepare():
 
 
 def is_cpu(name=None):
-    """Return whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver."""
+    """Whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver."""
     if name is None and not all(_driver_missing(candidate) for candidate in DEVICES if candidate != "CPU"):
         name = select_device()
     return name in (None, "CPU")
@@ -39,11 +38,7 @@ def is_cpu(name=None):
 def select_device(name=None, graph=True):
     """Make mindspore run on a device, in graph mode or PyNative mode; return the device's name.
 
-    Args:
-        name: ``"Ascend"``, ``"GPU"`` or ``"CPU"``; None takes the first of these that works here.
-
-    Raises:
-        UserError: the name is unknown, or this machine or this build of mindspore has no such device.
+    None takes the first of :data:`DEVICES` that works here. One that is not there is a ``UserError``.
     """
     if name is not None and name not in DEVICES:
         raise UserError(f"device must be one of {', '.join(DEVICES)}, not '{name}'")

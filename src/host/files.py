@@ -23,13 +23,8 @@ _TEMPORARY = re.compile(r"\..*\.(\d+)\.tmp(\.\w+)?")  # what replacing() calls t
 def replacing(path, what="file"):
     """Yield a temporary path beside ``path``, whose folder is made; rename it to ``path`` when the block succeeds.
 
-    When the block fails, what was written is removed and ``path`` is as it was before.
-
-    Args:
-        what: the noun for error messages, such as ``"checkpoint"``.
-
-    Raises:
-        UserError: the folder cannot be written, or the disk is full.
+    When the block fails, what was written is removed and ``path`` is as it was before. Where the folder cannot be
+    written, or the disk is full, a ``UserError`` calls the file ``what``, such as ``"checkpoint"``.
     """
     path = Path(path)
     # its suffix, since libraries choose a format by it, and the process, so that two never share one; names have an end
@@ -95,17 +90,15 @@ def _is_running(pid):
 def locked(folder):
     """Make ``folder`` if needed and hold its lock while the block runs: ``.lock``, with this process's number in it.
 
-    A file system without locks, as some network ones are, is used without, with a warning.
-
-    Raises:
-        UserError: another process holds the lock, or the folder cannot be written.
+    A file system without locks, as some network ones are, is used without, with a warning; it is a ``UserError`` if
+    another process holds the lock.
     """
     folder = Path(folder)
-    remedy = "free some space or name another folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
+        remedy = "free some space or name another folder"
         raise UserError(f"cannot write to {folder}: {error.strerror}; {remedy}") from error
     try:
         try:
@@ -130,7 +123,7 @@ def locked(folder):
 
 
 def cache_folder(kind):
-    """Return ``$MINDSPORE_SR_CACHE/kind``, else ``mindspore-sr/kind`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """``$MINDSPORE_SR_CACHE/kind``, else ``mindspore-sr/kind`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser() / kind
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindspore-sr" / kind

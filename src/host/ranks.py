@@ -24,22 +24,22 @@ class World:
 
 
 def launched():
-    """Return whether msrun started this process, as a rank or as the scheduler."""
+    """Whether msrun started this process, as a rank or as the scheduler."""
     return is_scheduler() or os.environ.get("MS_ROLE") == "MS_WORKER"
 
 
 def is_scheduler():
-    """Return whether this is the process through which the ranks find each other; msrun runs the same program in it."""
+    """Whether this is the process through which the ranks find each other; msrun runs the same program in it."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
 def launched_size():
-    """Return how many ranks msrun started; 1 without it."""
+    """How many ranks msrun started; 1 without it."""
     return int(os.environ["MS_WORKER_NUM"]) if launched() else 1
 
 
 def launched_world():
-    """Return the :class:`World` of a rank that has not met the others, as msrun told it; one process without msrun."""
+    """The :class:`World` of a rank that has not met the others, as msrun told it; one process without msrun."""
     if not launched():
         return World()
     if "RANK_ID" not in os.environ:

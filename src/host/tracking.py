@@ -16,13 +16,10 @@ def open_tracker(
 ):
     """Return a :class:`Tracker` that writes to ``folder/tensorboard`` and ``folder/wandb``; the folder is made.
 
-    Args:
-        wandb: ``"off"``, ``"offline"`` (files for ``wandb sync``, no network) or ``"online"``. It is a UserError if
-            wandb is not installed or has no account here; what else fails is a warning.
-        name: the run's name in W&B; by default one that it makes up.
-        config: the run's settings for W&B, a dict of what JSON holds.
-        step: go on behind this step: TensorBoard loses what lies beyond, W&B goes on with the same run. 0 begins anew.
-        job: the kind of run for W&B, such as ``"train"`` or ``"eval"``.
+    It goes on behind ``step``: TensorBoard loses what lies beyond, W&B goes on with the same run; 0 begins anew. All
+    else is for W&B: the mode (``"offline"`` leaves files for ``wandb sync``), the run's ``name``, by default one that
+    it makes up, its settings ``config``, a dict of what JSON holds, and its kind ``job``, ``"train"`` or ``"eval"``. It
+    is a UserError if wandb is not installed or has no account here; what else fails is a warning.
     """
     if wandb not in MODES:
         raise UserError(f"W&B's mode must be one of {', '.join(MODES)}, not '{wandb}'")

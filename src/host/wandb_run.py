@@ -114,7 +114,7 @@ def _settings(wandb, mode):
 
 
 def _run_id(folder, step):
-    """Return the id of the run to go on with, or a new one, which the folder keeps."""
+    """The id of the run to go on with, or a new one, which the folder keeps."""
     path = folder / "wandb_id.txt"
     if step > 0 and path.exists():
         return path.read_text(encoding="utf-8").strip()

@@ -16,7 +16,6 @@ class RegressionNetworks:
         self.graph = graph
 
     def regress(self, lr):
-        """(B, 3, h, w) → (B, 3, H, W), float32 NumPy."""
         return as_numpy(self.graph(lr)[0])
 
 
@@ -34,9 +33,7 @@ class DiffusionNetworks:
     lr_up_suffices = False  # whether a prepared LR↑ makes LR itself unnecessary
 
     def __init__(self, encode, denoise, project=None, uses_lr_up=False):
-        self._encode = encode
-        self._denoise = denoise
-        self._project = project
+        self._encode, self._denoise, self._project = encode, denoise, project
         self._uses_lr_up = uses_lr_up
 
     def encode(self, lr, lr_up=None):

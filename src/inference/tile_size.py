@@ -56,7 +56,7 @@ class TileOptions:
             raise UserError("--fixed-tiles are of the size --tile: leave --max-memory, --tile 0 and --halo exact out")
 
     def on(self, device, local):
-        """Return these options for a device, whose compiler may want one size; ``local`` as of :class:`Reach`."""
+        """These options for a device, whose compiler may want one size; ``local`` as of :class:`Reach`."""
         free = self.tile == 0 or self.max_memory is not None or self.halo == "exact" or not local
         return self if self.fixed is not None else replace(self, fixed=device == "Ascend" and not free)
 
@@ -88,28 +88,19 @@ class Memory(NamedTuple):
 
 
 class Tiling:
-    """Cuts pictures into windows for one model.
+    """Cuts pictures into windows for one model; ``scale`` and ``size_multiple`` are as of ``tiling.Grid``.
 
-    Args:
-        scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
-        reach, cost, options: a :class:`Reach`, a :class:`Cost`, and a :class:`TileOptions` or None.
-        budget: ``budget() → Memory``, asked whenever pictures are cut, such as :func:`free_memory`. Networks keep much
-            of what a picture took for the next one: where they alone use memory, ask once and remember.
-
-    Attributes:
-        halo, margin: HR pixels around a window, and LR pixels that the encoder sees around it.
-        exact: whether tiles give what the whole picture gives.
-
-    Raises:
-        UserError: the tile that the options name is too small for their halo.
+    ``budget() → Memory``, such as :func:`free_memory`, is asked whenever pictures are cut. Networks keep much of what a
+    picture took for the next one: where they alone use memory, ask once and remember.
     """
 
     def __init__(self, scale, size_multiple, reach, cost, options=None, budget=Memory):
         options = options or TileOptions()
         self.scale = scale
+        # HR pixels around a window, and LR pixels that the encoder sees around it
         self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
         self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
-        self.exact = reach.local and self.halo >= reach.network
+        self.exact = reach.local and self.halo >= reach.network  # tiles give what the whole picture gives
         self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
         self._budget, self._warned = budget, set()
         if options.tile:
@@ -141,7 +132,7 @@ class Tiling:
         total = free.used + self.memory(grid, batch, free)
         if free.machine is None:
             kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
-            total += min(kept, self._features_budget(grid, batch, free))
+            total += min(kept, self.features_budget(grid, batch, free))
         height, width = grid.window_size
         return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
 
@@ -151,11 +142,9 @@ class Tiling:
         tile = "as memory allows" if options.tile is None else options.tile
         return {"tile": tile, "halo": self.halo, "exact": self.exact, "max_memory": options.max_memory}
 
-    def features_budget(self, grid, batch):
+    def features_budget(self, grid, batch, free=None):
         """Bytes of features that may be kept between the steps, in the machine's memory."""
-        return self._features_budget(grid, batch, self._budget())
-
-    def _features_budget(self, grid, batch, free):
+        free = free or self._budget()
         if free.machine is None:
             return max(free.networks - self.memory(grid, batch, free), 0)
         return max(free.machine - self._pictures(grid, batch), 0)
@@ -207,19 +196,13 @@ class Tiling:
 class FixedTiling:
     """Cuts pictures into windows of one size; what :class:`Tiling` is to free sizes.
 
-    Args:
-        scale, size_multiple: as of :class:`src.inference.tiling.Grid`.
-        size: (height, width) of the LR pictures that the graphs take.
-        batch: how many of them.
-        halo: HR pixels; None takes the default, or less in small windows.
-
-    Attributes:
-        size: as above.
+    The graphs take ``batch`` LR pictures of ``size`` (height, width). No ``halo``, HR pixels, takes the default, or
+    less in small windows.
     """
 
     @classmethod
     def of(cls, scale, size_multiple, options):
-        """Return that of a :class:`TileOptions`, for one picture at a time."""
+        """That of a :class:`TileOptions`, for one picture at a time."""
         unit = math.lcm(scale, size_multiple)
         side = check_tile(options.tile or _FIXED, HALO if options.halo is None else options.halo, unit)
         return cls(scale, size_multiple, (side // scale, side // scale), halo=options.halo)
@@ -250,13 +233,10 @@ class FixedTiling:
 
 
 def memory_budget(options, device=None, alone=False):
-    """Return ``budget() → Memory`` for a :class:`Tiling`.
+    """Return ``budget() → Memory`` of :class:`TileOptions` for a :class:`Tiling`; ``device`` as of :func:`free_memory`.
 
-    Args:
-        options: a :class:`TileOptions`.
-        device: as of :func:`free_memory`.
-        alone: whether the process does nothing but inference: the free memory is then that before the first picture,
-            since the networks keep much of what a picture took for the next one.
+    Where the process does nothing but inference ``alone``, the free memory is that before the first picture, since the
+    networks keep much of what a picture took for the next one.
     """
     budget = functools.partial(free_memory, options.max_memory, device)
     return functools.cache(budget) if alone else budget
@@ -265,9 +245,8 @@ def memory_budget(options, device=None, alone=False):
 def free_memory(max_memory=None, device=None):
     """The :class:`Memory` that is free now.
 
-    Args:
-        max_memory: GB (2^30 bytes) that may be used in all where the networks run; None takes most of what is free.
-        device: bytes of the memory that the networks have of their own; None where they share the machine's.
+    ``max_memory`` are the GB (2^30 bytes) that may be used in all where the networks run; None takes most of what is
+    free. ``device`` are the bytes of memory that the networks have of their own; None where they share the machine's.
     """
     limit = None if max_memory is None else max_memory * GIB
     if device is None:
@@ -294,7 +273,7 @@ def host_budget(limit=None, control_groups="/sys/fs/cgroup"):
 
 
 def _statistic(path, name):
-    """Return the number in the line of that name; 0 where there is none."""
+    """The number in the line of that name; 0 where there is none."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
         return next((int(line[1]) for line in lines if line[:1] == [name]), 0)

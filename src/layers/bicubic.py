@@ -16,11 +16,7 @@ def cubic(x):
 def phase_kernels(scale):
     """Weights of the five input pixels −2…2 around pixel ``o // scale`` for each output phase ``o % scale``.
 
-    Args:
-        scale: whole enlargement factor ≥ 2.
-
-    Returns:
-        float64 (scale, 5); each row sums to 1.
+    float64 (scale, 5), for a whole scale from 2 up; each row sums to 1.
     """
     centre = (np.arange(scale) + 0.5) / scale - 0.5
     weights = cubic(centre[:, None] - np.arange(-2, 3)[None, :])

@@ -24,12 +24,7 @@ class Dropout(nn.Cell):
     Value (c, i) of channel c and pixel i is kept where a_c · p_i, odd 32-bit numbers hashed from key and salt, is
     below a threshold. So a value costs one product and one comparison, where a hash of its own would cost ten.
 
-    Args:
-        rate: the share, at least 0 and below 1.
-        salt: a whole number, another one for each layer of a network.
-
-    Raises:
-        UserError: the rate is out of range.
+    ``rate`` is the share, ``salt`` a whole number, another one for each layer of a network.
     """
 
     def __init__(self, rate, salt=0):
@@ -42,14 +37,9 @@ class Dropout(nn.Cell):
         self.salt_bits = zlib.crc32(b"%d" % salt) - 2**31  # unlike others'; the keys are scattered as they are
 
     def construct(self, x, keys=None):
-        """Drop values while training.
+        """Drop values of x, (B, C, H, W) float32 or float16, by keys, (B,) int32.
 
-        Args:
-            x: (B, C, H, W) float32 or float16.
-            keys: (B,) int32; None, as in inference, drops nothing and leaves nothing of this in the graph.
-
-        Returns:
-            as ``x``.
+        None, as in inference, drops nothing and leaves nothing of this in the graph.
         """
         if keys is None or self.rate == 0:
             return x

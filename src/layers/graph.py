@@ -10,56 +10,42 @@ import numpy as np
 from mindspore import Tensor, nn
 
 
-class Whole(nn.Cell):
-    """A network that makes its picture from lr in one pass."""
-
+class _Entry(nn.Cell):
     def __init__(self, model):
         super().__init__(auto_prefix=False)
         self.model = model
+
+
+class Whole(_Entry):
+    """A network that makes its picture from lr in one pass."""
 
     def construct(self, lr):
         return self.model(lr)
 
 
-class Encode(nn.Cell):
+class Encode(_Entry):
     """What a diffusion model computes once per picture, ``model.encode``: the condition and the base picture."""
-
-    def __init__(self, model):
-        super().__init__(auto_prefix=False)
-        self.model = model
 
     def construct(self, lr):
         return self.model.encode(lr)
 
 
-class Project(nn.Cell):
+class Project(_Entry):
     """The condition for a prepared base picture (B, 3, H, W), used as it is instead of the network's own."""
-
-    def __init__(self, model):
-        super().__init__(auto_prefix=False)
-        self.model = model
 
     def construct(self, lr, base):
         return self.model.unet.project(self.model.encoder.condition(lr), base)
 
 
-class Step(nn.Cell):
+class Step(_Entry):
     """What a diffusion model computes once per step; an unconditional one without a condition."""
-
-    def __init__(self, model):
-        super().__init__(auto_prefix=False)
-        self.model = model
 
     def construct(self, x_t, t, condition=None):  # as *condition, none of the inputs would keep its name in an export
         return self.model(x_t, t, condition)
 
 
 class WideResults(nn.Cell):
-    """A network that computes in 16 bits, with float32 results.
-
-    Args:
-        net: maps tensors to one tensor; a diffusion model has ``encode`` besides.
-    """
+    """A network that computes in 16 bits, with float32 results; a diffusion model has ``encode`` besides."""
 
     def __init__(self, net):
         super().__init__(auto_prefix=False)
@@ -76,9 +62,8 @@ class WideResults(nn.Cell):
 class Graph:
     """A Cell called with NumPy arrays or with tensors; returns a tuple of tensors, or of NumPy arrays.
 
-    Args:
-        cell: the Cell.
-        inputs: what it takes, as tensors; a shape that is fixed has a batch of one, and pictures are taken one by one.
+    ``inputs`` are what it takes, as tensors; a shape that is fixed has a batch of one, and pictures are taken one by
+    one.
     """
 
     def __init__(self, cell, inputs):

@@ -77,12 +77,9 @@ class ReflectConv3x3(nn.Cell):
 class SinusoidalEmbedding(nn.Cell):
     """Sinusoidal embedding of the time step or of a noise level ("Attention Is All You Need", section 3.5).
 
-    All sines come first, then all cosines. Input (B,) any real dtype; output (B, channels) float32.
-
-    Args:
-        channels: of the embedding.
-        to_the_end: whether the frequencies go from 1 down to 1/10000, as in SRDiff, or end one before it (SR3, DDPM):
-            10000^(−i / (channels/2 − 1)), or 10000^(−i / (channels/2)).
+    All sines come first, then all cosines. Input (B,) any real dtype; output (B, channels) float32. Frequencies go
+    from 1 down ``to_the_end``, 1/10000, as in SRDiff, or end one before it (SR3, DDPM): 10000^(−i / (channels/2 − 1)),
+    or 10000^(−i / (channels/2)).
     """
 
     exact = True  # rounded to 16 bits, √ᾱ of SR3's first dozen steps would be one and the same number

@@ -11,11 +11,7 @@ DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 
 
 def usable_level(level, dtype):
-    """Return the level that this device can train with: on the CPU that is always "O0", float32.
-
-    Raises:
-        UserError: the device has no bfloat16.
-    """
+    """The level that this device can train with: on the CPU that is always "O0", float32."""
     if level == "O0":
         return level
     if ms.get_context("device_target") == "CPU":
@@ -27,16 +23,12 @@ def usable_level(level, dtype):
 
 
 def compute_in_16_bits(model, level, dtype):
-    """Make a model compute in 16 bits, but for what these would spoil; its parameters stay float32.
+    """Make a Cell compute in "float16" or "bfloat16", but for what these would spoil; its parameters stay float32.
 
-    A Cell whose class says ``exact = True`` stays in float32 at every level, with all inside it; one whose class says
-    ``exact_inputs = True`` takes its inputs as they are, and those inside it round theirs.
-
-    Args:
-        model: a Cell, changed in place.
-        level: "O2": all but normalisations; "O3": all (``mindspore.amp.auto_mixed_precision``, whose list of
-            normalisations lacks GroupNorm); "O0": nothing.
-        dtype: "float16" or "bfloat16".
+    Level "O2" means all but normalisations, "O3" all (``mindspore.amp.auto_mixed_precision``, whose list of
+    normalisations lacks GroupNorm), "O0" nothing. A Cell whose class says ``exact = True`` stays in float32 at every
+    level, with all inside it; one whose class says ``exact_inputs = True`` takes its inputs as they are, and those
+    inside it round theirs.
     """
     if level == "O0":
         return
@@ -63,12 +55,9 @@ class ScaledLoss(nn.Cell):
 
 
 def loss_scaler(level, dtype, scale, window):
-    """Return what scales the loss of a run, or None where gradients are safe without: in float32 and bfloat16.
+    """What scales the loss of a run, or None where gradients are safe without: in float32 and bfloat16.
 
-    Args:
-        level, dtype: see :func:`compute_in_16_bits`.
-        scale: the first scale.
-        window: the scale doubles after so many steps without overflow and halves after one with; 0: it stays.
+    It doubles after a ``window`` of steps without overflow and halves after one with; where that is 0, it stays.
     """
     if level == "O0" or dtype == "bfloat16":
         return None

@@ -32,9 +32,6 @@ def join(device):
 
     To be called once, after the device is chosen and before anything is computed. The scheduler's process, which runs
     the same program, serves the ranks in here and ends in here when they have ended.
-
-    Raises:
-        UserError: the others did not come.
     """
     if not launched():
         return World()
@@ -71,12 +68,8 @@ def leave_signals_to_first(world):
 def check_same(values, world):
     """Check that all ranks have the same values: hosts may have other copies of the configuration or the pictures.
 
-    Args:
-        values: dict of name → text or number, Python's or NumPy's, the same on every rank to the last bit and in its
-            type; NaN is the same as NaN. Ranks may have other names, which counts as a difference.
-
-    Raises:
-        UserError: on every rank, if any two differ; it names the values.
+    ``values`` is a dict of name → text or number, Python's or NumPy's, the same to the last bit and in its type; NaN is
+    the same as NaN. Where any two ranks differ, also in a name, every rank raises a ``UserError`` that names them.
     """
     if world.size == 1:
         return
@@ -92,8 +85,7 @@ def check_same(values, world):
 def broadcast(parameters, world):
     """Copy rank 0's values of parameters, of any dtype, to all ranks, in place.
 
-    Raises:
-        UserError: on every rank, if one has other parameters, or in another order, than rank 0.
+    It is a ``UserError`` on every rank if one has other parameters, or in another order, than rank 0.
     """
     if world.size == 1:
         return
@@ -130,9 +122,8 @@ def broadcast_numbers(numbers, world):
 def gather_rows(rows, world):
     """Return the rows of all ranks, a list of lists, on every rank: those of items 0, 1, 2, ….
 
-    Args:
-        rows: a sequence of rows of numbers, NaN and None among them, or a float array (n, k): those of this rank's
-            items, rank, rank + size, rank + 2·size, …; there may be none.
+    ``rows`` are those of this rank's items, rank, rank + size, rank + 2·size, …, if it has any: a sequence of rows of
+    numbers, NaN and None among them, or a float array (n, k).
     """
     rows = [list(row) for row in rows]
     if world.size == 1:

@@ -30,15 +30,10 @@ from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_in
 
 
 def training_of(config, world=None, pretrained=True, done=(0, 0)):
-    """Return the :class:`Training` of a checked configuration.
+    """Return the :class:`Training` of a checked configuration, by the ranks of ``world``, or None for one alone.
 
-    Args:
-        world: the ranks that train together; None for one alone.
-        pretrained: load what the configuration starts from; not needed before :meth:`Training.restore`.
-        done: (steps, samples) that the run has done so far.
-
-    Raises:
-        UserError: the pictures to train or to validate on, or a checkpoint to start from, are missing or do not fit.
+    ``pretrained`` loads what the configuration starts from, which is not needed before :meth:`Training.restore`;
+    ``done`` are (steps, samples) that the run has done so far.
     """
     world, data, train, family = world or World(), config.data, config.train, family_of(config)
     _check_folders(data)
@@ -177,7 +172,7 @@ def _check_folders(data):
 
 
 def _dataset(family, patches, world, steps, progress):
-    """Return the mindspore dataset of the batches that are left of a run."""
+    """The mindspore dataset of the batches that are left of a run."""
     train, data = family.config.train, family.config.data
     return training_batches(
         patches, batch_size=train.batch_size, batches=(steps - progress.step) * train.accumulate,
@@ -194,21 +189,22 @@ def _rate(train, lr, steps):
 
 
 def _copy_for_validation(family, model, trained, level):
-    """Return the network that validation runs, and the ``MovingAverage`` in it, or None."""
+    """The network that validation runs, and the ``MovingAverage`` in it, or None."""
     decay = family.config.train.ema_decay
     if not decay and level == "O0":
         return model, None
     copy = family.model()
     for parameter in copy.get_parameters():
         parameter.name = PREFIX + parameter.name
-    average = MovingAverage(trained, copy.get_parameters(), decay) if decay else None
-    if average:
-        average.start()
+    if not decay:
+        return copy, None
+    average = MovingAverage(trained, copy.get_parameters(), decay)
+    average.start()
     return copy, average
 
 
 def _initial_weights(family):
-    """Return what training starts from: a list of (part of the model or "", checkpoint)."""
+    """What training starts from: a list of (part of the model or "", checkpoint)."""
     config, initial = family.config, []
     for part, path in family.pretrained():
         checkpoint = load_checkpoint(path)
@@ -269,7 +265,7 @@ def _peak_memory():
 
 
 def usable_sink(wanted):
-    """Return whether batches are to go through the device's queue; the CPU has none, and says so."""
+    """Whether batches are to go through the device's queue; the CPU has none, and says so."""
     if wanted and ms.get_context("device_target") == "CPU":
         logging.warning("the CPU has no queue for data: data.sink is for Ascend and GPU")
         return False
@@ -279,9 +275,8 @@ def usable_sink(wanted):
 def connect(cell, dataset):
     """Join a Cell, which takes a dataset's columns, with the device's queue.
 
-    Returns:
-        a function of one argument that runs the Cell on the next batch in the queue, and an iterable of as many
-        arguments for it as there are batches: they are placeholders.
+    Return a function of one argument that runs the Cell on the next batch in the queue, and an iterable of as many
+    arguments for it as there are batches: they are placeholders.
     """
     helper = ms.DatasetHelper(dataset, dataset_sink_mode=True, sink_size=1, epoch_num=1)
     connected = ms.connect_network_with_dataset(cell, helper)

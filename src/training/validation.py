@@ -24,15 +24,7 @@ _SEED = 0  # of their noise: the losses of runs with different seeds can be comp
 
 
 def validation_of(family, model, world):
-    """Return what validates a configuration's model: :class:`Validation`, or :class:`DenoisingValidation`.
-
-    Args:
-        model: the network, with the weights to look at.
-
-    Raises:
-        UserError: there are no pictures, one cannot be read, or they do not fit; LPIPS has no weights; or the
-            configuration asks for scores that an unconditional model's validation does not have.
-    """
+    """Return what validates a model, the network with the weights to look at: one of the classes below."""
     config = family.config
     graphs = {}
     if ms.get_context("device_target") == "CPU":
@@ -71,11 +63,7 @@ class Validation:
         self.lpips = None if net == "none" else load_lpips(net, find_weights(net))
 
     def compile(self):
-        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training.
-
-        Raises:
-            UserError: the model cannot be sampled as its configuration says.
-        """
+        """Compile the graphs that :meth:`run` runs, so that what is wrong with them shows before the training."""
         self.upscaler.resolve()
         _refresh(self.graphs)
         shortest = {} if self.upscaler.one_pass else {"steps": 1, "spacing": "uniform"}
@@ -84,15 +72,14 @@ class Validation:
     def run(self, keep=None):
         """Return the ``Report`` of all pictures; every rank gets the same.
 
-        Args:
-            keep: called with (picture's name, method, sr) for each result of this rank's own pictures.
+        ``keep`` is called with (picture's name, method, sr) for each result of this rank's own pictures.
         """
         _refresh(self.graphs)
         report = self._score(self.world.share(range(len(self.pairs))), keep)
         return report.with_rows([pair.name for pair in self.pairs], gather_rows(report.rows(), self.world))
 
     def shown(self, name, sr):
-        """Return a picture's result as it is logged, uint8 RGB: LR | SR | HR."""
+        """A picture's result as it is logged, uint8 RGB: LR | SR | HR."""
         pair = next(pair for pair in self.pairs if pair.name == name)
         hr, lr = load_pair(pair, self.upscaler.scale)
         return comparison(lr, sr, hr)
@@ -144,8 +131,7 @@ class DenoisingValidation:
     def run(self, keep=None):
         """Return the ``Report`` of all pictures, of ``Denoising`` scores; every rank gets the same.
 
-        Args:
-            keep: called with ("samples", method, a grid of pictures that are drawn, uint8); None draws none.
+        ``keep`` is called with ("samples", method, a grid of pictures that are drawn, uint8); None draws none.
         """
         own = self.world.share(range(len(self.pairs)))
         rows = [[self._denoise(load_pair(self.pairs[number], 1)[0], number)] for number in own]
@@ -155,7 +141,7 @@ class DenoisingValidation:
         return Report(names=[pair.name for pair in self.pairs], scores={name: scores}, kind=Denoising)
 
     def shown(self, name, pictures):
-        """Return what :meth:`run` drew as it is logged, uint8 RGB."""
+        """What :meth:`run` drew as it is logged, uint8 RGB."""
         return pictures
 
     def _denoise(self, picture, number):
@@ -178,11 +164,7 @@ def _refresh(graphs):
 
 
 def validation_pairs(config, at_least=1, lr_up=False):
-    """Return the pairs to validate on; each is read once, since a broken one would end the training half-way.
-
-    Raises:
-        UserError: there are none, one cannot be read or has less than ``at_least`` pixels, or HR and LR do not fit.
-    """
+    """The pairs to validate on, sides ``at_least`` so long; each is read: a broken one would end the run half-way."""
     pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
     for pair in pairs:
         hr, lr = load_pair(pair, config.data.scale)

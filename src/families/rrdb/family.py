@@ -7,6 +7,7 @@ from typing import Literal
 from src.config.schema import Config, setting
 from src.errors import UserError
 from src.families.family import BICUBIC_RADIUS, OnePass
+from src.families.rrdb import convert
 from src.inference.tile_size import Cost, Reach
 
 
@@ -22,8 +23,6 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class RRDBSettings(Config):
-    """An experiment of this family."""
-
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
 
 
@@ -32,6 +31,7 @@ class RRDB(OnePass):
 
     Settings = RRDBSettings
     multiple_is = ""
+    convert = staticmethod(convert.convert)
 
     def check(self):
         check_growth(self.config.encoder)
@@ -60,15 +60,9 @@ class RRDB(OnePass):
     def summary(self):
         return [encoder_summary(self.config.encoder)]
 
-    @staticmethod
-    def convert(obj, given):
-        from src.families.rrdb.convert import convert
-
-        return convert(obj, given)
-
 
 def build_encoder(encoder, scale, condition_every=3):
-    """Return the RRDBNet of an :class:`EncoderConfig`."""
+    """The RRDBNet of an :class:`EncoderConfig`."""
     from src.families.rrdb.network import RRDBNet
 
     return RRDBNet(encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every)
@@ -81,7 +75,7 @@ def check_growth(encoder):
 
 
 def encoder_sizes(encoder, scale):
-    """Return what must be equal for the weights of one encoder to fit another: setting → value."""
+    """What must be equal for the weights of one encoder to fit another: setting → value."""
     return {
         "encoder.features": encoder.features,
         "encoder.blocks": encoder.blocks,
@@ -92,12 +86,11 @@ def encoder_sizes(encoder, scale):
 
 
 def growth(encoder):
-    """Return the channels that each dense convolution adds."""
+    """The channels that each dense convolution adds."""
     return encoder.growth or encoder.features // 2
 
 
 def encoder_summary(encoder):
-    """Return a line that says which encoder it is."""
     return f"encoder    {encoder.features} features, growth {encoder.growth}, {encoder.blocks} blocks"
 
 
@@ -120,11 +113,7 @@ def radius(blocks, scale, upsampler):
     return condition_radius(blocks) + max(way_up, BICUBIC_RADIUS)
 
 
-def widest(encoder):
-    """Return the channels of a dense block's concatenation."""
-    return encoder.features + 4 * growth(encoder)
-
-
 def trunk_bytes(encoder):
     """Bytes per LR pixel: every block's output, and a dense block's concatenation three times."""
-    return 4 * (encoder.features * (encoder.blocks + 1) + 3 * widest(encoder))
+    widest = encoder.features + 4 * growth(encoder)
+    return 4 * (encoder.features * (encoder.blocks + 1) + 3 * widest)

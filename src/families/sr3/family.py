@@ -7,6 +7,7 @@ from typing import Literal
 from src.config.schema import Config, DiffusionConfig, setting
 from src.errors import UserError
 from src.families.family import BICUBIC_RADIUS, Diffusion, OnePass, check_levels, unfolded
+from src.families.sr3 import convert
 from src.inference.tile_size import Cost, Reach
 
 
@@ -31,8 +32,6 @@ class SR3Config:
 
 @dataclass(frozen=True)
 class SR3Settings(Config):
-    """An experiment of this family."""
-
     sr3: SR3Config = field(default_factory=SR3Config)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
@@ -41,24 +40,17 @@ class _SR3:
     """What SR3, DDPM and the regression baseline have in common: the U-Net."""
 
     Settings = SR3Settings
+    convert = staticmethod(convert.convert)
 
     def check(self):
-        self._check_sizes()
-        self._check_attention()
-        super().check()
-
-    def _check_sizes(self):
-        sr3 = self.config.sr3
-        check_levels("sr3", sr3)
-        if any(sr3.width * multiplier % sr3.groups for multiplier in sr3.multipliers):
-            raise UserError(
-                f"'sr3.groups' must divide the channels of every level, got {sr3.groups} groups for "
-                f"{[sr3.width * multiplier for multiplier in sr3.multipliers]} channels; "
-                f"{math.gcd(sr3.width, sr3.groups)} would do"
-            )
-
-    def _check_attention(self):
         sr3, divisor = self.config.sr3, self.size_multiple
+        check_levels("sr3", sr3)
+        channels = [sr3.width * multiplier for multiplier in sr3.multipliers]
+        if any(count % sr3.groups for count in channels):
+            raise UserError(
+                f"'sr3.groups' must divide the channels of every level, got {sr3.groups} groups for {channels} "
+                f"channels; {math.gcd(sr3.width, sr3.groups)} would do"
+            )
         if sr3.image_size % divisor:
             raise UserError(
                 f"'sr3.image_size' must be a multiple of {self.multiple_is} ({divisor}), got {sr3.image_size}"
@@ -68,6 +60,7 @@ class _SR3:
                 f"'sr3.attention' must be among the resolutions of the levels, "
                 f"{', '.join(map(str, self._resolutions()))}, got {list(sr3.attention)}"
             )
+        super().check()
 
     def _resolutions(self):
         sr3 = self.config.sr3
@@ -188,30 +181,10 @@ class SR3(_SR3, Diffusion):
     def description(self):
         return super().description() | {"image_size": self.config.sr3.image_size}
 
-    def graphs(self, model, size=(None, None, None)):
-        import mindspore as ms
-
-        from src.layers.graph import Encode, Step
-
-        def pictures(factor):
-            return ms.Tensor(shape=[size[0], 3, *(side and side * factor for side in size[1:])], dtype=ms.float32)
-
-        t = ms.Tensor(shape=[size[0]], dtype=ms.float32 if self.told == "level" else ms.int32)
-        enlarged = pictures(self.scale)
-        if not self.conditional:
-            return {"step": (Step(model), [enlarged, t])}
-        return {"encode": (Encode(model), [pictures(1)]), "step": (Step(model), [enlarged, t, enlarged])}
-
     def networks(self, graphs):
         from src.inference.networks import EnlargedNetworks
 
         return EnlargedNetworks(graphs.get("encode"), graphs["step"])
-
-    @staticmethod
-    def convert(obj, given):
-        from src.families.sr3.convert import convert
-
-        return convert(obj, given)
 
 
 def unet_radius(levels, blocks, space_to_depth=1):

@@ -11,6 +11,7 @@ from src.config.schema import Config, setting
 from src.errors import UserError
 from src.families.family import BICUBIC_RADIUS, Diffusion, check_levels, unfolded
 from src.families.rrdb import family as rrdb
+from src.families.srdiff import convert
 from src.inference.tile_size import Cost, Reach
 
 
@@ -46,8 +47,6 @@ class DiffusionConfig(schema.DiffusionConfig):
 
 @dataclass(frozen=True)
 class SRDiffSettings(Config):
-    """An experiment of this family."""
-
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
@@ -57,6 +56,7 @@ class SRDiff(Diffusion):
     """See the module."""
 
     Settings = SRDiffSettings
+    convert = staticmethod(convert.convert)
     last_beta = 0.999  # of the linear schedule, so that the residual ends as noise
 
     def check(self):
@@ -68,20 +68,15 @@ class SRDiff(Diffusion):
                 f"'encoder.blocks' must be at least {least} where system is srdiff and unet.condition_every "
                 f"{least + 1}, got {encoder.blocks}"
             )
-        self._check_unet()
-        self._check_residual()
-        super().check()
-
-    def _check_unet(self):
-        unet = self.config.unet
         check_levels("unet", unet)
-        for multiplier in unet.multipliers if unet.groups else ():
-            channels = unet.width * multiplier
+        for channels in [unet.width * multiplier for multiplier in unet.multipliers if unet.groups]:
             if channels % unet.groups:
                 raise UserError(
                     f"'unet.groups' must divide the channels of every level, got {unet.groups} groups for {channels} "
                     f"channels; {math.gcd(unet.width, unet.groups)} would do, or 0 for no normalisation"
                 )
+        self._check_residual()
+        super().check()
 
     def _check_residual(self):
         diffusion, fold = self.config.diffusion, self.config.unet.space_to_depth
@@ -147,13 +142,13 @@ class SRDiff(Diffusion):
         return [(model.trainable_params(), train.lr)]
 
     def pretrained(self):
-        encoder, path, init = self.config.encoder, self.config.encoder.checkpoint, self.config.train.init
+        path, init = self.config.encoder.checkpoint, self.config.train.init
         if init:
             logging.info("encoder.checkpoint is not read: train.init=%s holds an encoder as well", init)
             return []
-        if not path and encoder.frozen:
-            raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
         if not path:
+            if self.config.encoder.frozen:
+                raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
             logging.warning("encoder.checkpoint is empty: the encoder starts from random weights")
             return []
         if not Path(path).is_file():
@@ -178,21 +173,9 @@ class SRDiff(Diffusion):
                 f"{_sizes(wanted)}; add {remedy} or name another encoder.checkpoint"
             )
 
-    def graphs(self, model, size=(None, None, None)):
-        import mindspore as ms
-
-        from src.layers.graph import Encode, Step
-
-        batch, height, width = size
-        unet = self.config.unet
-
-        def at_hr(channels, divisor=1):
-            sides = [side and side * self.scale // divisor for side in (height, width)]
-            return ms.Tensor(shape=[batch, channels, *sides], dtype=ms.float32)
-
-        lr, t = ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32), ms.Tensor(shape=[batch], dtype=ms.int32)
-        step_inputs = [at_hr(3), t, at_hr(unet.width, unet.space_to_depth)]
-        return {"encode": (Encode(model), [lr]), "step": (Step(model), step_inputs)}
+    @property
+    def condition_shape(self):
+        return self.config.unet.width, self.config.unet.space_to_depth
 
     def networks(self, graphs):
         from src.inference.networks import DiffusionNetworks
@@ -237,12 +220,6 @@ class SRDiff(Diffusion):
             f"diffusion  {diffusion.steps} steps, {diffusion.schedule} schedule",
         ]
 
-    @staticmethod
-    def convert(obj, given):
-        from src.families.srdiff.convert import convert
-
-        return convert(obj, given)
-
 
 def _sizes(sizes):
     features, blocks, growth, upsampler, scale = sizes.values()
@@ -252,9 +229,7 @@ def _sizes(sizes):
 def condition_radius(blocks, scale=4, upsampler=None):
     """Radius of the condition in LR pixels: the encoder's features and their projection, or LR↑'s convolution.
 
-    Args:
-        blocks: of the encoder.
-        scale, upsampler: of an encoder whose own picture is the base picture; None where LR↑ is.
+    ``upsampler`` is None but for an encoder whose own picture is the base picture.
     """
     base = rrdb.radius(blocks, scale, upsampler) if upsampler else BICUBIC_RADIUS
     return max(rrdb.condition_radius(blocks), base) + 2

@@ -266,6 +266,9 @@ class OnnxGraph:
         options.intra_op_num_threads = threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        # For sizes that change: less memory, and threads that wait do not spin (docs/inference_speed.md).
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=[*wanted, "CPUExecutionProvider"]

@@ -49,6 +49,7 @@ def main():
     sampling = given_sampling(args)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = random_checkpoint(args.config, folder) if args.config else args.checkpoint
+        run_apart(load_once, checkpoint)
         exports = export_all(checkpoint, args.size, sampling, Path(folder))
         np.save(Path(folder, "lr.npy"), photograph(args.size))
         print(f"processor  {processor()}, {args.threads} used")
@@ -61,10 +62,22 @@ def main():
 def random_checkpoint(config, folder):
     """Write a checkpoint of random weights; in a process of its own, so that this one stays small."""
     path = str(Path(folder, f"{Path(config).stem}.ckpt"))
-    process = multiprocessing.get_context("spawn").Process(target=save_random, args=(config, path))
+    run_apart(save_random, config, path)
+    return path
+
+
+def run_apart(function, *arguments):
+    """Call a function in a process of its own."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
     process.start()
     process.join()
-    return path
+
+
+def load_once(checkpoint):
+    """Make the export that later starts find in the cache."""
+    from src.build import load_upscaler
+
+    load_upscaler(checkpoint, "CPU")
 
 
 def save_random(config, path):

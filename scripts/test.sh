@@ -6,7 +6,7 @@ usage() {
     cat <<'HELP'
 Usage: bash scripts/test.sh [-h] [--all] [PYTEST ARGUMENT ...]
 
-Runs ruff, shellcheck and, in four runs, pytest; the reasons of skipped tests are listed at the end of each.
+Runs ruff, shellcheck and, in five runs, pytest; the reasons of skipped tests are listed at the end of each.
 --all adds the slow tests: ranks, kills, full disks, whole runs. Two processes share the tests. Arguments go to
 pytest, and then slow tests run as well, for example:
 bash scripts/test.sh tests/imaging -k resize -n 0    (-n 0: in this process)
@@ -41,10 +41,10 @@ set -x
 if (($#)); then
     exec "$python" -m pytest -ra -n 2 --dist loadfile "$@"
 fi
-# Compiled graphs stay in a process until it ends: in four runs, without the slow tests, none grows beyond 2 GB.
+# Compiled graphs stay in a process until it ends: in five runs, without the slow tests, none grows beyond 2 GB.
 rest=(tests)
 failed=0
-for group in "families layers losses diffusion" "inference metrics" "export training"; do
+for group in "families layers losses diffusion" "inference metrics" export training; do
     read -ra rooms <<<"$group"
     rest+=("${rooms[@]/#/--ignore=tests/}")
     "$python" -m pytest -ra -n 2 --dist loadfile ${which[@]+"${which[@]}"} "${rooms[@]/#/tests/}" || failed=1

@@ -11,7 +11,6 @@ from src.config.loader import config_from_dict
 from src.errors import UserError
 from src.families.registry import SCHEMAS, config_of, family_of
 from src.host.device import device_memory, is_cpu, select_device
-from src.inference.tile_size import TileOptions
 
 
 def load_model(path, ema=True):
@@ -45,7 +44,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
     by_onnx = graph and is_cpu(device) if runtime is None else runtime == "onnxruntime"
     if by_onnx and path.is_file() and (runtime or _installed("onnxruntime")):
         if not (graph and is_cpu(device)):
-            raise UserError("onnxruntime runs a checkpoint on the CPU, in graph mode: leave the runtime or device out")
+            raise UserError("onnxruntime runs checkpoints on the CPU, in graph mode: name that device, or mindspore")
         from src.export.cache import CannotExport, kept_export
 
         try:
@@ -57,11 +56,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
             logging.warning("MindSpore runs %s, since ONNX Runtime cannot: %s", path, error)
     device = select_device(device, graph)
     config, model = load_model(path, ema)
-    family = family_of(config)
-    options = (tile_options or TileOptions()).on(device, family.reach().local)
-    tiling = family.tiling(options, device_memory(), alone=True)
-    size = (1, *tiling.size) if options.fixed else (None, None, None)
-    return config, family.upscaler(family.model_networks(model, size), tiling)
+    return config, family_of(config).model_upscaler(model, device, device_memory(), tile_options, alone=True)
 
 
 def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
@@ -82,11 +77,14 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, ru
         ``src.inference.upscaler.Upscaler``; what cannot be one is a ``UserError``.
     """
     paths = path if isinstance(path, (list, tuple)) else [path]
-    upscalers = [load(each, device, graph, ema, tile_options, runtime, cache)[1] for each in paths]
-    if len(upscalers) == 1:
-        return upscalers[0]
+    if len(paths) == 1:
+        return load(paths[0], device, graph, ema, tile_options, runtime, cache)[1]
     from src.inference.cascade import Cascade
 
+    upscalers = []
+    for each in paths:
+        lite = runtime == "mindspore_lite" and Path(each).suffix == ".ckpt"  # it runs none
+        upscalers.append(load(each, device, graph, ema, tile_options, None if lite else runtime, cache)[1])
     return Cascade(upscalers)
 
 

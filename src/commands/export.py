@@ -6,6 +6,7 @@ from src.build import load_model, load_upscaler
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
+from src.inference.tile_size import TileOptions
 
 
 def run(args):
@@ -30,7 +31,8 @@ def run(args):
     found = []
 
     def compare(path):
-        original = load_upscaler(args.checkpoint, args.device, ema=not args.no_ema, runtime="mindspore")
+        free = TileOptions(fixed=False)
+        original = load_upscaler(args.checkpoint, args.device, True, not args.no_ema, free, "mindspore")
         found.extend(deviations(load_upscaler(path, args.device), original, check_pictures(size)))
         worst, tolerance = max(entry.largest for entry in found), TOLERANCE[args.precision]
         if worst > tolerance:

@@ -16,6 +16,7 @@ from src.diffusion.process import PREDICTIONS
 from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
 from src.host.device import prepare
+from src.host.ranks import device_id
 from src.inference.tile_size import Cost, Reach
 
 FORMAT, FORMAT_VERSION = "mindspore-sr", 3
@@ -195,10 +196,12 @@ class Artefact:
         runtime: "onnxruntime", "mindspore" or "mindspore_lite"; None takes the first that can be imported.
         device: "Ascend", "GPU" or "CPU"; None takes the runtime's best.
         threads: on the CPU; None takes all cores that this process may use.
+        name: what errors call it; None takes the description's path.
     """
 
-    def __init__(self, path, runtime=None, device=None, threads=None):
+    def __init__(self, path, runtime=None, device=None, threads=None, name=None):
         self.path = description_path(path)
+        self.name = name or self.path
         self.description = read_description(path)
         wrong = wrong_field(self.description)
         if wrong:
@@ -219,7 +222,7 @@ class Artefact:
         kind = _GRAPHS[_choose_runtime(files[first].suffix, runtime)]
         # role → graph, called with NumPy arrays (or its own results), which returns a tuple of results
         self.graphs = {
-            role: kind(file, input_names(role, self.conditional), OUTPUTS[role], device, threads)
+            role: kind(file, input_names(role, self.conditional), OUTPUTS[role], device, threads, name or file)
             for role, file in files.items()
         }
 
@@ -254,9 +257,8 @@ def _import(name):
 class OnnxGraph:
     """A graph that ONNX Runtime runs, called with NumPy arrays; ``model`` is a path, or the file's bytes."""
 
-    def __init__(self, model, inputs, outputs, device=None, threads=None):
-        ort = _import("onnxruntime")
-        self._path = "the network" if isinstance(model, bytes) else model
+    def __init__(self, model, inputs, outputs, device=None, threads=None, name="the network"):
+        ort, self._name = _import("onnxruntime"), name
         providers = {"GPU": ["CUDAExecutionProvider"], "Ascend": ["CANNExecutionProvider"], "CPU": []}
         there = ort.get_available_providers()
         wanted = providers[device] if device else [p for p in sum(providers.values(), []) if p in there]
@@ -271,10 +273,11 @@ class OnnxGraph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
-                model if isinstance(model, bytes) else str(model), options, providers=[*wanted, "CPUExecutionProvider"]
-            )
+                model if isinstance(model, bytes) else str(model), options,
+                providers=[*((provider, {"device_id": device_id()}) for provider in wanted), "CPUExecutionProvider"],
+            )  # fmt: skip
         except Exception as error:  # onnxruntime's own classes, which are not exported
-            raise UserError(f"onnxruntime {ort.__version__} cannot load {self._path}: {ADVICE}") from error
+            raise UserError(f"onnxruntime {ort.__version__} cannot load {name}: {ADVICE}") from error
         self._inputs, self._outputs = inputs, outputs
 
     def __call__(self, *arrays):
@@ -282,13 +285,13 @@ class OnnxGraph:
         try:
             return tuple(self._session.run(self._outputs, feeds))
         except Exception as error:  # onnxruntime's own classes: no memory, another shape
-            raise _cannot_run("onnxruntime", self._path, arrays, error) from error
+            raise _cannot_run("onnxruntime", self._name, arrays, error) from error
 
 
 class _MindSporeGraph:
-    def __init__(self, path, inputs, outputs, device, threads):
+    def __init__(self, path, inputs, outputs, device, threads, name):
         self._ms = ms = _import("mindspore")
-        self._path = path
+        self._name = name
         try:
             if device:
                 ms.set_device(device)
@@ -305,20 +308,22 @@ class _MindSporeGraph:
         try:
             results = self._cell(*(x if isinstance(x, tensor) else tensor(np.ascontiguousarray(x)) for x in arrays))
         except (RuntimeError, ValueError, TypeError) as error:
-            raise _cannot_run("mindspore", self._path, arrays, error) from error
+            raise _cannot_run("mindspore", self._name, arrays, error) from error
         return results if isinstance(results, tuple) else (results,)
 
 
 class _LiteGraph:
     """MindSpore Lite, whose Context takes all from one device; its precision_mode is the device's own."""
 
-    def __init__(self, path, inputs, outputs, device, threads):
-        lite, self._path, self._device = _import("mindspore_lite"), path, device or "CPU"
+    def __init__(self, path, inputs, outputs, device, threads, name):
+        lite, self._name, self._device = _import("mindspore_lite"), name, device or "CPU"
         try:
             context = lite.Context()
             context.target = [self._device.lower()]
             if self._device == "CPU":
                 context.cpu.thread_num = threads or _cores()
+            else:
+                getattr(context, self._device.lower()).device_id = device_id()
             self._model = lite.Model()
             self._model.build_from_file(str(path), lite.ModelType.MINDIR, context)
         except (RuntimeError, ValueError) as error:
@@ -334,17 +339,17 @@ class _LiteGraph:
                 tensor.set_data_from_numpy(np.ascontiguousarray(array))
             return tuple(result.get_data_to_numpy() for result in self._model.predict(inputs))
         except RuntimeError as error:
-            raise _cannot_run("mindspore_lite", self._path, arrays, error) from error
+            raise _cannot_run("mindspore_lite", self._name, arrays, error) from error
 
 
 _GRAPHS = {"onnxruntime": OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_lite": _LiteGraph}
 
 
-def _cannot_run(runtime, path, arrays, error):
+def _cannot_run(runtime, name, arrays, error):
     shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(
-        f"{runtime} cannot run {path} on inputs {shapes} ({reason}): take smaller tiles, or on Ascend convert it for "
+        f"{runtime} cannot run {name} on inputs {shapes} ({reason}): take smaller tiles, or on Ascend convert it for "
         "one size (docs/deployment.md)"
     )
 

@@ -30,29 +30,36 @@ def kept_export(checkpoint, write, ema=True, keep=True):
     ``write(path)`` exports it to ``X.onnx``, with the weights that ``ema`` says, see ``src.build.load_model``. With
     ``keep`` it is looked for in the cache folder, and left there. Raises :class:`CannotExport`.
     """
-    digest = file_hash(checkpoint)
-    if shipped := _shipped(Path(checkpoint), digest):
+    checkpoint = Path(checkpoint)
+    digest = _hash(checkpoint)
+    if shipped := _shipped(checkpoint, digest):
         return shipped
     entry = cache_folder("exports") / export_key(digest, ema)
     if keep:
         with contextlib.suppress(UserError, OSError):  # not there, or damaged: made anew
-            artefact = _open(entry)
-            os.utime(entry)
+            artefact = _open(entry, checkpoint)
+            with contextlib.suppress(OSError):  # a cache that may be read alone
+                os.utime(entry)
             return artefact
     begun = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder, "model.onnx"))
-            artefact = _open(folder)
+            artefact = _opened(folder, checkpoint)
             seconds = time.perf_counter() - begun
-            if keep:
-                _keep(folder, entry)
+            # not where a training has put other weights in the file meanwhile
+            kept = keep and _hash(checkpoint) == digest and _keep(folder, entry)
     except OSError as error:
         raise CannotExport(f"no temporary file can be written ({error.strerror})") from error
-    except UserError as error:
-        raise error if isinstance(error, CannotExport) else CannotExport(str(error)) from error
-    logging.info("exported %s for ONNX Runtime in %.0f s%s", checkpoint, seconds, "; later starts find it" * keep)
+    logging.info("exported %s for ONNX Runtime in %.0f s%s", checkpoint, seconds, "; later starts find it" * kept)
     return artefact
+
+
+def _hash(checkpoint):
+    try:
+        return file_hash(checkpoint)
+    except OSError as error:
+        raise UserError(f"{checkpoint} cannot be read ({error.strerror}): name a file that you may read") from error
 
 
 def export_key(digest, ema):
@@ -63,25 +70,35 @@ def export_key(digest, ema):
     return key.hexdigest()[:32]
 
 
-def _open(path):
-    return Artefact(path, "onnxruntime", "CPU")
+def _open(path, checkpoint):
+    return Artefact(path, "onnxruntime", "CPU", name=checkpoint)
+
+
+def _opened(path, checkpoint):
+    """What was just exported."""
+    try:
+        return _open(path, checkpoint)
+    except UserError as error:
+        raise CannotExport(str(error)) from error
 
 
 def _shipped(checkpoint, digest):
     """The export that comes with one of the project's own checkpoints, if it is of this very file."""
     if checkpoint.resolve().parent == SHIPPED:
         path = SHIPPED / "exports" / f"{checkpoint.stem}.onnx"
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(UserError, OSError):
             if read_description(path)["checkpoint"]["sha256"] == digest:
-                return _open(path)
+                return _open(path, checkpoint)
     return None
 
 
 def _keep(folder, entry):
-    """Copy an export to its place in the cache, whole or not at all."""
+    """Copy an export to its place in the cache, whole or not at all; return whether it is there."""
+    if (size := _size(folder)) > LIMIT:
+        return False
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        _make_room(entry.parent, _size(folder))
+        _make_room(entry.parent, size)
         written = tempfile.mkdtemp(prefix=".", dir=entry.parent)
         try:
             shutil.copytree(folder, written, dirs_exist_ok=True)
@@ -96,19 +113,24 @@ def _keep(folder, entry):
                 "the export cannot be kept in %s (%s), every start makes it anew: name another folder with %s",
                 entry.parent, reason, CACHE_VARIABLE,
             )  # fmt: skip
+    return entry.is_dir()
 
 
 def _make_room(cache, size):
     """Drop what was used longest ago until ``size`` bytes more are within the limit."""
-    entries = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in [path for path in entries if path.name.startswith(".")]:
-        entries.remove(path)
-        if time.time() - path.stat().st_mtime > _ABANDONED:
+    entries = []
+    for path in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process has renamed or dropped it
+            used = path.stat().st_mtime
+            if not path.name.startswith("."):
+                entries.append((used, _size(path), path))
+            elif time.time() - used > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+    total = size + sum(taken for _, taken, _ in entries)
+    for _, taken, path in sorted(entries):
+        if total > LIMIT:
             shutil.rmtree(path, ignore_errors=True)
-    sizes = [_size(path) for path in entries]
-    while entries and sum(sizes) + size > LIMIT:
-        shutil.rmtree(entries.pop(0), ignore_errors=True)
-        sizes.pop(0)
+            total -= taken
 
 
 def _size(folder):

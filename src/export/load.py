@@ -42,7 +42,10 @@ def _checked(artefact):
     def graph(*inputs):
         result = as_numpy(artefact.graphs[artefact.cut](*inputs)[0])
         if not np.isfinite(result).all():
-            raise UserError(f"{artefact.path} gave numbers that are none (NaN, infinity): export it in float32")
+            raise UserError(
+                f"{artefact.name} gave numbers that are none (NaN, infinity): its weights are none, or it has to be "
+                "exported in float32"
+            )
         return (result,)
 
     return graph

@@ -95,9 +95,10 @@ def resolved(upscaler, args):
 
 def tile_options(args, fixed):
     """The ``TileOptions`` that the command line names, of graphs of a fixed size or of any."""
-    tile = TILE if args.tile is None and args.max_memory is None and not fixed else args.tile
+    free = args.tile is None and args.max_memory is None and not (fixed or args.fixed_tiles)
+    tile = TILE if free else args.tile
     halo = min(HALO, tile // 4) if tile and args.halo is None else args.halo  # small tiles are welcome, too
-    return TileOptions(args.max_memory, tile, halo, beside=2 if args.samples > 1 else 0)
+    return TileOptions(args.max_memory, tile, halo, args.fixed_tiles, beside=2 if args.samples > 1 else 0)
 
 
 class Paths(Watch):

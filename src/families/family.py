@@ -193,10 +193,19 @@ class Family(ABC):
         ``src.inference.tile_size.memory_budget``.
         """
         options = options or TileOptions()
+        if options.fixed and not self.conditional:
+            raise UserError("--fixed-tiles are for models that enlarge pictures: leave them out")
         if options.fixed:
             return FixedTiling.of(self.scale, self.size_multiple, options)
         budget = memory_budget(options, device_memory, alone)
         return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget)
+
+    def model_upscaler(self, model, device, device_memory=None, tile_options=None, alone=False):
+        """Return the upscaler around :meth:`model_networks` on a device; the rest as of :meth:`tiling`."""
+        options = (tile_options or TileOptions()).on(device, self.conditional and self.reach().local)
+        tiling = self.tiling(options, device_memory, alone)
+        size = (1, *tiling.size) if options.fixed else (None, None, None)
+        return self.upscaler(self.model_networks(model, size), tiling)
 
     def sampling(self):
         """The model's own ``Sampling``, that of the section ``eval``."""

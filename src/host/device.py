@@ -11,7 +11,7 @@ import platform
 import sys
 
 from src.errors import UserError
-from src.host.ranks import launched
+from src.host.ranks import device_id, launched
 
 DEVICES = ("Ascend", "GPU", "CPU")
 
@@ -76,7 +76,7 @@ def _set(ms, device):
     logging.disable(logging.CRITICAL)  # of a device that it cannot take mindspore says so at length
     try:
         # ranks that do not communicate would all take the first device; the scheduler has none
-        ms.set_device(device, int(os.environ.get("DEVICE_ID", 0)) if launched() else None)
+        ms.set_device(device, device_id() if launched() else None)
     except (RuntimeError, ValueError, ImportError) as error:
         if device == running_on and "has been initialized" in str(error):
             return None  # something ran before a device was chosen, on this one

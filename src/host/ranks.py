@@ -38,6 +38,11 @@ def launched_size():
     return int(os.environ["MS_WORKER_NUM"]) if launched() else 1
 
 
+def device_id():
+    """Return the number of this rank's device on its host; 0 without msrun."""
+    return int(os.environ.get("DEVICE_ID", 0)) if launched() else 0
+
+
 def launched_world():
     """The :class:`World` of a rank that has not met the others, as msrun told it; one process without msrun."""
     if not launched():

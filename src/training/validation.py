@@ -25,12 +25,12 @@ _SEED = 0  # of their noise: the losses of runs with different seeds can be comp
 
 def validation_of(family, model, world):
     """Return what validates a model, the network with the weights to look at: one of the classes below."""
-    config = family.config
-    graphs = {}
-    if ms.get_context("device_target") == "CPU":
+    config, device, graphs = family.config, ms.get_context("device_target"), {}
+    if device == "CPU":
         graphs = {role: CurrentGraph(role, *graph, family.conditional) for role, graph in family.graphs(model).items()}
-    networks = family.networks(graphs) if graphs else family.model_networks(model)
-    upscaler = family.upscaler(networks, family.tiling(device_memory=device_memory()))
+        upscaler = family.upscaler(family.networks(graphs), family.tiling())
+    else:
+        upscaler = family.model_upscaler(model, device, device_memory())
     if family.conditional:
         return Validation(
             upscaler, world, validation_pairs(config, lr_up=family.takes_lr_up), seed=config.seed,

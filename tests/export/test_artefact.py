@@ -58,7 +58,7 @@ def test_numbers_that_are_none_are_no_picture(exports, photo, monkeypatch, name)
     artefact = Artefact(exports(name))
     graph = artefact.graphs[artefact.cut]
     monkeypatch.setitem(artefact.graphs, artefact.cut, lambda *inputs: (graph(*inputs)[0] * np.float32(np.nan),))
-    with pytest.raises(UserError, match=r"m.onnx.json gave numbers that are none .*: export it in float32"):
+    with pytest.raises(UserError, match=r"m.onnx.json gave numbers that are none .* exported in float32"):
         upscaler_of(artefact).upscale([models.picture(photo, 8, 8)[0]])
 
 

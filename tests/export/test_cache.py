@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.build import load_upscaler
+from src.build import load_upscaler, write_export
 from src.errors import UserError
 from src.export import cache
 from src.export.cache import kept_export
 from src.imaging.io import read_rgb, write_image
 from src.inference.networks import RegressionNetworks
 from src.layers.graph import Graph
+from src.weights.checkpoint import config_json, save_model
 from tests import tiny
 
 LR = np.zeros((8, 9, 3), np.uint8)
@@ -90,11 +91,60 @@ def test_a_damaged_entry_is_made_anew(folder, checkpoint, damage):
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, checkpoint, caplog):
+    caplog.set_level(logging.INFO)
     (tmp_path / "file").touch()
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "file" / "cache"))
     assert picture(checkpoint).shape == (32, 36, 3)
-    (message,) = caplog.messages
+    message, exported = caplog.messages
     assert "cannot be kept in" in message and "name another folder with MINDSPORE_SR_CACHE" in message
+    assert "later starts" not in exported
+
+
+def test_a_cache_that_may_be_read_alone_is_read(monkeypatch, folder, checkpoint, never_exported):
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    expected = picture(checkpoint)
+    monkeypatch.setattr(os, "utime", refuse)
+    never_exported()
+    np.testing.assert_array_equal(picture(checkpoint), expected)
+
+
+def test_weights_that_a_training_replaces_meanwhile_are_not_kept(monkeypatch, folder, tiny_checkpoints, tmp_path):
+    path = Path(shutil.copy(tiny_checkpoints["rrdb"], tmp_path / "w.ckpt"))
+
+    def replaced(checkpoint, output, ema=True):
+        shutil.copy(tiny_checkpoints["srdiff"], path)
+        write_export(checkpoint, output, ema)
+
+    monkeypatch.setattr("src.build.write_export", replaced)
+    picture(path)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK"])
+def test_a_checkpoint_that_is_none_is_told_once(folder, tmp_path, damage, caplog):
+    (tmp_path / "w.ckpt").write_bytes(damage)
+    with pytest.raises(UserError, match="not a whole MindSpore checkpoint|of another kind"):
+        load_upscaler(tmp_path / "w.ckpt", "CPU")
+    assert caplog.messages == []
+
+
+def test_a_checkpoint_that_may_not_be_read(monkeypatch, folder, checkpoint):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(cache, "file_hash", refuse)
+    with pytest.raises(UserError, match="cannot be read .Permission denied.: name a file that you may read"):
+        load_upscaler(checkpoint, "CPU")
+
+
+def test_errors_name_the_checkpoint(folder, tmp_path):
+    made = tiny.config("rrdb")
+    weights = {p.name: np.full(p.shape, np.nan, np.float32) for p in tiny.model(made).get_parameters()}
+    save_model(tmp_path / "w.ckpt", weights, config_json(made), 0)
+    with pytest.raises(UserError, match=r"w\.ckpt gave numbers that are none"):
+        picture(tmp_path / "w.ckpt")
 
 
 def test_a_full_disk_leaves_no_half_an_export(monkeypatch, folder, checkpoint, caplog):
@@ -164,7 +214,7 @@ def cache_entry(folder, checkpoint):
     return folder / cache.export_key(cache.file_hash(checkpoint), True)
 
 
-def opened(path):
+def opened(path, checkpoint):
     if not os.path.isdir(path):
         raise UserError("not there")
     return path

@@ -214,19 +214,6 @@ def current_graph():
     return onnx_model.CurrentGraph(role, cell, inputs, True), model, lr
 
 
-def test_new_weights_are_taken_without_compiling_anew(monkeypatch):
-    graph, model, lr = current_graph()
-    graph.refresh()
-    before = graph(lr)[0]
-    for parameter in model.get_parameters():
-        parameter.set_data(parameter + 0.01)
-    np.testing.assert_array_equal(graph(lr)[0], before)
-    monkeypatch.setattr(onnx_model, "_graph_of", None)
-    graph.refresh()
-    assert np.abs(graph(lr)[0] - before).max() > 0.01
-    np.testing.assert_allclose(graph(lr)[0], model(ms.Tensor(lr)).asnumpy(), atol=1e-5)
-
-
 def test_what_onnx_lacks_is_validated_by_mindspore(monkeypatch, caplog):
     graph, model, lr = current_graph()
     monkeypatch.setattr(onnx_operators, "TABLE", {})

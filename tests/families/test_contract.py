@@ -11,9 +11,11 @@ from src.dataset.batches import training_batches
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.export.artefact import roles_of
+from src.export.onnx_model import CurrentGraph
 from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
 from src.inference.upscaler import to_network, to_uint8
+from src.layers.graph import Graph
 from tests import tiny, tiny_sr3
 
 ONE_LEVEL = (*tiny_sr3.ONE_LEVEL, "sr3.dropout=0")
@@ -142,3 +144,23 @@ def test_onnx_runtime_makes_mindspores_pictures(family, name, tmp_path, photo):
         lr = to_network([photo[100:120, 200:224]]) if up.conditional else None
         pictures.append(to_uint8(up.sample(lr, seed=1, **shape))[0])
     tiny.assert_equal_pictures(*pictures)
+
+
+def test_its_graphs_take_new_weights_without_compiling_anew(family, monkeypatch):
+    model, random = tiny.model(family.config, gates=0.7), np.random.default_rng(0)
+    graphs = {role: CurrentGraph(role, *graph, family.conditional) for role, graph in family.graphs(model).items()}
+    for graph in graphs.values():
+        graph.refresh()
+    for parameter in model.get_parameters():
+        parameter.set_data(parameter + ms.Tensor(random.normal(0, 0.02, parameter.shape), ms.float32))
+    monkeypatch.setattr("src.export.onnx_model._graph_of", None)
+    for role, (cell, inputs) in family.graphs(model).items():
+        arrays = [random.uniform(0, 1, [size if size > 0 else 8 for size in tensor.shape]) for tensor in inputs]
+        given = [ms.Tensor(array, tensor.dtype) for array, tensor in zip(arrays, inputs, strict=True)]
+        before = graphs[role](*(tensor.asnumpy() for tensor in given))
+        graphs[role].refresh()
+        after = graphs[role](*(tensor.asnumpy() for tensor in given))
+        wanted = Graph(cell, inputs)(*given)
+        assert role == "encode" or np.abs(after[0] - before[0]).max() > 1e-3
+        for one, two in zip(after, wanted, strict=True):
+            np.testing.assert_allclose(one, two.asnumpy(), atol=1e-4)

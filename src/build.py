@@ -103,7 +103,7 @@ def write_export(checkpoint, output, ema=True):
         from src.export.onnx_model import write_onnx
 
         graphs, about = export_model(config, model)
-        write = partial(write_onnx, compact=True)
+        write = partial(write_onnx, for_cpu=True)
         export(output, "onnx", graphs, about | provenance(checkpoint, "onnx"), write)
     except Exception as error:  # whatever MindSpore or onnx stumbles over: MindSpore's own graphs are left
         raise CannotExport(str(error).strip().partition("\n")[0] or type(error).__name__) from error

@@ -25,6 +25,7 @@ class Operator(NamedTuple):
     rank: int | None  # dimensions of the value, of a tuple of tensors those of its first; None where it is no tensor
     dtype: type | None  # NumPy's of the same; None where it is no tensor
     attributes: dict[str, Any]  # name → int, float, str, or tuple of these
+    channels: int | None = None  # of a value (B, C, H, W)
 
 
 class Graph(NamedTuple):
@@ -55,7 +56,10 @@ def read_mindir(path):
             attributes = {attribute.name: _value(attribute) for attribute in primitive.attribute}
             shapes = next((attribute.tensors for attribute in node.attribute if attribute.name == "shape"), ())
             rank, dtype = (len(shapes[0].dims), DTYPES.get(shapes[0].data_type)) if shapes else (None, None)
-            operators.append(Operator(primitive.op_type, tuple(node.input), node.output[0], rank, dtype, attributes))
+            channels = shapes[0].dims[1] if rank == 4 else None
+            operators.append(
+                Operator(primitive.op_type, tuple(node.input), node.output[0], rank, dtype, attributes, channels)
+            )
     return Graph([entry.name for entry in graph.input], graph.output[0].name, constants, operators)
 
 

@@ -26,9 +26,13 @@ _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
 
 
 class Translation:
-    """ONNX nodes and weights under construction; ``parent``'s graph holds the weights of this one, a loop's body."""
+    """ONNX nodes and weights under construction; ``parent``'s graph holds the weights of this one, a loop's body.
 
-    def __init__(self, parent=None):
+    ``for_cpu``: for ONNX Runtime on the CPU, see :func:`write_onnx`.
+    """
+
+    def __init__(self, parent=None, for_cpu=False):
+        self.for_cpu = for_cpu
         self.nodes = []  # of ``NodeProto``
         self.initializers = parent.initializers if parent else {}  # name → ``TensorProto``
         self._names = parent._names if parent else collections.Counter()
@@ -93,15 +97,15 @@ class Translation:
         for result, name in zip(results, names, strict=True):
             self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
 
-    def model(self, inputs, outputs, compact=False):
-        """The whole as a ``ModelProto``, without what no output needs; ``compact`` as of :func:`write_onnx`.
+    def model(self, inputs, outputs):
+        """The whole as a ``ModelProto``, without what no output needs.
 
         Inputs and outputs are (name, shape, "float32" or "int32"); a str in a shape is a size that is free.
         """
         nodes = _needed(self.nodes, [name for name, *_ in outputs])
         used = {name for node in all_nodes(nodes) for name in node.input}
         weights = [tensor for name, tensor in self.initializers.items() if name in used]
-        if compact:
+        if self.for_cpu:
             weights, casts = _halved(weights)
             nodes = casts + nodes
         described = [
@@ -162,32 +166,33 @@ def all_nodes(nodes):
             yield from all_nodes(attribute.g.node)
 
 
-def write_onnx(path, role, cell, inputs, conditional=True, compact=False):
+def write_onnx(path, role, cell, inputs, conditional=True, for_cpu=False):
     """Write a Cell of float32 results, or a ``Sampler`` of :mod:`src.export.sampler_graph`, as an ONNX model.
 
     Args:
         role: "whole", "encode", "step" or "sampler"; names inputs and outputs, see ``artefact.INPUTS``.
         inputs: the Cell's inputs as tensors; None in a shape is free.
         conditional: whether the model looks at a picture.
-        compact: store the weights that float16 holds without loss in it; they are cast when the model is loaded.
+        for_cpu: for ONNX Runtime on the CPU: weights that float16 holds without loss are stored in it, and residuals
+            are scaled by a convolution of each channel, for which its blocks of channels need not be taken apart.
     """
-    translation, names = Translation(), input_names(role, conditional)
+    translation, names = Translation(for_cpu=for_cpu), input_names(role, conditional)
     with tempfile.TemporaryDirectory() as scratch:
         if role == "sampler":
             results = _sampler(translation, cell, inputs, names, Path(scratch))
         else:
             results = translation.translate(_graph_of(cell, inputs, Path(scratch)), names)
-    model = _finished(translation, results, role, inputs, conditional, compact)
+    model = _finished(translation, results, role, inputs, conditional)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
 
 
-def _finished(translation, results, role, inputs, conditional, compact=False):
+def _finished(translation, results, role, inputs, conditional):
     """The ``ModelProto`` of a translation with these results."""
     translation.name_results(results, OUTPUTS[role])
     taken = [(entry["name"], _named(entry), entry["dtype"]) for entry in describe_inputs(role, inputs, conditional)]
     outputs = [(name, [f"{name}_{n}" for n in range(4)], "float32") for name in OUTPUTS[role]]
-    return translation.model(taken, outputs, compact)
+    return translation.model(taken, outputs)
 
 
 class CurrentGraph:
@@ -220,7 +225,7 @@ class CurrentGraph:
             name: parameters[own].asnumpy() if (own := name.rpartition(":")[2]) in parameters else value
             for name, value in self._graph.constants.items()
         }
-        names, translation = input_names(self._role, self._conditional), Translation()
+        names, translation = input_names(self._role, self._conditional), Translation(for_cpu=True)
         results = translation.translate(self._graph._replace(constants=constants), names)
         model = _finished(translation, results, self._role, self._inputs, self._conditional)
         return OnnxGraph(model.SerializeToString(), names, OUTPUTS[self._role], "CPU")

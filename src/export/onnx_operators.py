@@ -142,6 +142,16 @@ def _select(t, operator, args):
     return t.add("Where", *args)
 
 
+def _multiply(t, operator, args):
+    """A product; of a residual with a number, perhaps a convolution of each channel, see ``onnx_model.write_onnx``."""
+    factor, residual = args[1], t.source(operator.inputs[0])
+    scales = isinstance(factor, float) and residual is not None and residual.kind == "Add"
+    if t.for_cpu and scales and (operator.channels or 0) >= 16 and operator.channels % 16 == 0:
+        weight = np.full((operator.channels, 1, 1, 1), factor, np.float32)
+        return t.add("Conv", args[0], weight, group=operator.channels, kernel_shape=[1, 1])
+    return t.add("Mul", *args[:2])
+
+
 def _maximum(t, operator, args):
     """The larger of two; max(slope·x, x) is LeakyReLU (``nn.LeakyReLU`` for slopes below 1)."""
     product, x = t.source(operator.inputs[0]), operator.inputs[1]
@@ -201,8 +211,8 @@ TABLE = {
     "Cast": lambda t, operator, args: t.add("Cast", args[0], to=_CAST[args[1]]),
     "Add": _node("Add", 2),
     "Sub": _node("Sub", 2),
-    "Mul": _node("Mul", 2),
-    "Muls": _node("Mul", 2),
+    "Mul": _multiply,
+    "Muls": _multiply,
     "Maximum": _maximum,
     "Div": _node("Div", 2),
     "Minimum": _node("Min", 2),

@@ -205,6 +205,24 @@ def test_every_operator_in_the_table_is_a_function():
     assert all(callable(function) for function in onnx_operators.TABLE.values())
 
 
+def test_for_the_cpu_residuals_are_scaled_by_channel_and_half_weights_stored_in_half(tmp_path):
+    made = tiny.config("rrdb", None, "encoder.features=16")
+    model = tiny.model(made)
+    for parameter in model.get_parameters():
+        parameter.set_data(parameter.astype(ms.float16).astype(ms.float32))
+    ((role, (cell, inputs)),) = family_of(made).graphs(model).items()
+    paths = {for_cpu: tmp_path / f"{for_cpu}.onnx" for for_cpu in (False, True)}
+    for for_cpu, path in paths.items():
+        onnx_model.write_onnx(path, role, cell, inputs, for_cpu=for_cpu)
+    attributes = [[entry for node in onnx.load(path).graph.node for entry in node.attribute] for path in paths.values()]
+    by_channel = [sum(entry.name == "group" and entry.i == 16 for entry in each) for each in attributes]
+    assert by_channel == [0, 2]  # one in each block
+    assert paths[True].stat().st_size < 0.7 * paths[False].stat().st_size
+    lr = np.random.default_rng(0).uniform(-1, 1, (1, 3, 6, 7)).astype(np.float32)
+    one, two = (onnxruntime.InferenceSession(str(path)).run(None, {"lr": lr})[0] for path in paths.values())
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
 def current_graph():
     """The one graph of a tiny RRDB, its Cell, and what it gives for a picture as MindSpore runs it."""
     config = tiny.config("rrdb")

@@ -15,9 +15,10 @@ _GAMMA = 5.0  # arXiv 2303.09556, section 3.4
 class DiffusionLoss(nn.Cell):
     """Noise HR's residual, or HR, to a level and measure how well the network names the noise (or the velocity).
 
-    ``model`` has ``given``, ``project`` and ``construct``, as ``SRDiff`` and ``SR3``. ``weight`` says how much each t
-    counts, see :func:`error_scale`. A ``frozen_encoder`` costs no backward pass. If ``continuous``, t is a real time,
-    and the network is told √ᾱ (SR3). For an ``SR3`` batches may bring ``lr_up``, and the keys of ``dropout``'s masks.
+    ``model`` has ``features_and_base``, ``project`` and ``construct``, as ``SRDiff`` and ``SR3``. ``weight`` says how
+    much each t counts, see :func:`error_scale`. A ``frozen_encoder`` costs no backward pass. If ``continuous``, which
+    takes uniform weights alone, t is a real time, and the network is told √ᾱ (SR3). For an ``SR3`` batches may bring
+    ``lr_up``, and the keys of ``dropout``'s masks.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class DiffusionLoss(nn.Cell):
         continuous, D for each picture, one after the other; the noise is (B·D, 3, H, W). As the constructor says, LR↑
         (B, 3, H, W) is given instead of the model's own, and keys (B·D,) int32, those of dropout's masks.
         """
-        features, base = self.model.given(lr, *(given[:1] if self.lr_up else ()))
+        features, base = self.model.features_and_base(lr, *(given[:1] if self.lr_up else ()))
         if self.frozen_encoder:
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
         draws = t.shape[0] // hr.shape[0]

@@ -35,7 +35,7 @@ class Model(nn.Cell):
         super().__init__()
         self.encoder = Encoder()
 
-    def given(self, lr):
+    def features_and_base(self, lr):
         b, c, h, w = lr.shape
         base = ops.broadcast_to(lr.reshape(b, c, h, 1, w, 1), (b, c, h, 4, w, 4)).reshape(b, c, 4 * h, 4 * w)
         return self.encoder.condition(lr), base

@@ -173,7 +173,7 @@ class SR3(nn.Cell):
         self.unet = unet
         self.enlarge = enlarge
 
-    def given(self, lr, lr_up=None):
+    def features_and_base(self, lr, lr_up=None):
         """LR↑ twice, (B, 3, H, W) in [−1, 1], of lr or as given; an unconditional model gives back what it is given."""
         if lr_up is not None:
             return lr_up, lr_up
@@ -187,7 +187,7 @@ class SR3(nn.Cell):
 
     def encode(self, lr):
         """As ``SRDiff.encode``: the condition and the base picture, both LR↑ (B, 3, H, W)."""
-        return self.given(lr)
+        return self.features_and_base(lr)
 
     def construct(self, x_t, t, condition=None, keys=None):
         """The network's prediction (ε or v) for x_t (B, 3, H, W) float32 at noise levels t (B,), see SR3UNet."""

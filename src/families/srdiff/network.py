@@ -158,7 +158,7 @@ class SRDiff(nn.Cell):
         self.to_unit = 127.5 / lr_divisor
         self.of_encoder = residual_of == "encoder"
 
-    def given(self, lr):
+    def features_and_base(self, lr):
         """From (B, 3, h, w) float32 in [−1, 1], the encoder's features and the base picture (B, 3, H, W)."""
         if self.of_encoder:
             return self.encoder.condition_and_picture(lr)
@@ -169,7 +169,7 @@ class SRDiff(nn.Cell):
 
     def encode(self, lr):
         """All that does not depend on x_t: (B, 3, h, w) in [−1, 1] → the condition and the base picture, float32."""
-        features, base = self.given(lr)
+        features, base = self.features_and_base(lr)
         return self.unet.project(features, base), base
 
     def construct(self, x_t, t, condition):

@@ -5,11 +5,12 @@ import sys
 import types
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from src.build import load_upscaler
 from src.errors import UserError
-from src.export.artefact import Artefact
+from src.export.artefact import Artefact, OnnxGraph
 from src.export.load import upscaler_of
 from tests.export import models
 
@@ -151,3 +152,20 @@ def test_two_models_in_a_folder(copied):
     shutil.copy(copy / "m.onnx.json", copy / "other.onnx.json")
     with pytest.raises(UserError, match="expected one exported model in the folder .*, found m.onnx, other.onnx"):
         load_upscaler(copy)
+
+
+@pytest.mark.parametrize(("environment", "number"), [({}, 0), ({"MS_ROLE": "MS_WORKER", "DEVICE_ID": "3"}, 3)])
+def test_a_rank_runs_an_export_on_its_own_device(monkeypatch, environment, number):
+    for name in ("MS_ROLE", "DEVICE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    asked = []
+    runtime = types.SimpleNamespace(
+        get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=lambda model, options, providers: asked.extend(providers),
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    OnnxGraph("m.onnx", ["lr"], ["sr"], "GPU")
+    assert asked == [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]

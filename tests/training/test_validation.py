@@ -1,4 +1,4 @@
-"""The validation of unconditional models: fixed noise levels and noise, and what it refuses."""
+"""The validation: noise levels and noise of unconditional models, what is refused, and tiles on an Ascend."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from src.host.ranks import World
 from src.imaging.io import write_image
 from src.inference.diffusion_upscaler import DiffusionUpscaler
 from src.training.validation import LEVELS, validation_of
-from tests import tiny_sr3
+from tests import tiny, tiny_sr3
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +105,11 @@ def test_pictures_cannot_agree_with_an_input_that_is_not_there(folder, monkeypat
     monkeypatch.setattr(looked, "loss", lambda hr, *rest: hr.max())
     with pytest.raises(UserError, match="consistency is with LR pictures"):
         looked.compile()
+
+
+def test_on_an_ascend_pictures_are_cut_into_tiles_of_one_size(tiny_pictures, monkeypatch):
+    family = family_of(tiny.config("srdiff", tiny_pictures))
+    model = family.model()
+    monkeypatch.setattr("src.training.validation.ms.get_context", lambda name: "Ascend")
+    monkeypatch.setattr("src.training.validation.device_memory", lambda: 32 << 30)
+    assert validation_of(family, model, World()).upscaler.tiling.size == (128, 128)

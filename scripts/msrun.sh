@@ -119,6 +119,14 @@ run_ranks() {
     finish "$status"
 }
 
+# Runs the program $2 of the project $1 with the rest of the arguments, or with --nproc as ranks that share its pictures.
+share_pictures() {
+    take_options "${@:3}"
+    [[ -n "$nproc" ]] || run_command "$1" "$2" ${rest[@]+"${rest[@]}"}
+    prepare_environment_of "$1"
+    run_ranks "" "" "$1/$2" ${rest[@]+"${rest[@]}"}
+}
+
 # Starts msrun and, on host 0, the display of rank 0's log: msrun's own ends before the last lines.
 start_msrun() {
     local dying=()

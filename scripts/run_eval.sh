@@ -34,7 +34,4 @@ source "$project/scripts/environment.sh"
 # shellcheck source=scripts/msrun.sh
 source "$project/scripts/msrun.sh"
 [[ $# -gt 0 ]] || fail "name a model with --checkpoint, or pictures with --data (see bash scripts/run_eval.sh --help)"
-take_options "$@"
-[[ -n "$nproc" ]] || run_command "$project" eval.py ${rest[@]+"${rest[@]}"}
-prepare_environment_of "$project"
-run_ranks "" "" "$project/eval.py" ${rest[@]+"${rest[@]}"}
+share_pictures "$project" eval.py "$@"

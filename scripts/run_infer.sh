@@ -35,7 +35,4 @@ source "$project/scripts/environment.sh"
 # shellcheck source=scripts/msrun.sh
 source "$project/scripts/msrun.sh"
 [[ $# -gt 0 ]] || fail "name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)"
-take_options "$@"
-[[ -n "$nproc" ]] || run_command "$project" infer.py ${rest[@]+"${rest[@]}"}
-prepare_environment_of "$project"
-run_ranks "" "" "$project/infer.py" ${rest[@]+"${rest[@]}"}
+share_pictures "$project" infer.py "$@"

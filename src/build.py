@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from src.config.loader import config_from_dict
-from src.errors import UserError
+from src.errors import UserError, first_line
 from src.families.registry import SCHEMAS, config_of, family_of
 from src.host.device import device_memory, is_cpu, select_device
 
@@ -41,10 +41,10 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
         )
     if runtime not in (None, "onnxruntime", "mindspore"):
         raise UserError(f"the runtime of a checkpoint must be onnxruntime or mindspore, not '{runtime}'")
-    by_onnx = graph and is_cpu(device) if runtime is None else runtime == "onnxruntime"
-    if by_onnx and path.is_file() and (runtime or _installed("onnxruntime")):
-        if not (graph and is_cpu(device)):
-            raise UserError("onnxruntime runs checkpoints on the CPU, in graph mode: name that device, or mindspore")
+    possible = runtime != "mindspore" and graph and is_cpu(device)
+    if runtime == "onnxruntime" and not possible:
+        raise UserError("onnxruntime runs checkpoints on the CPU, in graph mode: name that device, or mindspore")
+    if possible and path.is_file() and (runtime or _installed("onnxruntime")):
         from src.export.cache import CannotExport, kept_export
 
         try:
@@ -106,7 +106,7 @@ def write_export(checkpoint, output, ema=True):
         write = partial(write_onnx, for_cpu=True)
         export(output, "onnx", graphs, about | provenance(checkpoint, "onnx"), write)
     except Exception as error:  # whatever MindSpore or onnx stumbles over: MindSpore's own graphs are left
-        raise CannotExport(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        raise CannotExport(first_line(error)) from error
 
 
 def _load_export(path, device, tile_options, runtime):

@@ -11,3 +11,8 @@ class UserError(Exception):
 def one_line(error):
     """Return an exception's message, which may have several lines or be empty, as one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error):
+    """Return the first line of an exception's message, of libraries whose messages go on with stacks; never empty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

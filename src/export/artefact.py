@@ -14,7 +14,7 @@ import numpy as np
 
 from src.diffusion.process import PREDICTIONS
 from src.diffusion.samplers import SAMPLERS
-from src.errors import UserError
+from src.errors import UserError, first_line
 from src.host.device import prepare
 from src.host.ranks import device_id
 from src.inference.tile_size import Cost, Reach
@@ -347,10 +347,9 @@ _GRAPHS = {"onnxruntime": OnnxGraph, "mindspore": _MindSporeGraph, "mindspore_li
 
 def _cannot_run(runtime, name, arrays, error):
     shapes = ", ".join(str(tuple(x.shape)) for x in arrays)
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(
-        f"{runtime} cannot run {name} on inputs {shapes} ({reason}): take smaller tiles, or on Ascend convert it for "
-        "one size (docs/deployment.md)"
+        f"{runtime} cannot run {name} on inputs {shapes} ({first_line(error)}): take smaller tiles, or on Ascend "
+        "convert it for one size (docs/deployment.md)"
     )
 
 

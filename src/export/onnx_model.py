@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from src.errors import UserError, one_line
+from src.errors import UserError, first_line
 from src.export import onnx_operators
 from src.export.artefact import OPSET, OUTPUTS, OnnxGraph, describe_inputs, input_names
 from src.export.mindir import read_mindir, save
@@ -213,7 +213,7 @@ class CurrentGraph:
         try:
             self._run = self._session()
         except Exception as error:  # whatever MindSpore, onnx or ONNX Runtime stumbles over
-            logging.warning("MindSpore runs the validation, since ONNX Runtime cannot: %s", one_line(error))
+            logging.warning("MindSpore runs the validation, since ONNX Runtime cannot: %s", first_line(error))
             self._run = Graph(self._cell, self._inputs)
 
     def _session(self):

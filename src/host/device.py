@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 
-from src.errors import UserError
+from src.errors import UserError, first_line
 from src.host.ranks import device_id, launched
 
 DEVICES = ("Ascend", "GPU", "CPU")
@@ -80,7 +80,7 @@ def _set(ms, device):
     except (RuntimeError, ValueError, ImportError) as error:
         if device == running_on and "has been initialized" in str(error):
             return None  # something ran before a device was chosen, on this one
-        return str(error).strip().splitlines()[0].strip()
+        return first_line(error)
     finally:
         logging.disable(logging.NOTSET)
 

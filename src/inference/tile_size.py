@@ -52,13 +52,18 @@ class TileOptions:
             if not str(self.halo).isdecimal() or len(str(self.halo)) > 6:
                 raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
             object.__setattr__(self, "halo", int(self.halo))
-        if self.fixed and (self.tile == 0 or self.max_memory is not None or self.halo == "exact"):
+        if self.fixed and self._names_another_size:
             raise UserError("--fixed-tiles are of the size --tile: leave --max-memory, --tile 0 and --halo exact out")
+
+    @property
+    def _names_another_size(self):
+        return self.tile == 0 or self.max_memory is not None or self.halo == "exact"
 
     def on(self, device, local):
         """These options for a device, whose compiler may want one size; ``local`` as of :class:`Reach`."""
-        free = self.tile == 0 or self.max_memory is not None or self.halo == "exact" or not local
-        return self if self.fixed is not None else replace(self, fixed=device == "Ascend" and not free)
+        if self.fixed is not None:
+            return self
+        return replace(self, fixed=device == "Ascend" and local and not self._names_another_size)
 
 
 class Reach(NamedTuple):

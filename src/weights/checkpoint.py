@@ -17,7 +17,7 @@ import numpy as np
 from mindspore import ops
 
 from src.config.loader import config_to_dict
-from src.errors import UserError
+from src.errors import UserError, first_line
 from src.host.files import replacing
 
 PREFIX = "ema."
@@ -58,7 +58,7 @@ def save_model(path, arrays, config_json, step, half=False):
             )
         except RuntimeError as error:  # mindspore wraps the OSError of a full disk
             number = errno.ENOSPC if "No space left" in str(error) else errno.EIO
-            raise OSError(number, str(error).strip().splitlines()[0]) from error
+            raise OSError(number, first_line(error)) from error
         finally:  # where mindspore writes to first, and what it leaves there when the disk is full
             temporary.with_suffix(".tmp").unlink(missing_ok=True)
         os.chmod(temporary, 0o644)  # mindspore makes it 0400

@@ -149,8 +149,9 @@ class TrainConfig:
     epochs: int = setting(0, at_least=0)  # passes over the training pictures, used where steps is 0
     lr: float = setting(2e-4, above=0)
     encoder_lr: float = setting(0.0, at_least=0)  # of an encoder that trains along; 0 takes lr
-    lr_schedule: Literal["step", "cosine", "constant"] = "step"
+    lr_schedule: Literal["step", "milestones", "cosine", "constant"] = "step"
     lr_decay_every: int = setting(200_000, at_least=1)  # step schedule: halve (see lr_decay_factor) every so many steps
+    lr_milestones: tuple[int, ...] = ()  # milestones: halve after these steps
     lr_decay_factor: float = setting(0.5, above=0, at_most=1)
     lr_min: float = setting(0.0, at_least=0)  # cosine schedule: the rate at the end
     warmup_steps: int = setting(0, at_least=0)  # the rate grows linearly over so many steps

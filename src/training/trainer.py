@@ -198,8 +198,8 @@ def _dataset(family, patches, world, steps, progress):
 
 def _rate(train, lr, steps):
     return RateSchedule(
-        lr, train.lr_schedule, steps, train.lr_decay_every, train.lr_decay_factor, train.lr_min * lr / train.lr,
-        train.warmup_steps,
+        lr, train.lr_schedule, steps, train.lr_decay_every, train.lr_decay_factor, train.lr_milestones,
+        train.lr_min * lr / train.lr, train.warmup_steps,
     )  # fmt: skip
 
 

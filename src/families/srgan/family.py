@@ -8,7 +8,7 @@ from src.config.schema import Config, setting
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet, Real-ESRGAN's compact network."""
+    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet, Real-ESRGAN's compact net."""
 
     network: Literal["srresnet", "rrdb", "msrresnet", "compact"] = "srresnet"
     features: int = setting(64, at_least=1)
@@ -38,7 +38,7 @@ class PerceptualConfig:
     """The loss on a classifier's features."""
 
     network: Literal["vgg19", "vgg16", "lpips_squeeze", "lpips_alex", "lpips_vgg"] = "vgg19"
-    # of VGG: convI_J is before its activation, reluI_J after, poolI after the block; with weights: conv1_2=0.1,conv5_4=1
+    # of VGG: convI_J before its activation, reluI_J after, poolI after the block; with weights: conv1_2=0.1,conv5_4=1
     layers: str = "conv5_4"
     loss: Literal["l1", "l2"] = "l1"
     normalize: bool = True  # pictures by ImageNet's mean and deviation
@@ -53,7 +53,7 @@ class LossConfig:
     perceptual: float = setting(0.0, at_least=0)
     adversarial: float = setting(0.0, at_least=0)
     variation: float = setting(0.0, at_least=0)  # total variation
-    # of real and fake logits; relativistic is ESRGAN's average (arXiv 1809.00219, eqs. 1 and 2), probability is leftthomas'
+    # relativistic: ESRGAN's average (arXiv 1809.00219, eqs. 1 and 2); probability: leftthomas'
     kind: Literal["vanilla", "relativistic", "least_squares", "hinge", "probability"] = "vanilla"
     discriminator_first: bool = False  # the discriminator's step comes before the generator's
 

@@ -49,7 +49,8 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
     model = family.model()
     for part, checkpoint in initial:
-        load_into(getattr(model, part) if part else model, checkpoint.model_arrays(), checkpoint.path)
+        arrays = family.pretrained_arrays(part, checkpoint.model_arrays())
+        load_into(getattr(model, part) if part else model, arrays, checkpoint.path)
 
     level = usable_level(train.amp_level, train.amp_dtype)
     (objective,) = family.objectives(model, patches.lr_up)

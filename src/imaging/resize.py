@@ -45,6 +45,11 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     return result.astype(image.dtype, copy=False)
 
 
+def fitted(image, size):
+    """:func:`imresize` to a size (height, width); a picture of that size is returned itself."""
+    return image if image.shape[:2] == tuple(size) else imresize(image, size=size)
+
+
 def area_resize(image, size):
     """Resize a picture by area: each pixel of the result is the mean of the area that it covers, in parts of pixels.
 

@@ -112,6 +112,8 @@ class DataConfig:
     test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
     val_pictures: int = setting(10, at_least=0)  # validate on the first so many by name; 0 takes all
     scale: Literal[1, 2, 3, 4, 8] = 4  # each family says which it can; 1 where no LR picture is looked at
+    # makes LR where there is none: MATLAB's bicubic, or the largest value of each scale × scale pixels
+    lr_kernel: Literal["bicubic", "maxpool"] = "bicubic"
     patch_size: int = setting(160, at_least=1)  # HR pixels, the side of a training patch
     flip: bool = True  # random left-right mirroring
     rotate: bool = True  # random quarter turns

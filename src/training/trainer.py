@@ -41,7 +41,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     initial = _initial_weights(family) if pretrained else []
     patches = PatchPairs(
         data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
-        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
+        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up, lr_kernel=data.lr_kernel,
     )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill

@@ -106,6 +106,7 @@ def wrong_field(about):
         "conditional": isinstance(conditional, bool) and (conditional or cut != "whole"),
         "scale": _whole(about.get("scale")) and (conditional or about.get("scale") == 1),
         "size_multiple": _whole(about.get("size_multiple")),
+        "edges": about.get("edges", "symmetric") in ("symmetric", "reflect"),
         "config": all(isinstance(config.get(name), str) for name in ("name", "system")),
         "sampling.consistency": isinstance(sampling.get("consistency"), bool)
         and (conditional or not sampling.get("consistency")),

@@ -73,6 +73,7 @@ def _diffusion_upscaler(artefact, step, tiling, common):
 
 def _tiling(artefact, options, device_memory):
     about, scale, multiple = artefact.description, artefact.scale, artefact.description["size_multiple"]
+    edges = about.get("edges", "symmetric")  # exports of before do not say
     if artefact.fixed_size:
         batch, *size = artefact.fixed_size
         if options.tile is not None or options.max_memory is not None or options.halo == "exact":
@@ -80,9 +81,9 @@ def _tiling(artefact, options, device_memory):
                 f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile, --max-memory and --halo "
                 "exact out"
             )
-        return FixedTiling(scale, multiple, size, batch, options.halo)
+        return FixedTiling(scale, multiple, size, batch, options.halo, edges)
     if options.fixed:
-        return FixedTiling.of(scale, multiple, options)
+        return FixedTiling.of(scale, multiple, options, edges)
     if "reach" in about and "cost" in about:
         reach, cost = Reach(**about["reach"]), Cost(**about["cost"])
     elif options.tile is None or options.halo == "exact":
@@ -92,4 +93,5 @@ def _tiling(artefact, options, device_memory):
         )
     else:
         reach, cost = Reach(1 << 16, MARGIN), Cost(0)
-    return Tiling(scale, multiple, reach, cost, options, memory_budget(options, device_memory, alone=True))
+    budget = memory_budget(options, device_memory, alone=True)
+    return Tiling(scale, multiple, reach, cost, options, budget, edges)

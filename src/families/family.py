@@ -33,8 +33,10 @@ class Columns(NamedTuple):
 class Objective(NamedTuple):
     """What one optimiser minimises."""
 
-    loss: object  # a Cell that maps the columns of a batch to a scalar
+    loss: object  # a Cell that maps the columns of a batch to a scalar; see ``src.training.step.TrainStep``
     groups: list  # of (parameters, learning rate); the first rate is the one that is shown
+    part: str = ""  # of the training: the name of a network that training alone needs, whose parameters these are
+    network: object = None  # that network, a Cell
 
 
 class Family(ABC):
@@ -47,6 +49,9 @@ class Family(ABC):
     takes_lr_up = False  # its condition is LR↑, so that a prepared one is used as given
     multiple_is = "space_to_depth·2^(levels−1)"  # size_multiple in words
     usual_size = None  # (height, width) of HR that it was made for; None where any is as good
+    scales = (2, 4, 8)  # what it can enlarge by
+    scales_are_of = "a system that enlarges pictures"
+    edges = "symmetric"  # how pictures are continued to a multiple of size_multiple, as of ``inference.tiling.Grid``
     trains_encoder = False  # along with the rest
 
     def __init__(self, config):
@@ -61,8 +66,10 @@ class Family(ABC):
     def check(self):
         """Refuse settings that do not fit each other; each by itself is in its range."""
         sampler = self.config.eval.sampler
-        if self.conditional and self.scale == 1:
-            raise UserError("'data.scale' must be 2, 4 or 8 for a system that enlarges pictures, got 1")
+        if self.conditional and self.scale not in self.scales:
+            *others, last = map(str, self.scales)
+            listed = f"{', '.join(others)} or {last}" if others else last
+            raise UserError(f"'data.scale' must be {listed} for {self.scales_are_of}, got {self.scale}")
         if sampler not in SAMPLERS:
             raise UserError(f"'eval.sampler' must be one of {', '.join(SAMPLERS)}, got {sampler!r}")
         self._check_spacing()
@@ -143,7 +150,10 @@ class Family(ABC):
 
     @abstractmethod
     def objectives(self, model, lr_up=False):
-        """Return what training minimises, one :class:`Objective` for each optimiser; ``lr_up``: batches bring LR↑."""
+        """Return what training minimises, an :class:`Objective` for each optimiser, in the order of their steps.
+
+        One of them is the model's own. ``lr_up``: batches bring LR↑.
+        """
 
     def groups(self, model):
         """The trained parameters as a list of (parameters, learning rate)."""
@@ -152,6 +162,10 @@ class Family(ABC):
     def pretrained(self):
         """Return a list of (part, path of a checkpoint that is there): what is loaded before the first step."""
         return []
+
+    def pretrained_arrays(self, part, checkpoint):
+        """Return what a checkpoint of :meth:`pretrained`, or of train.init, holds for the part: name → array."""
+        return checkpoint.model_arrays()
 
     def check_pretrained(self, part, config, path):
         """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
@@ -196,9 +210,9 @@ class Family(ABC):
         if options.fixed and not self.conditional:
             raise UserError("--fixed-tiles are for models that enlarge pictures: leave them out")
         if options.fixed:
-            return FixedTiling.of(self.scale, self.size_multiple, options)
+            return FixedTiling.of(self.scale, self.size_multiple, options, self.edges)
         budget = memory_budget(options, device_memory, alone)
-        return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget)
+        return Tiling(self.scale, self.size_multiple, self.reach(), self.cost(), options, budget, self.edges)
 
     def model_upscaler(self, model, device, device_memory=None, tile_options=None, alone=False):
         """Return the upscaler around :meth:`model_networks` on a device; the rest as of :meth:`tiling`."""
@@ -221,6 +235,7 @@ class Family(ABC):
             "conditional": self.conditional,
             "scale": self.scale,
             "size_multiple": self.size_multiple,
+            "edges": self.edges,
             "value_range": [-1, 1],
             "colour": "RGB",
             "sampling": {"consistency": self.config.eval.consistency},

@@ -7,9 +7,10 @@ from src.errors import UserError
 from src.families.rrdb.family import RRDB
 from src.families.sr3.family import SR3
 from src.families.srdiff.family import SRDiff
+from src.families.srgan.family import SRGAN
 from src.weights.conversion import unknown_network
 
-FAMILIES = {"srdiff": SRDiff, "rrdb": RRDB, "sr3": SR3}
+FAMILIES = {"srdiff": SRDiff, "rrdb": RRDB, "sr3": SR3, "srgan": SRGAN}
 SCHEMAS = {name: family.Settings for name, family in FAMILIES.items()}
 
 

@@ -181,9 +181,15 @@ def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
 
 
 def inside(indices, length, edges):
-    """Bring indices, any distance outside, into 0..length-1 by a mode of :data:`EDGES`."""
+    """Bring indices, any distance outside, into 0..length-1 by a mode of :data:`EDGES`.
+
+    Or by "reflect", which mirrors without repeating the edge pixel.
+    """
     if edges == "replicate":
         return np.clip(indices, 0, length - 1)
+    if edges == "reflect":
+        last = length - 1
+        return last - np.abs(last - np.mod(indices, max(2 * last, 1)))
     indices = np.mod(indices, 2 * length)
     return np.where(indices < length, indices, 2 * length - 1 - indices)
 

@@ -93,15 +93,15 @@ class Memory(NamedTuple):
 
 
 class Tiling:
-    """Cuts pictures into windows for one model; ``scale`` and ``size_multiple`` are as of ``tiling.Grid``.
+    """Cuts pictures into windows for one model; ``scale``, ``size_multiple`` and ``edges`` are as of ``tiling.Grid``.
 
     ``budget() → Memory``, such as :func:`free_memory`, is asked whenever pictures are cut. Networks keep much of what a
     picture took for the next one: where they alone use memory, ask once and remember.
     """
 
-    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=Memory):
+    def __init__(self, scale, size_multiple, reach, cost, options=None, budget=Memory, edges="symmetric"):
         options = options or TileOptions()
-        self.scale = scale
+        self.scale, self._edges = scale, edges
         # HR pixels around a window, and LR pixels that the encoder sees around it
         self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
         self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
@@ -171,7 +171,9 @@ class Tiling:
         return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
 
     def _cut(self, height, width, tile):
-        return Grid(height, width, self.scale, self._size_multiple, tile, self.halo, self.exact)
+        return Grid(
+            height, width, self.scale, self._size_multiple, tile, self.halo, self.exact, edges=self._edges
+        )  # fmt: skip
 
     def _largest(self, height, width, batch, free):
         """The grid with the largest windows that fit, or else the smallest ones."""
@@ -206,20 +208,23 @@ class FixedTiling:
     """
 
     @classmethod
-    def of(cls, scale, size_multiple, options):
+    def of(cls, scale, size_multiple, options, edges="symmetric"):
         """That of a :class:`TileOptions`, for one picture at a time."""
         unit = math.lcm(scale, size_multiple)
         side = check_tile(options.tile or _FIXED, HALO if options.halo is None else options.halo, unit)
-        return cls(scale, size_multiple, (side // scale, side // scale), halo=options.halo)
+        return cls(scale, size_multiple, (side // scale, side // scale), halo=options.halo, edges=edges)
 
-    def __init__(self, scale, size_multiple, size, batch=1, halo=None):
-        self.size = tuple(size)
+    def __init__(self, scale, size_multiple, size, batch=1, halo=None, edges="symmetric"):
+        self.size, self._edges = tuple(size), edges
         self.scale, self.exact, self.margin = scale, False, 0
         self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
         self._size_multiple, self._sides, self._batch = size_multiple, tuple(side * scale for side in size), batch
 
     def grid(self, batch, height, width):
-        return Grid(height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides)
+        return Grid(
+            height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides,
+            edges=self._edges,
+        )  # fmt: skip
 
     def batch(self, wanted, height, width):
         """As many pictures as the graphs take."""

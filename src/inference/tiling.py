@@ -34,8 +34,8 @@ class Window(NamedTuple):
 class Grid:
     """The windows that cover a picture; all have one size, so that one compiled shape does for them.
 
-    The padded picture is mirrored with the edge pixel repeated, as bicubic's edges are, at the bottom and at the right.
-    An extension is at least two LR pixels, all that bicubic enlargement looks at, so LR↑ inside the picture is what it
+    The padded picture is mirrored at the bottom and at the right. With the edge pixel repeated, as bicubic's edges are,
+    an extension is at least two LR pixels, all that bicubic enlargement looks at, so LR↑ inside the picture is what it
     would be without it.
 
     Args:
@@ -49,13 +49,17 @@ class Grid:
             over a halo's width.
         sides: (height, width), multiples of size_multiple and scale, that every window has, instead of ``tile``; a
             smaller picture is mirrored to fill one.
+        edges: "symmetric" repeats the edge pixel; "reflect" does not, and extends by no more than the network needs.
     """
 
-    def __init__(self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None):
-        self.scale = scale
+    def __init__(
+        self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None, edges="symmetric"
+    ):  # fmt: skip
+        self.scale, self.edges = scale, edges
         self.size = (height * scale, width * scale)
         unit = math.lcm(scale, size_multiple)
-        self.padded = tuple(_padded(n, scale, size_multiple, unit) for n in (height, width))
+        least = 2 * scale if edges == "symmetric" else 1
+        self.padded = tuple(_padded(n, scale, size_multiple, unit, least) for n in (height, width))
         if sides:
             self.padded = tuple(map(max, self.padded, sides))
             widths = [check_tile(side, halo, unit) for side in sides]
@@ -86,7 +90,7 @@ class Grid:
             _extended(span.start // factor, span.stop // factor, margin, length // factor)
             for span, length in zip(window, self.padded, strict=True)
         )
-        return np.ascontiguousarray(_take(_take(array, 2, rows), 3, columns)), (top, left)
+        return np.ascontiguousarray(_take(_take(array, 2, rows, self.edges), 3, columns, self.edges)), (top, left)
 
     def add(self, result, values, window):
         """Add to ``result``, (B, C, H, W) float32 of the HR size, what the network made of one of :attr:`windows`."""
@@ -104,11 +108,11 @@ class Grid:
         return values[:, :, : self.size[0], : self.size[1]]
 
 
-def _padded(length, scale, size_multiple, unit):
-    """The HR length that a picture of ``length`` LR pixels is padded to."""
+def _padded(length, scale, size_multiple, unit, least):
+    """The HR length that a picture of ``length`` LR pixels is padded to, by at least ``least`` if at all."""
     goal = max(length * scale, 2 * size_multiple, 2 * scale)
     goal += -goal % unit
-    while 0 < goal - length * scale < 2 * scale:
+    while 0 < goal - length * scale < least:
         goal += unit
     return goal
 
@@ -174,10 +178,10 @@ def _extended(start, stop, margin, length):
     return (first, first + count), start - first
 
 
-def _take(array, axis, indices):
+def _take(array, axis, indices, edges):
     """Pixels first … last − 1 along an axis; those behind the picture's end are its mirror image."""
     first, last = indices
     length = array.shape[axis]
     if last <= length:
         return array[(slice(None),) * axis + (slice(first, last),)]
-    return np.take(array, inside(np.arange(first, last), length, "symmetric"), axis)
+    return np.take(array, inside(np.arange(first, last), length, edges), axis)

@@ -1,8 +1,9 @@
 """Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
 
-A file is MindSpore's own checkpoint format with its CRC. Keys are ``encoder.*`` and ``unet.*``, their moving averages
-``ema.*``, and what else resuming needs, ``optimizer.*`` and ``run.*``; ``config`` (JSON text) and ``step`` are appended
-entries. A finished model has only ``encoder.*`` and ``unet.*``, which are the averages where there were any.
+A file is MindSpore's own checkpoint format with its CRC. Keys are those of the network by part (``encoder.*``,
+``unet.*``, ``generator.*``), their moving averages ``ema.*``, and what else training needs, ``optimizer.*``, ``run.*`` and
+``discriminator.*``; ``config`` (JSON text) and ``step`` are appended entries. A finished model has only the network's,
+which are the averages where there were any.
 """
 
 import errno
@@ -21,7 +22,7 @@ from src.errors import UserError, first_line
 from src.host.files import replacing
 
 PREFIX = "ema."
-_NETWORK = ("encoder", "unet")
+_FOR_TRAINING = ("ema", "optimizer", "run", "discriminator")
 _FILE = re.compile(r"(step|interrupted|best)_(\d+)\.ckpt$")
 
 
@@ -37,8 +38,8 @@ class Checkpoint:
     step: int  # optimiser steps done
 
     def model_arrays(self, ema=True):
-        """The network's arrays alone, averages in place of the weights that have one (``ema=False``: none)."""
-        names = [name for name in self.arrays if name.split(".")[0] in _NETWORK]
+        """The arrays that making pictures takes, averages in place of the weights that have one (``ema=False``: none)."""
+        names = [name for name in self.arrays if name.split(".")[0] not in _FOR_TRAINING]
         return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 
 

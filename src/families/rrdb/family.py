@@ -61,17 +61,19 @@ class RRDB(OnePass):
         return [encoder_summary(self.config.encoder)]
 
 
-def build_encoder(encoder, scale, condition_every=3):
-    """The RRDBNet of an :class:`EncoderConfig`."""
+def build_encoder(encoder, scale, condition_every=3, **others):
+    """The RRDBNet of an :class:`EncoderConfig`, or of other settings with its sizes; ``others`` are as of RRDBNet."""
     from src.families.rrdb.network import RRDBNet
 
-    return RRDBNet(encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every)
+    return RRDBNet(
+        encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every, **others
+    )  # fmt: skip
 
 
-def check_growth(encoder):
+def check_growth(encoder, section="encoder"):
     """Refuse a growth that would be no channel at all."""
     if encoder.growth == 0 and encoder.features < 2:
-        raise UserError("'encoder.growth' 0 means features / 2, got 1 feature; set encoder.growth=1")
+        raise UserError(f"'{section}.growth' 0 means features / 2, got 1 feature; set {section}.growth=1")
 
 
 def encoder_sizes(encoder, scale):

@@ -3,7 +3,7 @@
 from mindspore import nn, ops
 
 from src.layers.bicubic import BicubicUpscale
-from src.layers.layers import NearestUpsample2x, conv3x3
+from src.layers.layers import NearestUpsample, conv3x3
 
 
 class ResidualDenseBlock(nn.Cell):
@@ -41,12 +41,16 @@ class RRDB(nn.Cell):
 
 
 class NearestUpsampler(nn.Cell):
-    """ESRGAN's way up, nearest ×2 and a convolution per octave: (B, features, h, w) → (B, 3, H, W) within [0, 1]."""
+    """ESRGAN's way up, nearest ×2 and a convolution per octave: (B, features, h, w) → (B, 3, H, W) in about [0, 1].
 
-    def __init__(self, features, scale):
+    ``clip`` keeps it within.
+    """
+
+    def __init__(self, features, scale, clip=True):
         super().__init__()
+        self.clip = clip
         octaves = scale.bit_length() - 1
-        self.double = NearestUpsample2x()
+        self.double = NearestUpsample()
         self.up_convs = nn.CellList([conv3x3(features, features) for _ in range(octaves)])
         self.hr_conv = conv3x3(features, features)
         self.last_conv = conv3x3(features, 3)
@@ -56,7 +60,8 @@ class NearestUpsampler(nn.Cell):
         x = features
         for conv in self.up_convs:
             x = self.activation(conv(self.double(x)))
-        return ops.clamp(self.last_conv(self.activation(self.hr_conv(x))), 0.0, 1.0)
+        x = self.last_conv(self.activation(self.hr_conv(x)))
+        return ops.clamp(x, 0.0, 1.0) if self.clip else x
 
 
 class PixelShuffleUpsampler(nn.Cell):
@@ -81,22 +86,25 @@ class PixelShuffleUpsampler(nn.Cell):
 
 
 class RRDBNet(nn.Cell):
-    """LR picture → HR picture and the features on the way; for a scale of 2, 4 or 8.
+    """LR picture → HR picture and the features on the way; for a scale of 1 ("nearest" only), 2, 4 or 8.
 
     The arguments are the settings in ``src.families.rrdb.family.EncoderConfig``, and ``condition_every``: the condition
-    has the features of every so many blocks, the paper's of every third.
+    has the features of every so many blocks, the paper's of every third. ``in_channels`` are more than 3 behind space
+    to depth; ``clip`` is as of :class:`NearestUpsampler`.
     """
 
-    def __init__(self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3):
+    def __init__(
+        self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3, in_channels=3, clip=True
+    ):  # fmt: skip
         super().__init__()
         growth = growth or features // 2
         self.condition_every = condition_every
         self.condition_channels = features * ((blocks + 1) // condition_every)
-        self.first_conv = conv3x3(3, features)
+        self.first_conv = conv3x3(in_channels, features)
         self.trunk = nn.CellList([RRDB(features, growth) for _ in range(blocks)])
         self.trunk_conv = conv3x3(features, features)
-        upsampler_class = NearestUpsampler if upsampler == "nearest" else PixelShuffleUpsampler
-        self.upsampler = upsampler_class(features, scale)
+        nearest = upsampler == "nearest"
+        self.upsampler = NearestUpsampler(features, scale, clip) if nearest else PixelShuffleUpsampler(features, scale)
         self.bicubic = BicubicUpscale(scale)
 
     def trunk_features(self, lr):

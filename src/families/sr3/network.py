@@ -10,7 +10,7 @@ import math
 from mindspore import nn, ops
 
 from src.layers.dropout import Dropout
-from src.layers.layers import AddPerChannel, Fold, NearestUpsample2x, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
+from src.layers.layers import AddPerChannel, Fold, NearestUpsample, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
 
 
 class NormConv(nn.Cell):
@@ -135,7 +135,7 @@ class SR3UNet(nn.Cell):
         self.halvings = nn.CellList([conv3x3(c, c, stride=2) for c in channels[:-1]])
         self.doublings = nn.CellList([conv3x3(c, c) for c in channels[:0:-1]])
         self.mid_block1, self.mid_block2 = block(channels[-1], last, True), block(channels[-1], last, False)
-        self.double = NearestUpsample2x()
+        self.double = NearestUpsample()
         self.last_block = NormConv(width, picture_channels, groups)
 
     def construct(self, x_t, t=None, lr_up=None, keys=None):

@@ -43,13 +43,13 @@ def blended(first, second, alpha):
 
     Network interpolation, (1 − α)·A + α·B (arXiv 1809.00219, section 3.4), of every tensor, as the paper's own script
     does: statistics of BatchNorm are interpolated like weights. Moving averages are taken where there are any. The
-    settings are A's. Checkpoints of different networks are a UserError.
+    settings are A's; B may be what A's training could start from. Different networks are a UserError.
     """
     config, other = config_of(first), config_of(second)
-    ours, theirs = first.model_arrays(), second.model_arrays()
+    ours, theirs = first.model_arrays(), family_of(config).pretrained_arrays("", second)
     problem = None
-    if config.system != other.system:
-        problem = f"they are of {config.system} and {other.system}"
+    if not ours:
+        problem = "the former makes no pictures"
     elif alone := [name for name in {**ours, **theirs} if name not in ours or name not in theirs]:
         problem = f"only one of them has {listed(alone)}"
     elif unlike := [name for name in ours if ours[name].shape != theirs[name].shape]:

@@ -14,6 +14,7 @@ import pytest
 
 import convert
 from src.errors import UserError
+from src.families.registry import read_config
 from tests import tiny
 from tests.weights.checkpoints import encoder_tensors, sr3_tensors, srdiff_tensors
 from tests.weights.torch_files import write_torch
@@ -207,6 +208,61 @@ def test_a_blend_is_between_two_networks(run, networks, tmp_path, alpha):
     assert load_model(tmp_path / "c.ckpt")[0].name == f"rrdb_lite_x4_wdn_{alpha}"
 
 
+@pytest.mark.parametrize(
+    ("golden", "first", "second", "expected"),
+    [("esrgan_new_arch_x4", "RRDB_PSNR_x4", "RRDB_ESRGAN_x4", "sr_interp")],
+)
+def test_a_blend_gives_the_pictures_of_the_public_programs(run, shared, tmp_path, golden, first, second, expected):
+    """ESRGAN's net_interp.py at 0.5."""
+    from src.build import load_upscaler
+
+    folder = shared / "golden/srgan" / golden
+    for name in (first, second):
+        run("--input", folder / f"{name}.pth", "--output", tmp_path / f"{name}.ckpt")
+    blend = tmp_path / "blend.ckpt"
+    run("--blend", tmp_path / f"{first}.ckpt", tmp_path / f"{second}.ckpt", "--alpha", 0.5, "--output", blend)
+    values = np.load(folder / "golden.npz")
+    sr = (load_upscaler(blend, "CPU", runtime="mindspore").sample(values["lr"] * 2 - 1) + 1) / 2
+    np.testing.assert_allclose(sr.clip(0, 1), values[expected].clip(0, 1), rtol=0, atol=1e-5)
+
+
+def srgan(path, *overrides):
+    """Write a tiny SRGAN of random weights and statistics; return its path and arrays."""
+    from src.weights.checkpoint import config_json, load_checkpoint, save_model
+
+    config = read_config(ROOT / "configs/srresnet_x4.yaml", ["generator.features=8", "generator.blocks=2", *overrides])
+    parameters = tiny.model(config).get_parameters()
+    random = np.random.default_rng(len(path.name))
+    arrays = {parameter.name: random.random(parameter.shape, np.float32) for parameter in parameters}
+    save_model(path, arrays, config_json(config), 5)
+    return path, load_checkpoint(path).arrays
+
+
+def test_statistics_of_batch_norm_are_interpolated(run, tmp_path):
+    from src.weights.checkpoint import load_checkpoint
+
+    (one, ours), (two, theirs) = srgan(tmp_path / "one.ckpt"), srgan(tmp_path / "other.ckpt")
+    run("--blend", one, two, "--alpha", 0.25, "--output", tmp_path / "c.ckpt")
+    found = load_checkpoint(tmp_path / "c.ckpt").arrays
+    statistics = [name for name in found if "moving_" in name]
+    assert len(statistics) == 10
+    for name in statistics:
+        np.testing.assert_allclose(found[name], 0.75 * ours[name] + 0.25 * theirs[name], rtol=1e-6)
+
+
+def test_an_esrgan_is_blended_with_the_rrdb_that_it_was_trained_from(run, tmp_path, tiny_checkpoints):
+    from src.weights.checkpoint import load_checkpoint
+
+    rrdb = load_checkpoint(tiny_checkpoints["rrdb"]).arrays
+    same = [f"generator.{setting}" for setting in ("network=rrdb", "growth=4", "upsampler=pixelshuffle")]
+    gan, ours = srgan(tmp_path / "gan.ckpt", *same, "name=gan")
+    text = run("--blend", gan, tiny_checkpoints["rrdb"], "--alpha", 0.5, "--output", tmp_path / "c.ckpt")
+    assert "srgan x4" in text
+    for name, array in load_checkpoint(tmp_path / "c.ckpt").arrays.items():
+        expected = (ours[name] + rrdb[name.replace("generator", "encoder")]) / 2
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)
+
+
 def test_half_precision_is_blended_in_float32(run, networks, tmp_path):
     from src.weights.checkpoint import load_checkpoint, save_model
 
@@ -235,7 +291,7 @@ def test_what_cannot_be_blended_is_told(run, networks, tmp_path, tiny_checkpoint
     refused("'--config' has no effect on --blend", "--blend", first, second, "--alpha", 0.5, "--config", "c.yaml")
     refused("no checkpoint at", "--blend", first, tmp_path / "none.ckpt", "--alpha", 0.5)
     other = tiny_checkpoints["srdiff"]
-    refused("different networks, they are of rrdb and srdiff: name", "--blend", first, other, "--alpha", 0.5)
+    refused("different networks, only one of them has unet.*: name two of one", "--blend", first, other, "--alpha", 0.5)
     for name, overrides, message in (
         ("blocks", ["encoder.blocks=3"], "only one of them has encoder.trunk.2.* and 25 more: name two of one network"),
         ("width", ["encoder.features=6"], r"'encoder.first_conv.weight' is \(8, 3, 3, 3\) and \(6, 3, 3, 3\): name"),

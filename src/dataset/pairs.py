@@ -60,8 +60,8 @@ def made_by(pairs, kernel):
     for pair in pairs:
         if there := pair.lr or pair.lr_up:
             raise UserError(
-                f"the kernel {kernel} cannot make LR pictures, they are there, in {there.parent}: leave it out, or name "
-                "a folder of HR pictures alone"
+                f"the kernel {kernel} cannot make LR pictures, they are there, in {there.parent}: leave it out, or "
+                "name a folder of HR pictures alone"
             )
     return [replace(pair, lr_kernel=kernel) for pair in pairs]
 

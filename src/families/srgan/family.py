@@ -10,6 +10,7 @@ from src.config.schema import Config, setting
 from src.errors import UserError
 from src.families.family import OnePass, unfolded
 from src.families.rrdb import family as rrdb
+from src.families.srgan import convert
 from src.inference.tile_size import Cost, Reach
 
 
@@ -85,6 +86,7 @@ class SRGAN(OnePass):
     """See the module."""
 
     Settings = SRGANSettings
+    convert = staticmethod(convert.convert)
     multiple_is = "generator.unshuffle of LR"
 
     def check(self):
@@ -155,6 +157,17 @@ class SRGAN(OnePass):
         else:
             made = network.CompactNet(*sizes, scale)
         return network.SRGAN(made, self.unshuffle)
+
+    def part(self, name):
+        """The model, or the "discriminator", of patches of ``data.patch_size``."""
+        return self.discriminator() if name else self.model()
+
+    def discriminator(self):
+        """Return the discriminator, an nn.Cell whose parameters are named ``discriminator.*``."""
+        from src.families.srgan.discriminator import build_discriminator
+
+        made = self.config.discriminator
+        return build_discriminator(made.network, made.features, made.hidden, self.config.data.patch_size)
 
     def pretrained(self):
         path, init = self.config.generator.checkpoint, self.config.train.init

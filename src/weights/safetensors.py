@@ -27,6 +27,8 @@ def read_safetensors(path):
         raise UserError(f"cannot read {path}: {error.strerror or error}; name a .safetensors file") from error
     try:
         start = 8 + int.from_bytes(data[:8], "little")
+        if start > len(data):
+            raise ValueError("the table reaches beyond the file")
         header, tensors = json.loads(data[8:start]), memoryview(data)[start:]
         return {name: _array(entry, tensors) for name, entry in header.items() if name != "__metadata__"}
     except UserError as error:

@@ -29,7 +29,7 @@ def convert(obj, given):
     tensors, others = _without_counters(tensors)
     tensors, rest = _generator_alone(tensors)
     unused, where = [*unused, *others, *rest], container_of(obj)
-    if any(re.match(r"1\.sub\.\d+\.res\.", name) for name in tensors):
+    if _matches(r"(model\.)?1\.sub\.\d+\.res\.", tensors):
         raise UserError(
             "the file is BasicSR's SRResNet of 2018 (model.1.sub.N.res), which is another network: take MSRResNet's "
             "(body.N.conv1)"

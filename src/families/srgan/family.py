@@ -16,7 +16,7 @@ from src.inference.tile_size import Cost, Reach
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet, Real-ESRGAN's compact network."""
+    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet or Real-ESRGAN's compact net."""
 
     network: Literal["srresnet", "rrdb", "msrresnet", "compact"] = "srresnet"
     features: int = setting(64, at_least=1)
@@ -46,7 +46,7 @@ class PerceptualConfig:
     """The loss on a classifier's features."""
 
     network: Literal["vgg19", "vgg16", "lpips_squeeze", "lpips_alex", "lpips_vgg"] = "vgg19"
-    # of VGG: convI_J is before its activation, reluI_J after, poolI after the block; with weights: conv1_2=0.1,conv5_4=1
+    # of VGG: convI_J is before its activation, reluI_J after, poolI after the block; weighted: conv1_2=0.1,conv5_4=1
     layers: str = "conv5_4"
     loss: Literal["l1", "l2"] = "l1"
     normalize: bool = True  # pictures by ImageNet's mean and deviation
@@ -61,7 +61,7 @@ class LossConfig:
     perceptual: float = setting(0.0, at_least=0)
     adversarial: float = setting(0.0, at_least=0)
     variation: float = setting(0.0, at_least=0)  # total variation
-    # of real and fake logits; relativistic is ESRGAN's average (arXiv 1809.00219, eqs. 1 and 2), probability is leftthomas'
+    # of real and fake logits; relativistic is ESRGAN's average (arXiv 1809.00219, eqs. 1, 2); probability leftthomas'
     kind: Literal["vanilla", "relativistic", "least_squares", "hinge", "probability"] = "vanilla"
     discriminator_first: bool = False  # the discriminator's step comes before the generator's
 
@@ -95,8 +95,8 @@ class SRGAN(OnePass):
             self._check_rrdb()
         if loss.adversarial and discriminator.network == "none":
             raise UserError(
-                f"'loss.adversarial' is {loss.adversarial}, but 'discriminator.network' is none; set loss.adversarial=0, "
-                "or a discriminator"
+                f"'loss.adversarial' is {loss.adversarial}, but 'discriminator.network' is none; set "
+                "loss.adversarial=0, or a discriminator"
             )
         if discriminator.network != "none" and not loss.adversarial:
             raise UserError(
@@ -142,6 +142,7 @@ class SRGAN(OnePass):
         return "reflect" if self.unshuffle > 1 else "symmetric"  # as RealESRGANer pads
 
     def model(self):
+        from src.families.rrdb.network import RRDBNet
         from src.families.srgan import network
 
         generator, scale = self.config.generator, self.scale
@@ -149,8 +150,9 @@ class SRGAN(OnePass):
         if generator.network == "srresnet":
             made = network.SRResNet(*sizes, scale, generator.biases, generator.trunk_end, generator.output)
         elif generator.network == "rrdb":
-            made = rrdb.build_encoder(
-                generator, scale * self.unshuffle, in_channels=3 * self.unshuffle**2, clip=False
+            made = RRDBNet(
+                *sizes, generator.growth, scale * self.unshuffle, generator.upsampler,
+                in_channels=3 * self.unshuffle**2, clip=False,
             )  # fmt: skip
         elif generator.network == "msrresnet":
             made = network.MSRResNet(*sizes, scale)
@@ -195,8 +197,8 @@ class SRGAN(OnePass):
             remedy = " ".join(f"{name}={found[name]}" for name in different if name in found)
             got = ", ".join(f"{name} {found.get(name, 'none')} for {wanted.get(name, 'none')}" for name in different)
             raise UserError(
-                f"the generator checkpoint {path} is another network than the configuration's ({got}): set {remedy}, or "
-                "name another generator.checkpoint"
+                f"the generator checkpoint {path} is another network than the configuration's ({got}): set {remedy}, "
+                "or name another generator.checkpoint"
             )
 
     def pretrained_arrays(self, part, arrays):

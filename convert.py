@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Convert a PyTorch checkpoint: a public SRDiff's, its RRDB pre-training's, or a *_gen.pth of the port of SR3."""
+"""Convert a PyTorch checkpoint: a public SRDiff's, its RRDB pre-training's, or a *_gen.pth of the port of SR3.
+
+Or blend two of the project's own checkpoints.
+"""
 
 from src.command import parser, run
 
@@ -7,8 +10,11 @@ from src.command import parser, run
 def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
-    p.add_argument("--input", required=True, help="the PyTorch file, .ckpt or .pth; PyTorch is not "
-                   "needed to read it")  # fmt: skip
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", help="the PyTorch file, .ckpt or .pth; PyTorch is not needed to read it")
+    source.add_argument("--blend", nargs=2, metavar=("A", "B"), help="two checkpoints of one network, of train.py or "
+                        "convert.py: network interpolation, (1 - alpha) A + alpha B")  # fmt: skip
+    p.add_argument("--alpha", type=float, metavar="X", help="of --blend, from 0 (A) to 1 (B)")
     p.add_argument("--output", required=True, help="the MindSpore checkpoint to write, .ckpt")
     p.add_argument("--config", help="settings that the file does not tell; those that it tells must agree")
     p.add_argument("overrides", nargs="*", metavar="key=value", help="settings that the file does not tell, or "

@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError
 from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
+from src.imaging.resize import LR_KERNELS
 from src.metrics.scores import PROTOCOLS
 from src.metrics.weight_files import LPIPS_NETS
 
@@ -23,7 +24,9 @@ def arguments():
     p.add_argument("--data", metavar="DIR", help="pictures: X1 + X4, HR + LR, hr_N + lr_N + sr_N_N, or HR "
                    "alone; else data.test or data.val")  # fmt: skip
     p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
-    p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default made by MATLAB's bicubic")
+    p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default they are made")
+    p.add_argument("--lr-kernel", choices=LR_KERNELS, help="how LR is made of HR where it is not there: by MATLAB's "
+                   "bicubic, the default, or as the largest value of each block of scale x scale pixels")  # fmt: skip
     p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="without --checkpoint: score bicubic alone, of this "
                    "scale")  # fmt: skip
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")

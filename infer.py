@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
 
-from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run
+from src.command import add_device, add_ema, add_outscale, add_runtime, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
@@ -22,6 +22,7 @@ def arguments():
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_outscale(p)
     add_process(p)
     add_from_nothing(p)
     add_sampling(p, SAMPLERS)

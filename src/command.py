@@ -2,7 +2,9 @@
 
 import argparse
 import atexit
+import contextlib
 import logging
+import math
 import os
 import sys
 import warnings
@@ -75,6 +77,22 @@ def given_sampling(args):
     """The options of :func:`add_sampling` that were given, as a dict."""
     names = ("sampler", "steps", "spacing", "eta", "temperature", "consistency")
     return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def add_outscale(arguments):
+    """Add ``--outscale``, see ``src.inference.files.upscale_files``."""
+    text = (
+        "the result is S times as large as the input, any number above 0: the network's picture, which is what is cut "
+        "into tiles, is resized by bicubic at the end"
+    )
+    arguments.add_argument("--outscale", type=_factor, metavar="S", help=text)
+
+
+def _factor(text):
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
 
 
 def add_tiling(arguments):

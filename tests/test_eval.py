@@ -258,6 +258,42 @@ def test_separate_folders_and_lr_made_from_hr(evaluate, data):
         assert metrics("out")["data"] == str(data / "HR")
 
 
+def test_hr_alone_by_maxpool_is_the_test_of_the_seed(evaluate, data, checkpoints):
+    """Each picture's PSNR and SSIM on LR by max-pooling, their means, and the CSV."""
+    checkpoints["w.ckpt"] = Nearest(system="rrdb")
+    arguments = ["--checkpoint", "w.ckpt", "--hr", data / "HR", "--output", "out", "--lpips", "none"]
+    status, out, _ = evaluate(*arguments, "--lr-kernel", "maxpool", "--save-pictures")
+    assert status == 0 and out.startswith(
+        "protocol srdiff (RGB, no crop, uniform SSIM), x2, LR by maxpool, pictures 2,"
+    )
+    expected = []
+    for name in ("img_0", "img_1"):
+        hr = read_rgb(data / "HR" / f"{name}.png")
+        blocks = [hr[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        sr = np.maximum.reduce(blocks).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(read_rgb(f"out/pictures/nearest/{name}.png"), sr)
+        expected.append(-10 * np.log10(np.mean(np.square((hr - sr.astype(float)) / 255))))
+    rows = [
+        row for row in csv.DictReader(Path("out/metrics.csv").read_text().splitlines()) if row["method"] == "nearest"
+    ]
+    assert [float(row["psnr"]) for row in rows] == pytest.approx(expected)
+    report = metrics("out")
+    assert report["lr_kernel"] == "maxpool" and report["mean"]["nearest"]["psnr"] == pytest.approx(np.mean(expected))
+    assert report["mean"]["nearest"]["ssim"] == pytest.approx(np.mean([float(row["ssim"]) for row in rows]))
+
+
+def test_the_kernel_is_named_and_has_no_effect_where_lr_is_given(evaluate, data):
+    for folders, kernel in ((["--hr", data / "HR"], "bicubic"), (["--data", data], None)):
+        assert evaluate(*folders, "--scale", 2, "--output", "out", "--lpips", "none")[0] == 0
+        assert metrics("out")["lr_kernel"] == kernel
+    for kernel in ("bicubic", "maxpool"):
+        for folders in (["--data", data], ["--hr", data / "HR", "--lr", data / "LR"]):
+            status, _, err = evaluate(*folders, "--scale", 2, "--lr-kernel", kernel)
+            assert status == 2 and last_line(err).startswith(
+                f"error: the kernel {kernel} cannot make LR pictures, they are there, in {data / 'LR'}: leave it"
+            )
+
+
 def test_lpips_without_weights_is_absent_with_the_remedy(evaluate, data, caplog):
     status, out, _ = evaluate("--data", data, "--scale", 2)
     assert status == 0

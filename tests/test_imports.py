@@ -16,7 +16,7 @@ RULE = {  # room: the rooms that it may import beside itself and errors
     "layers": "",
     "diffusion": "",
     "imaging": "host",
-    "losses": "diffusion",
+    "losses": "diffusion layers metrics",
     "weights": "config host",
     "dataset": "imaging host",
     "inference": "diffusion imaging host",

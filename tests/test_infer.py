@@ -13,6 +13,7 @@ import infer
 from src.build import load_upscaler
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
+from src.imaging.resize import imresize
 from src.imaging.strip import side_by_side
 from src.metrics.scores import lr_psnr
 from tests import tiny, wandb_files
@@ -136,6 +137,26 @@ def test_several_samples(command, folder, tmp_path):
     assert read["std"].shape == (28, 36, 3) and read["std"].max() > 0
 
 
+def test_samples_in_another_size(command, folder, tmp_path):
+    arguments = ["--input", folder / "a.png", "--samples", 2, "--compare"]
+    command(*arguments, "--output", tmp_path / "x.png")
+    command(*arguments, "--output", tmp_path / "y.png", "--outscale", 2.5)
+    for end in ("1", "2", "mean", "std", "best"):
+        expected = imresize(read_rgb(tmp_path / f"x_{end}.png"), size=(18, 22))  # 17.5 and 22.5, rounded to even
+        np.testing.assert_array_equal(read_rgb(tmp_path / f"y_{end}.png"), expected)
+    assert read_rgb(tmp_path / "y_compare.png").shape == (18, 3 * 22, 3)
+
+
+@pytest.mark.parametrize("factor", ["0", "-2", "inf", "nan", "two"])
+def test_a_factor_that_is_none_is_one_line(folder, factor, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["infer.py", "--input", str(folder), "--outscale", factor])
+    with pytest.raises(SystemExit, match="2"):
+        infer.main()
+    assert capsys.readouterr().err == (
+        f"error: argument --outscale: expected a number above 0, got {factor} (see infer.py --help)\n"
+    )
+
+
 def test_samples_never_overwrite_an_input(command, folder, tmp_path):
     write_image(folder / "a_mean.png", read_rgb(folder / "a.png"))
     with pytest.raises(UserError, match="a_mean.png would overwrite a picture of the input"):
@@ -212,9 +233,10 @@ def test_wandb_gets_pictures_and_speed(command, folder, tmp_path, wandb, tiny_ch
 def test_wandb_and_a_model_that_does_not_sample(command, folder, tmp_path, wandb, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("src.commands.infer.LONGEST", 10)
-    command("--input", folder / "a.png", "--output", "x.png", "--wandb", "offline", system="rrdb")
+    arguments = ("--input", folder / "a.png", "--output", "x.png", "--outscale", 3.5)
+    command(*arguments, "--wandb", "offline", system="rrdb")
     run = wandb_files.read(Path("runs/infer"))
-    assert run["config"]["system"] == "rrdb" and "sampler" not in run["config"]
+    assert run["config"]["system"] == "rrdb" and run["config"]["outscale"] == 3.5 and "sampler" not in run["config"]
     assert max(read_rgb(run["files"] / run["history"][1]["pictures/x"]["path"]).shape) == 10
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 import infer
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
+from src.imaging.resize import imresize
 from tests import tiny, tiny_sr3
 from tests.inference.fake_networks import enlarger, unconditional
 
@@ -49,6 +50,15 @@ def test_the_process_of_a_picture(command):
             assert image.n_frames == 3
 
 
+def test_a_cascade_and_its_process_in_a_size_between(command):
+    written = command("--checkpoint x2.ckpt x4.ckpt --input in.png --output o.png --outscale 2.6 --process png gif")
+    assert written == ["o.png", "o_process.png", "o_process.gif"]
+    large = read_rgb("in.png").repeat(8, 0).repeat(8, 1)
+    np.testing.assert_array_equal(read_rgb("o.png"), imresize(large, size=(16, 21)))
+    last = read_rgb("o_process.png")[-16:, -21:]
+    np.testing.assert_array_equal(last, read_rgb("o.png"))
+
+
 def test_the_process_of_a_folder_of_pictures(command, photo):
     write_image("in/a.png", photo[:6, :8])
     write_image("in/b.png", photo[200:206, :8])
@@ -89,7 +99,8 @@ def test_a_cascade(command):
         ("--checkpoint x4.ckpt --input in.png --size 8", "--size 8 is of pictures from nothing"),
         ("--checkpoint gray.ckpt --count 0", "--count must be from 1 to 100000, .* not 0 and None"),
         ("--checkpoint gray.ckpt --count 1 --size 0", "--size from 1 to 16384, not 1 and 0"),
-        ("--checkpoint gray.ckpt --count 2 --samples 2", "--samples and --compare are for pictures of --input"),
+        ("--checkpoint gray.ckpt --count 2 --samples 2", "--samples, --compare and --outscale are for"),
+        ("--checkpoint gray.ckpt --count 2 --outscale 3", "for pictures of --input: leave them out of --count"),
         ("--checkpoint gray.ckpt --count 2 --output x.png", "--output must be one, not the file x.png"),
         ("--checkpoint gray.ckpt --count 2 --output in.png", "--output must be one, not the file in.png"),
         (f"--checkpoint gray.ckpt --count 2 --seed {2**64 - 1}", "--seed from 0 to 2.64 less the samples"),

@@ -1,38 +1,92 @@
 """What convert.py does."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from src.config.loader import config_from_dict, config_to_dict, load_config, overrides_to_dict
 from src.errors import UserError
-from src.families.registry import SCHEMAS, convert, family_of
-from src.weights.conversion import arrays_for, combine
+from src.families.registry import SCHEMAS, config_of, convert, family_of
+from src.weights.conversion import arrays_for, combine, listed
 from src.weights.safetensors import read_safetensors
 from src.weights.torch_file import read_torch
 
 
 def run(args):
-    """Convert a PyTorch checkpoint and print what it is."""
-    source, target = Path(args.input), Path(args.output)
+    """Convert a PyTorch checkpoint, or blend two of ours, and print what it is."""
+    target = Path(args.output)
     if target.suffix != ".ckpt":
         raise UserError(f"--output must end in .ckpt, got {target}")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UserError(f"--output is the input itself, {target}: name another file")
+    for source in map(Path, args.blend or [args.input]):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise UserError(f"--output is the input itself, {target}: name another file")
+    if args.blend:
+        _blend(args)
+    else:
+        _convert(args)
+
+
+def _blend(args):
+    if args.config or args.overrides:
+        given = args.overrides[0] if args.overrides else "--config"
+        raise UserError(f"'{given}' has no effect on --blend, whose settings are the first checkpoint's: leave it out")
+    if args.alpha is None or not 0 <= args.alpha <= 1:
+        raise UserError(f"--blend needs --alpha, from 0 (the first checkpoint) to 1 (the second), got {args.alpha}")
+    from src.weights.checkpoint import load_checkpoint
+
+    config, arrays = blended(*map(load_checkpoint, args.blend), args.alpha)
+    _write(args.output, config, arrays, 0)
+
+
+def blended(first, second, alpha):
+    """Return the ``Config`` and {parameter name: float32 array} between two checkpoints of one network.
+
+    Network interpolation, (1 − α)·A + α·B (arXiv 1809.00219, section 3.4), of every tensor, as the paper's own script
+    does: statistics of BatchNorm are interpolated like weights. Moving averages are taken where there are any. The
+    settings are A's; B may be what A's training could start from. Different networks are a UserError.
+    """
+    config, other = config_of(first), config_of(second)
+    ours, theirs = first.model_arrays(), family_of(config).pretrained_arrays("", second)
+    problem = None
+    if not ours:
+        problem = "the former makes no pictures"
+    elif alone := [name for name in {**ours, **theirs} if name not in ours or name not in theirs]:
+        problem = f"only one of them has {listed(alone)}"
+    elif unlike := [name for name in ours if ours[name].shape != theirs[name].shape]:
+        problem = f"'{unlike[0]}' is {ours[unlike[0]].shape} and {theirs[unlike[0]].shape}"
+    if problem:
+        raise UserError(f"{first.path} and {second.path} are different networks, {problem}: name two of one network")
+    config = replace(config, name=f"{config.name}_{other.name}_{alpha:g}")
+    weights = np.float32(1 - alpha), np.float32(alpha)
+    return config, {
+        name: weights[0] * ours[name].astype(np.float32) + weights[1] * theirs[name].astype(np.float32) for name in ours
+    }
+
+
+def _convert(args):
+    source = Path(args.input)
+    if args.alpha is not None:
+        raise UserError("--alpha is of --blend: leave it out of --input")
     if args.config:
         given = config_to_dict(load_config(args.config, args.overrides, SCHEMAS))
     else:
         given = overrides_to_dict(args.overrides, SCHEMAS)
     read = read_safetensors if source.suffix == ".safetensors" else read_torch
     config, arrays, conversion = converted(read(source), given, source)
-
-    from src.weights.checkpoint import config_json, save_model
-
-    save_model(target, arrays, config_json(config), conversion.step)
     if conversion.form:
         print(f"found      {conversion.form}")
-    print(f"system     {config.system} x{config.data.scale}, {conversion.step} steps done")
+    _write(args.output, config, arrays, conversion.step, conversion.unused)
+
+
+def _write(target, config, arrays, step, unused=()):
+    from src.weights.checkpoint import config_json, save_model
+
+    save_model(target, arrays, config_json(config), step)
+    print(f"system     {config.system} x{config.data.scale}, {step} steps done")
     print("\n".join(family_of(config).summary()))
     print(f"used       {len(arrays)} tensors, {sum(array.size for array in arrays.values())} values")
-    print(f"not used   {', '.join(conversion.unused) or 'nothing'}")
+    print(f"not used   {', '.join(unused) or 'nothing'}")
     print(f"written    {target}")
 
 

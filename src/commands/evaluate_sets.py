@@ -20,7 +20,8 @@ from src.metrics.picture_sets import FEATURES, PictureSet, SetComparison
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import find_weights
 
-_OF_PAIRS = "lr", "scale", "protocol", "lpips_weights", "lpips_download"  # options of scores beside an HR picture
+# options of scores beside an HR picture
+_OF_PAIRS = "lr", "lr_kernel", "scale", "protocol", "lpips_weights", "lpips_download"
 
 
 class FidOptions(NamedTuple):

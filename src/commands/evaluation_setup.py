@@ -10,7 +10,7 @@ from src import build
 from src.commands.infer import last_names
 from src.config.loader import config_from_dict, load_config, with_overrides
 from src.config.schema import Config
-from src.dataset.pairs import find_pairs, prepared_lr_up, shared_pictures
+from src.dataset.pairs import find_pairs, made_by, prepared_lr_up, shared_pictures
 from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of
 from src.host.tracking import open_tracker
@@ -98,12 +98,12 @@ def common_scale(models, wanted=None, default=4):
     return scale
 
 
-def find_pictures(models, config, scale, data=None, hr=None, lr=None):
+def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=None):
     """Return the folder of the pictures to score, for the report, and their list of :class:`src.dataset.pairs.Pair`.
 
     Say so where a model was validated on some of them while it was trained. Where no folder is named, ``data.test`` of
-    the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test pictures. All else is as of
-    :func:`src.dataset.pairs.find_pairs`.
+    the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test pictures. An ``lr_kernel``
+    that is named is to make LR, of which there must be none. All else is as of :func:`src.dataset.pairs.find_pairs`.
     """
     split = "test"
     if not (data or hr or lr):
@@ -114,6 +114,8 @@ def find_pictures(models, config, scale, data=None, hr=None, lr=None):
                 + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
             )
     pairs = find_pairs(data, hr, lr, scale, split)
+    if lr_kernel:
+        pairs = made_by(pairs, lr_kernel)
     found = {model.name: len(_validated_on(model.trained.data, pairs)) for model in models}
     seen = ", ".join(f"{name} was validated on {count}" for name, count in found.items() if count)
     if seen:

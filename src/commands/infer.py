@@ -15,7 +15,7 @@ from src.errors import UserError, one_line
 from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
 from src.imaging.io import picture_size
-from src.imaging.strip import at_most, side_by_side
+from src.imaging.strip import at_most, repeated, side_by_side
 from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
 from src.inference.process import Process
@@ -62,7 +62,8 @@ def run(args):
         common = {"batch": args.batch, "seed": args.seed, "process": process, "watch": watch}
         if grid is None:
             with gently(world):
-                upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, **common)
+                options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
+                upscale_files(upscaler, jobs, sampling, **options, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
             sample_files(upscaler, jobs, grid, sampling, size=size, **common)
@@ -129,8 +130,8 @@ def _check_unconditional(args):
         raise UserError(
             f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
         )
-    if args.samples > 1 or args.compare:
-        raise UserError("--samples and --compare are for pictures of --input: leave them out of --count")
+    if args.samples > 1 or args.compare or args.outscale:
+        raise UserError("--samples, --compare and --outscale are for pictures of --input: leave them out of --count")
     if not (args.checkpoint or args.model):
         raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
 
@@ -152,7 +153,7 @@ def check_model(upscaler, args):
 
 def inference_tracker(args, paths, upscaler, sampling):
     """The :class:`src.host.tracking.Tracker` of an inference; of the models' paths the last names are told."""
-    settings = {name: getattr(args, name) for name in ("seed", "batch", "samples")}
+    settings = {name: getattr(args, name) for name in ("seed", "batch", "samples", "outscale")}
     return open_tracker(
         "runs/infer", tensorboard=False, wandb=args.wandb, project=args.wandb_project, name=f"infer {upscaler.name}",
         config={"model": " + ".join(map(last_names, paths))} | settings | upscaler.about(sampling), job="infer",
@@ -213,7 +214,8 @@ class InferenceWatch(Watch):
         speed = {"seconds_per_picture": seconds / self._pictures, "megapixels_per_second": self._pixels / seconds / 1e6}
         self._tracker.scalars(self._pictures, {f"infer/{name}": value for name, value in speed.items()})
         if self._tracker and self._pictures <= LOGGED_PICTURES:
-            picture = sr if lr is None else side_by_side(lr, sr)  # LR is None of an unconditional model
+            # LR is None of an unconditional model
+            picture = sr if lr is None else side_by_side(repeated(lr, sr.shape[:2]), sr)
             self._tracker.pictures(self._pictures, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
 
     def summed_up(self, path):

@@ -112,6 +112,8 @@ class DataConfig:
     test: str = ""  # the pictures that eval.py scores unless told otherwise; empty: those of val
     val_pictures: int = setting(10, at_least=0)  # validate on the first so many by name; 0 takes all
     scale: Literal[1, 2, 3, 4, 8] = 4  # each family says which it can; 1 where no LR picture is looked at
+    # makes LR where there is none: MATLAB's bicubic, or the largest value of each scale × scale pixels
+    lr_kernel: Literal["bicubic", "maxpool"] = "bicubic"
     patch_size: int = setting(160, at_least=1)  # HR pixels, the side of a training patch
     flip: bool = True  # random left-right mirroring
     rotate: bool = True  # random quarter turns
@@ -149,8 +151,9 @@ class TrainConfig:
     epochs: int = setting(0, at_least=0)  # passes over the training pictures, used where steps is 0
     lr: float = setting(2e-4, above=0)
     encoder_lr: float = setting(0.0, at_least=0)  # of an encoder that trains along; 0 takes lr
-    lr_schedule: Literal["step", "cosine", "constant"] = "step"
+    lr_schedule: Literal["step", "milestones", "cosine", "constant"] = "step"
     lr_decay_every: int = setting(200_000, at_least=1)  # step schedule: halve (see lr_decay_factor) every so many steps
+    lr_milestones: tuple[int, ...] = ()  # milestones: halve after these steps
     lr_decay_factor: float = setting(0.5, above=0, at_most=1)
     lr_min: float = setting(0.0, at_least=0)  # cosine schedule: the rate at the end
     warmup_steps: int = setting(0, at_least=0)  # the rate grows linearly over so many steps

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from src.errors import UserError
 from src.imaging.io import list_images, picture_size, read_rgb
-from src.imaging.resize import imresize
+from src.imaging.resize import make_lr
 
 _LOW_RESOLUTION = re.compile(r"(^|[^a-z])(lr|x\d+)([^a-z]|$)", re.IGNORECASE)
 _OF_SQUARES = re.compile(r"(hr|lr)_(\d+)|(sr)_(\d+)_(\d+)")
@@ -24,6 +24,7 @@ class Pair:
     hr: Path
     lr: Path | None = None
     lr_up: Path | None = None
+    lr_kernel: str = "bicubic"  # how LR is made, one of ``src.imaging.resize.LR_KERNELS``
 
 
 class Folders(NamedTuple):
@@ -52,6 +53,17 @@ def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
     if lr_up is None:
         return pairs
     return [replace(pair, lr_up=enlarged.lr) for pair, enlarged in zip(pairs, match(hr, lr_up, scale), strict=True)]
+
+
+def made_by(pairs, kernel):
+    """Return pairs whose LR pictures are to be made by a kernel of ``src.imaging.resize.LR_KERNELS``, not read."""
+    for pair in pairs:
+        if there := pair.lr or pair.lr_up:
+            raise UserError(
+                f"the kernel {kernel} cannot make LR pictures, they are there, in {there.parent}: leave it out, or "
+                "name a folder of HR pictures alone"
+            )
+    return [replace(pair, lr_kernel=kernel) for pair in pairs]
 
 
 def find_folders(data, scale, split="val"):
@@ -193,7 +205,7 @@ def shared_pictures(pairs, others):
 def load_pair(pair, scale):
     """Read HR, uint8 (H, W, 3), cropped to a multiple of ``scale``, and LR, uint8 (H/scale, W/scale, 3).
 
-    An absent LR is made by MATLAB's bicubic (symmetric edges); at scale 1 it is HR itself.
+    An absent LR is made by the pair's kernel; at scale 1 it is HR itself.
     """
     hr = read_rgb(pair.hr)
     lr = None if pair.lr is None else read_rgb(pair.lr)
@@ -201,7 +213,7 @@ def load_pair(pair, scale):
     hr = hr[: height * scale, : width * scale]
     if lr is not None:
         return hr, lr[:height, :width]
-    return hr, hr if scale == 1 else imresize(hr, 1 / scale)
+    return hr, hr if scale == 1 else make_lr(hr, scale, pair.lr_kernel)
 
 
 def load_lr_up(pair, size):

@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 
 from src.dataset.manifest import checked_sizes
-from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair
+from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair, made_by
 from src.errors import UserError
 from src.imaging.io import read_rgb
 
@@ -31,16 +31,20 @@ class PatchPairs:
 
     Args:
         root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
-            with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made by MATLAB's
-            bicubic when first needed and stay in memory; for the scale 1 they are HR's.
+            with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made when first
+            needed and stay in memory; for the scale 1 they are HR's.
         patch_size: side of the HR patch in pixels, a multiple of ``scale``; pictures that are smaller are left out.
         flip: mirror every other patch left to right.
         rotate: turn patches by 0, 90, 180 or 270 degrees.
         cache_bytes: decoded pictures stay in memory if all of them together are no larger; else each visit decodes.
         lr_up: also give the LR↑ pictures that somebody has prepared; as an attribute: whether there are any.
+        lr_kernel: how LR is made, of ``src.imaging.resize.LR_KERNELS``; all but bicubic want no LR pictures there.
     """
 
-    def __init__(self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30, lr_up=False):
+    def __init__(
+        self, root, *, scale, patch_size, seed=0, flip=True, rotate=True, cache_bytes=2 << 30, lr_up=False,
+        lr_kernel="bicubic",
+    ):  # fmt: skip
         if scale < 1 or patch_size < scale or patch_size % scale:
             raise UserError(f"patch_size must be a multiple of the scale {scale}, not {patch_size}: change one of them")
         if not 0 <= seed < 2**64:
@@ -50,6 +54,8 @@ class PatchPairs:
         # first the manifest: it says that a preprocessing is unfinished, which explains what is missing
         listed = checked_sizes(folder, scale)
         self.pairs = find_pairs(root, scale=scale, split="train")
+        if lr_kernel != "bicubic":
+            self.pairs = made_by(self.pairs, lr_kernel)
         self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
         self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
         self._leave_small_out()

@@ -10,7 +10,7 @@ import tempfile
 import zipapp
 from pathlib import Path
 
-from src.command import add_device, add_sampling, add_tiling, given_sampling, parser, run
+from src.command import add_device, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
 from src.export.artefact import RUNTIMES, Artefact
@@ -49,6 +49,7 @@ def arguments():
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_outscale(p)
     nothing = p.add_argument_group("models that make pictures from nothing", "no --input; --output is a folder")
     nothing.add_argument("--count", type=int, metavar="N", help="how many pictures (default: 1), SEED.png and on, and "
                          "grid.png of the first 100")  # fmt: skip
@@ -74,8 +75,8 @@ def check(args):
         raise UserError(f"--threads must be from 1 to 1024, not {args.threads}")
     if args.input is not None and (args.count is not None or args.size is not None):
         raise UserError("--count and --size are for models that make pictures from nothing: leave --input out")
-    if args.input is None and (args.samples > 1 or args.compare):
-        raise UserError("--samples and --compare are for pictures of --input: name some")
+    if args.input is None and (args.samples > 1 or args.compare or args.outscale):
+        raise UserError("--samples, --compare and --outscale are for pictures of --input: name some")
 
 
 def resolved(upscaler, args):
@@ -124,7 +125,9 @@ def main():
     make_folders(jobs)
     common = {"batch": args.batch, "seed": args.seed, "watch": Paths()}
     if grid is None:
-        upscale_files(upscaler, jobs, sampling, compare=args.compare, samples=args.samples, **common)
+        upscale_files(
+            upscaler, jobs, sampling, compare=args.compare, samples=args.samples, outscale=args.outscale, **common
+        )
     else:
         size = (args.size, args.size) if args.size else upscaler.usual_size
         sample_files(upscaler, jobs, grid, sampling, size=size, **common)

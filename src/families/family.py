@@ -33,8 +33,10 @@ class Columns(NamedTuple):
 class Objective(NamedTuple):
     """What one optimiser minimises."""
 
-    loss: object  # a Cell that maps the columns of a batch to a scalar
+    loss: object  # a Cell that maps the columns of a batch to a scalar; see ``src.training.step.TrainStep``
     groups: list  # of (parameters, learning rate); the first rate is the one that is shown
+    part: str = ""  # of the training: the name of a network that training alone needs, whose parameters these are
+    network: object = None  # that network, a Cell
 
 
 class Family(ABC):
@@ -152,7 +154,10 @@ class Family(ABC):
 
     @abstractmethod
     def objectives(self, model, lr_up=False):
-        """Return what training minimises, one :class:`Objective` for each optimiser; ``lr_up``: batches bring LR↑."""
+        """Return what training minimises, an :class:`Objective` for each optimiser, in the order of their steps.
+
+        One of them is the model's own. ``lr_up``: batches bring LR↑.
+        """
 
     def groups(self, model):
         """The trained parameters as a list of (parameters, learning rate)."""
@@ -162,13 +167,13 @@ class Family(ABC):
         """Return a list of (part, path of a checkpoint that is there): what is loaded before the first step."""
         return []
 
+    def pretrained_arrays(self, part, checkpoint):
+        """Return what a checkpoint of :meth:`pretrained`, or of train.init, holds for the part: name → array."""
+        return checkpoint.model_arrays()
+
     def check_pretrained(self, part, config, path):
         """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
         return None
-
-    def pretrained_arrays(self, part, arrays):
-        """The arrays of such a checkpoint, {name: array}, by the names of this family's parameters."""
-        return arrays
 
     @abstractmethod
     def graphs(self, model, size=(None, None, None)):

@@ -11,6 +11,7 @@ import numpy as np
 from src.errors import UserError
 
 EDGES = ("symmetric", "replicate")
+LR_KERNELS = ("bicubic", "maxpool")
 
 _KERNEL_WIDTH = 4
 _LARGEST_DENOMINATOR = 10**6
@@ -45,6 +46,11 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     return result.astype(image.dtype, copy=False)
 
 
+def fitted(image, size):
+    """:func:`imresize` to a size (height, width); a picture of that size is returned itself."""
+    return image if image.shape[:2] == tuple(size) else imresize(image, size=size)
+
+
 def area_resize(image, size):
     """Resize a picture by area: each pixel of the result is the mean of the area that it covers, in parts of pixels.
 
@@ -57,6 +63,18 @@ def area_resize(image, size):
     sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", rounded=False)
     means = sums / (scales[0].denominator * scales[1].denominator)
     return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
+
+
+def make_lr(hr, scale, kernel="bicubic"):
+    """Make the LR picture of an HR picture, (H, W, 3) of multiples of a whole scale: (H/scale, W/scale, 3).
+
+    ``kernel`` is one of :data:`LR_KERNELS`: "bicubic" is :func:`imresize`; "maxpool" takes the largest value of each
+    colour in blocks of scale × scale pixels, as one port of SRGAN does (docs/srgan.md), and is brighter than HR.
+    """
+    if kernel == "bicubic":
+        return imresize(hr, 1 / scale)
+    height, width, channels = hr.shape
+    return hr.reshape(height // scale, scale, width // scale, scale, channels).max(axis=(1, 3))
 
 
 def _check_image(image):

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from src.errors import UserError
 from src.host.files import replacing
-from src.imaging.resize import imresize
+from src.imaging.resize import fitted
 
 SEPARATOR = 2  # pixels
 WHITE = 255
@@ -25,10 +25,11 @@ def side_by_side(lr, *pictures):
     """Put LR, uint8 (h, w, 3), its pixels repeated, and pictures of a whole multiple of its size side by side."""
     height, width = lr.shape[:2]
     scale = pictures[0].shape[0] // height if pictures else 1
-    if any(picture.shape != (scale * height, scale * width, 3) for picture in pictures):
+    size = scale * height, scale * width
+    if any(picture.shape != (*size, 3) for picture in pictures):
         shapes = ", ".join(str(picture.shape) for picture in (lr, *pictures))
         raise UserError(f"pictures side by side must have one size, a whole multiple of LR's, not {shapes}")
-    return _joined([lr.repeat(scale, axis=0).repeat(scale, axis=1), *pictures], axis=1)
+    return _joined([repeated(lr, size), *pictures], axis=1)
 
 
 def make_grid(pictures):
@@ -48,11 +49,21 @@ def _joined(pictures, axis):
 
 def at_most(picture, longest):
     """Return a picture, uint8 (H, W, 3), reduced by MATLAB's bicubic if a side is longer than that."""
-    height, width = picture.shape[:2]
-    if max(height, width) <= longest:
-        return picture
-    factor = longest / max(height, width)
-    return imresize(picture, size=(max(1, round(height * factor)), max(1, round(width * factor))))
+    return fitted(picture, within(picture.shape[:2], longest))
+
+
+def within(size, longest):
+    """(height, width), reduced in proportion if a side is longer than that."""
+    factor = longest / max(size)
+    return tuple(size) if factor >= 1 else tuple(max(1, round(side * factor)) for side in size)
+
+
+def repeated(picture, size):
+    """Return a picture, (h, w, …), in another size (H, W) by its nearest pixels: of a whole multiple, each repeated."""
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, picture.shape[:2], strict=True)
+    )
+    return picture[rows[:, np.newaxis], columns]
 
 
 class Frame(NamedTuple):

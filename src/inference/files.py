@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.io import holds_alpha, longest_side, picture_size, read_image, write_image
-from src.imaging.resize import imresize
-from src.imaging.strip import at_most, make_grid
+from src.imaging.io import MAX_PIXELS, holds_alpha, longest_side, picture_size, read_image, write_image
+from src.imaging.resize import fitted, imresize
+from src.imaging.strip import at_most, make_grid, repeated
 from src.inference.upscaler import strips, to_network, to_uint8
 
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
@@ -52,14 +52,17 @@ class SampleStatistics:
             result[rows] = np.sqrt(self._squares[:, rows].mean(axis=0) / (self.count - 1)) * 127.5
         return result
 
-    def write(self, job, picture, scale):
-        write_image(job.mean, _as_source(picture, to_uint8(self.mean[None])[0], scale))
-        write_image(job.deviation, heat_map(self.deviation()))
-        write_image(job.best, _as_source(picture, self.best, scale))
+    def write(self, job, picture, size):
+        """Write mean, deviation and best of the samples of a ``Picture``, in a size (H, W); return the best so."""
+        best = fitted(self.best, size)
+        write_image(job.mean, _as_source(picture, fitted(to_uint8(self.mean[None])[0], size)))
+        write_image(job.deviation, fitted(heat_map(self.deviation()), size))
+        write_image(job.best, _as_source(picture, best))
         logging.info(
             "%s: sample %d agrees best with the input (LR-PSNR %.1f dB)",
             job.source.name, self.best_number + 1, self.best_lr_psnr,
         )  # fmt: skip
+        return best
 
 
 def heat_map(deviation):
@@ -88,24 +91,29 @@ class Watch:
         """A picture of all results together is written."""
 
 
-def upscale_files(upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None):
+def upscale_files(
+    upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None
+):  # fmt: skip
     """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
     Pictures of one size are upscaled together, at most ``batch``, fewer where they would not fit into memory. All start
     from the same seed, so that a result is the same alone and among others; sample k takes seed + k. Of several samples
     the :class:`SampleStatistics` are written too; ``compare`` also writes LR | bicubic | SR, ``process`` the first
     sample's steps. A file that cannot be read is passed over, and a UserError names it at the end.
+
+    ``outscale``: finished pictures are resized by :func:`src.imaging.resize.imresize` to so many times their LR
+    pictures' size, rounded; None leaves them as the network's scale makes them.
     """
-    watch, broken = watch or Watch(), []
-    for group in _groups(upscaler, jobs, batch, broken):
+    watch, broken, scale = watch or Watch(), [], outscale or upscaler.scale
+    for group in _groups(upscaler, jobs, batch, scale, broken):
         shape = (len(group), *group[0][1].rgb.shape[:2])
         _begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
-        best = _draw(upscaler, group, sampling, seed, samples, process, watch)
+        best = _draw(upscaler, group, sampling, seed, samples, process, watch, scale)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
-                write_image(job.comparison, comparison(picture.rgb, sr, upscaler.scale))
+                write_image(job.comparison, comparison(picture.rgb, sr))
             if process:
-                process.write(job, number)
+                process.write(job, number, sr.shape[:2])
             watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
     if broken:
         which = "" if len(jobs) == 1 else f"{len(broken)} of {len(jobs)} pictures could not be read: "
@@ -120,34 +128,39 @@ def _begin(upscaler, watch, jobs, shape, samples, sampling):
     watch.begin(jobs, passes)
 
 
-def _draw(upscaler, group, sampling, seed, samples, process, watch):
+def _draw(upscaler, group, sampling, seed, samples, process, watch, scale):
     """Draw and write all samples of a batch; return the uint8 picture of each job, of several samples the best."""
     statistics = [SampleStatistics() for _ in group] if samples > 1 else None
     hooks = {"progress": watch.passed} | ({"process": process} if process else {})
     condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
+    size = _result_size(group[0][1].rgb.shape[:2], scale)
     for k in range(samples):
         batch_of_sr = upscaler.draw(condition, sampling, [seed + k] * len(group), **hooks)
         pixels = to_uint8(batch_of_sr)
+        results = [fitted(one, size) for one in pixels]
         for number, (job, picture) in enumerate(group):
             path = job.sample(k) if statistics else job.result
-            write_image(path, _as_source(picture, pixels[number], upscaler.scale))
+            write_image(path, _as_source(picture, results[number]))
             if statistics:
                 statistics[number].add(batch_of_sr[number], pixels[number], picture.rgb)
         del batch_of_sr  # the next sample is drawn before the name is given to it
     if not statistics:
-        return pixels
-    for (job, picture), own in zip(group, statistics, strict=True):
-        own.write(job, picture, upscaler.scale)
-    return [own.best for own in statistics]
+        return results
+    return [own.write(job, picture, size) for (job, picture), own in zip(group, statistics, strict=True)]
 
 
-def comparison(lr, sr, scale):
+def _result_size(size, scale):
+    """(height, width) of what an LR picture's (height, width) becomes."""
+    return tuple(max(1, round(side * scale)) for side in size)
+
+
+def comparison(lr, sr):
     """LR (its pixels repeated) | bicubic | SR, uint8 (H, 3·W, 3)."""
-    repeated = lr.repeat(scale, axis=0).repeat(scale, axis=1)
-    return np.concatenate([repeated, imresize(lr, scale), sr], axis=1)
+    size = sr.shape[:2]
+    return np.concatenate([repeated(lr, size), imresize(lr, size=size), sr], axis=1)
 
 
-def _groups(upscaler, jobs, batch, broken):
+def _groups(upscaler, jobs, batch, scale, broken):
     """Yield lists of (job, picture) of one size, the sizes in the order of their first pictures."""
     for alike in _by_size(jobs):
         group = []
@@ -160,7 +173,10 @@ def _groups(upscaler, jobs, batch, broken):
                 broken.append(error)
                 continue
             size = picture.rgb.shape[:2]
-            _check_format(job, picture, max(size) * upscaler.scale)
+            if scale > upscaler.scale and size[0] * scale * size[1] * scale > MAX_PIXELS:
+                most = f"{MAX_PIXELS / 1e6:g} million pixels"
+                raise UserError(f"{job.source} would have more than {most}, {scale:g} times as large: lower --outscale")
+            _check_format(job, picture, max(_result_size(size, scale)))
             if group and (len(group) == upscaler.batch(batch, *size) or group[0][1].rgb.shape[:2] != size):
                 yield group
                 group = []
@@ -190,10 +206,10 @@ def _check_format(job, picture, longest):
         raise UserError(f"{job.source} becomes {longest} pixels long, {suffix} files end at {limit}: write a .png")
 
 
-def _as_source(picture, sr, scale):
+def _as_source(picture, sr):
     """Give the result the channels of its source; transparency is enlarged by bicubic."""
     colours = np.asarray(Image.fromarray(sr).convert("L")) if picture.gray else sr
-    return colours if picture.alpha is None else np.dstack([colours, imresize(picture.alpha, scale)])
+    return colours if picture.alpha is None else np.dstack([colours, imresize(picture.alpha, size=sr.shape[:2])])
 
 
 def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from src.imaging.io import write_image
-from src.imaging.strip import Frame, at_most, film_strip, write_animation
+from src.imaging.resize import fitted
+from src.imaging.strip import Frame, at_most, film_strip, within, write_animation
 from src.inference.upscaler import to_uint8
 
 LONGEST = 512  # pixels of a frame's longer side: larger ones are reduced
@@ -29,13 +30,20 @@ class Process:
             noisy, clean = ([at_most(one, LONGEST) for one in to_uint8(batch)] for batch in (x, self._to_picture(x_0)))
             self._kept.append((f"{k + 1}/{self._total}", list(zip(noisy, clean, strict=True))))
 
-    def frames(self, number):
-        """A :class:`src.imaging.strip.Frame` for each step that was kept, of the batch's picture ``number``."""
-        return [Frame(label, *pairs[number]) for label, pairs in self._kept]
+    def frames(self, number, size=None):
+        """A :class:`src.imaging.strip.Frame` for each step that was kept, of the batch's picture ``number``.
 
-    def write(self, job, number):
-        """Write the frames of the batch's picture ``number``, a :class:`src.inference.jobs.Job`."""
-        frames = self.frames(number)
+        ``size`` is (height, width) of a result that is not of the network's own, to show it in that one.
+        """
+        pairs = [(label, kept[number]) for label, kept in self._kept]
+        if size is not None:
+            size = within(size, LONGEST)
+            pairs = [(label, [fitted(picture, size) for picture in pair]) for label, pair in pairs]
+        return [Frame(label, *pair) for label, pair in pairs]
+
+    def write(self, job, number, size=None):
+        """Write :meth:`frames` where a :class:`src.inference.jobs.Job` says."""
+        frames = self.frames(number, size)
         for kind in self.kinds:
             if kind == "png":
                 write_image(job.process(kind), film_strip(frames))

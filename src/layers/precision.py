@@ -42,16 +42,17 @@ def compute_in_16_bits(model, level, dtype):
 
 
 class ScaledLoss(nn.Cell):
-    """A loss times the scale (arXiv 1710.03740, section 3.2), and beside it the loss itself."""
+    """A loss times the scale (arXiv 1710.03740, section 3.2), and beside it the loss itself and what it ``tells``."""
 
-    def __init__(self, loss, scaler):
+    def __init__(self, loss, scaler, tells=False):
         super().__init__(auto_prefix=False)
-        self.loss = loss
-        self.scaler = scaler
+        self.loss, self.scaler, self.tells = loss, scaler, tells
 
     def construct(self, *batch):
-        loss = self.loss(*batch)
-        return self.scaler.scale(loss), loss
+        losses = self.loss(*batch)
+        if self.tells:
+            return (self.scaler.scale(losses[0]),) + losses
+        return self.scaler.scale(losses), losses
 
 
 def loss_scaler(level, dtype, scale, window):

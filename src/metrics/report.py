@@ -28,8 +28,8 @@ def as_table(report, about):
     """The means as aligned text: a line that says how they were measured, a row per method, notes; "–" is not measured.
 
     ``about`` has "seed"; "methods", name → dict, whose options of sampling are shown; if there are sets "fid", a dict
-    with "as", who prepares pictures so, and "reference"; and "pictures", how many each method made, if these have no
-    scores.
+    with "as", who prepares pictures so, and "reference"; "pictures", how many each method made, if these have no
+    scores; and perhaps "lr_kernel", which made LR.
     """
     titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
     shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
@@ -42,7 +42,8 @@ def as_table(report, about):
         rows.append([method, *(_shown(mean[metric], _DECIMALS[metric]) for metric in shown), *sets, sampling])
     head = f"pictures {len(report.names) if report.scores else about['pictures']}, seed {about['seed']}"
     if report.scores:
-        head = f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), x{report.scale}, {head}"
+        scale = f"x{report.scale}" + ", LR by maxpool" * (about.get("lr_kernel") == "maxpool")
+        head = f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), {scale}, {head}"
     return "\n".join([head, *_aligned(rows), *_too_small(report), *_fid_notes(report, about)])
 
 

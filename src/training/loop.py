@@ -58,6 +58,7 @@ class Row:
     skipped: int  # steps that were not taken, since their loss or gradient was not finite or far too large
     samples_per_second: float  # over all devices; not a function of the run, like what follows
     waiting: float  # share of the time, 0…1, that was spent waiting for data
+    parts: dict = field(default_factory=dict)  # name → a part of the loss, or another objective's, of the last step
 
 
 class Diverged(Exception):
@@ -75,7 +76,8 @@ def train(
     """Run optimiser steps progress.step … last_step − 1, one for each of the batches, and keep ``progress`` up to date.
 
     Args:
-        step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors.
+        step_function: ``step_function(batch)`` → loss, gradient norm and whether the step was taken, scalar tensors,
+            and parts of losses as of ``src.training.step.JointStep``, or none.
         samples: pictures in a step, over all devices, for the speed that is shown.
         learning_rate_at: step → float, to be shown and logged.
         log: ``log(row)``, every ``log_every`` steps and at the end, with a :class:`Row`.
@@ -135,8 +137,8 @@ class LossLimit:
 
     @property
     def value(self):
-        """The limit; infinity without enough log lines."""
-        if not self.ratio or len(self.losses) < _ENOUGH:
+        """The limit; infinity without enough log lines, and for losses that may be below 0, as a hinge's."""
+        if not self.ratio or len(self.losses) < _ENOUGH or median(self.losses) <= 0:
             return math.inf
         return self.ratio * median(self.losses)
 
@@ -154,9 +156,9 @@ class _Window:
         self.waited = 0.0
         self.count = 0
 
-    def add(self, loss, norm, taken):
+    def add(self, loss, norm, taken, parts=()):
         self.pending.append((loss, taken))
-        self.norm = norm
+        self.norm, self.parts = norm, parts
         self.count += 1
         self.progress.step += 1
         self.progress.samples += self.samples
@@ -180,6 +182,7 @@ class _Window:
             step=progress.step, loss=float(taken.mean()) if taken.size else math.nan, learning_rate=learning_rate,
             gradient_norm=float(self.norm.asnumpy()), skipped=int(losses.size - taken.size),
             samples_per_second=self.count * self.samples / seconds, waiting=self.waited / seconds,
+            parts=_numbers(self.parts),
         )  # fmt: skip
         progress.losses = []
         self.restart()
@@ -193,6 +196,10 @@ def _timed(batches, window):
         window.waited += time.perf_counter() - start
         yield batch
         start = time.perf_counter()
+
+
+def _numbers(parts):
+    return {name: value for names, part in parts for name, value in zip(names, part.asnumpy().tolist(), strict=True)}
 
 
 def _text(row):

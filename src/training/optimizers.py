@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import mindspore as ms
 from mindspore import nn, ops
 from mindspore.nn.learning_rate_schedule import LearningRateSchedule
 
@@ -12,10 +13,11 @@ class RateSchedule:
     """A learning rate as a function of the step."""
 
     lr: float  # at the start
-    schedule: str  # "step", "cosine" (arXiv 1608.03983, eq. 5, without restarts), or "constant"
+    schedule: str  # "step", "milestones", "cosine" (arXiv 1608.03983, eq. 5, without restarts), or "constant"
     total: int  # optimiser steps of the whole run, over which the cosine falls
     decay_every: int = 1  # steps, after which "step" multiplies by the factor
     decay_factor: float = 0.5
+    milestones: tuple[int, ...] = ()  # steps, after each of which "milestones" multiplies by the factor
     minimum: float = 0.0  # to which the cosine falls
     warmup: int = 0  # steps of linear growth from lr / warmup to the schedule (arXiv 1706.02677, section 2.2); 0: none
 
@@ -24,6 +26,8 @@ class RateSchedule:
         warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         if self.schedule == "step":
             return warm * self.lr * self.decay_factor ** (step // self.decay_every)
+        if self.schedule == "milestones":
+            return warm * self.lr * self.decay_factor ** sum(step >= milestone for milestone in self.milestones)
         if self.schedule == "cosine":
             fall = 0.5 * (1 + math.cos(math.pi * min(step, self.total) / self.total))
             return warm * (self.minimum + (self.lr - self.minimum) * fall)
@@ -32,11 +36,24 @@ class RateSchedule:
     def in_graph(self):
         if self.schedule == "step":
             base = nn.ExponentialDecayLR(self.lr, self.decay_factor, self.decay_every, is_stair=True)
+        elif self.schedule == "milestones":
+            base = _Milestones(self.lr, self.decay_factor, self.milestones)
         elif self.schedule == "cosine":
             base = nn.CosineDecayLR(self.minimum, self.lr, self.total)
         else:
             base = nn.ExponentialDecayLR(self.lr, 1.0, 1)
         return _WarmedUp(base, self.warmup) if self.warmup else base
+
+
+class _Milestones(LearningRateSchedule):
+    def __init__(self, lr, factor, milestones):
+        super().__init__()
+        self.lr, self.factor = float(lr), float(factor)
+        self.milestones = ms.Tensor([*milestones, 2**31 - 1], ms.int32)  # an empty tensor would not compile
+
+    def construct(self, global_step):
+        passed = (global_step >= self.milestones).astype(ms.float32).sum()
+        return self.lr * ops.pow(self.factor, passed)
 
 
 class _WarmedUp(LearningRateSchedule):

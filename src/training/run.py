@@ -152,7 +152,7 @@ class Run:
         rest = broadcast_numbers([*progress.losses, *losses], world)
         self.progress = Progress(*numbers, losses=rest[:count])
         self.limit = LossLimit(self.max_loss_ratio, rest[count:])
-        training.step.update.skip_above(self.limit.value)
+        training.update.skip_above(self.limit.value)
         if self.folder:
             self._open_log(progress.step)
         self.under_way = True
@@ -206,13 +206,15 @@ class Run:
             if row.skipped:
                 text = "step %d: %d of the last steps skipped, loss or gradient not believed"
                 logging.warning(text, row.step, row.skipped)
-            values = {f"train/{name}": value for name, value in dataclasses.asdict(row).items() if name != "step"}
+            values = dataclasses.asdict(row)
+            values |= values.pop("parts")
+            values = {f"train/{name}": value for name, value in values.items() if name != "step"}
             if self.training.scaler is not None:
                 values["train/loss_scale"] = float(self.training.scaler.scale_value.asnumpy())
             self.tracker.scalars(row.step, values)
         # as it was written, so that a resumed run, which reads it, has the same limit
         self.limit.add(float(f"{row.loss:.6g}"))
-        self.training.step.update.skip_above(self.limit.value)
+        self.training.update.skip_above(self.limit.value)
 
     def _save(self, progress):
         if self.folder:

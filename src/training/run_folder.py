@@ -20,7 +20,7 @@ from src.host.files import flush, locked, remove_leftovers, replacing, write_tex
 from src.weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
 TABLES = {
-    "curve.csv": ("step", "loss", "learning_rate", "gradient_norm", "skipped"),
+    "curve.csv": ("step", "loss", "learning_rate", "gradient_norm", "skipped", "parts"),
     "speed.csv": ("step", "samples_per_second", "waiting"),
     "validation.csv": ("step", "method", "psnr", "ssim", "lr_psnr", "lpips", "loss"),
 }
@@ -118,7 +118,8 @@ class RunFolder:
     def add_curve(self, row):
         """Append a ``src.training.loop.Row`` to ``curve.csv`` and ``speed.csv``."""
         values = [format(value, ".6g") for value in (row.loss, row.learning_rate, row.gradient_norm)]
-        self._append("curve.csv", [row.step, *values, row.skipped])
+        parts = " ".join(f"{name}={value:.6g}" for name, value in row.parts.items())
+        self._append("curve.csv", [row.step, *values, row.skipped, parts])
         self._append("speed.csv", [row.step, f"{row.samples_per_second:.4g}", f"{row.waiting:.3f}"])
 
     def add_validation(self, step, means):

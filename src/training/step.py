@@ -1,4 +1,4 @@
-"""One optimiser step: as one graph, or as one graph per pass and one for the update."""
+"""One optimiser step of each objective: as one graph, or as one graph per pass and one for the update."""
 
 import mindspore as ms
 import numpy as np
@@ -7,11 +7,43 @@ from mindspore import nn, ops
 from src.layers.precision import ScaledLoss
 
 
+class JointStep:
+    """The steps of several objectives, such as a generator's and a discriminator's, one after the other.
+
+    Each takes the batches that the loss before it hands on, or the same ones. ``main`` is the :class:`TrainStep` whose
+    loss and gradient are the run's.
+    """
+
+    def __init__(self, steps, main):
+        self.steps, self.main = steps, main
+
+    def __call__(self, batches):
+        """Train on a list of batches, one for each pass.
+
+        Returns the main objective's loss and gradient norm, whether all steps were taken, and what the losses say of
+        themselves: a list of (names, tensor of values), of the last pass on this rank.
+        """
+        parts, taken = [], True
+        for step in self.steps:
+            (loss, norm, step_taken), beside = step.run(batches)
+            if step is self.main:
+                result = loss, norm
+            taken = step_taken if taken is True else ops.logical_and(taken, step_taken)
+            if step.parts:
+                parts.append((step.parts, beside[-1][0]))
+                batches = [handed for _, *handed in beside] if len(beside[-1]) > 1 else batches
+        return *result, taken, parts
+
+
 class TrainStep:
-    """An optimiser step over one or several passes, each over a batch, of which ``loss`` returns the mean."""
+    """An optimiser step over one or several passes, each over a batch, of which ``loss`` returns the mean.
+
+    A loss whose class has ``parts``, a tuple of names, returns beside itself a tensor of their values and, if it hands
+    them on, the columns of the next objective's batch.
+    """
 
     def __init__(self, loss, update, passes=1):
-        self.update = update
+        self.update, self.parts = update, getattr(loss, "parts", ())
         self.whole = WholeStep(loss, update) if passes == 1 else None
         if passes > 1:
             self.accumulate = Accumulate(loss, update)
@@ -22,11 +54,15 @@ class TrainStep:
 
     def __call__(self, batches):
         """Train on a list of batches, one for each pass; return what :class:`Update` does."""
+        return self.run(batches)[0]
+
+    def run(self, batches):
+        """Return what :class:`Update` does, and for each batch the tuple of what the loss returned beside itself."""
         if self.whole:
-            return self.whole(*batches[0])
-        for batch in batches:
-            self.accumulate(*batch)
-        return self.finish()
+            loss, norm, taken, *beside = self.whole(*batches[0])
+            return (loss, norm, taken), [beside]
+        beside = [self.accumulate(*batch)[1:] for batch in batches]
+        return self.finish(), beside
 
 
 class Update(nn.Cell):
@@ -100,13 +136,29 @@ class WholeStep(nn.Cell):
 
     def __init__(self, loss, update):
         super().__init__(auto_prefix=False)
-        self.gradient = _gradient(loss, update)
+        self.gradient = Gradient(loss, update)
         self.update = update
-        self.scaled = update.scaler is not None
 
     def construct(self, *batch):
-        loss, gradients = self.gradient(*batch)
-        return self.update(loss[1] if self.scaled else loss, gradients)
+        losses, gradients = self.gradient(*batch)
+        return self.update(losses[0], gradients) + losses[1:]
+
+
+class Gradient(nn.Cell):
+    """The loss of a batch and what it returns beside, a tuple, and the gradients, which carry the loss scale."""
+
+    def __init__(self, loss, update):
+        super().__init__(auto_prefix=False)
+        self.scaled, self.tells = update.scaler is not None, bool(getattr(loss, "parts", ()))
+        loss = ScaledLoss(loss, update.scaler, self.tells) if self.scaled else loss
+        aside = self.scaled or self.tells
+        self.gradient = ms.value_and_grad(loss, None, update.optimizer.parameters, has_aux=aside)
+
+    def construct(self, *batch):
+        losses, gradients = self.gradient(*batch)
+        if self.scaled:
+            return losses[1:], gradients
+        return losses if self.tells else (losses,), gradients
 
 
 class Accumulate(nn.Cell):
@@ -114,17 +166,16 @@ class Accumulate(nn.Cell):
 
     def __init__(self, loss, update):
         super().__init__(auto_prefix=False)
-        self.gradient = _gradient(loss, update)
-        self.scaled = update.scaler is not None
+        self.gradient = Gradient(loss, update)
         self.loss_sum = ms.Parameter(ms.Tensor(0, ms.float32), name="loss_sum", requires_grad=False)
         self.sums = update.optimizer.parameters.clone(prefix="sum", init="zeros")
         self.map = ops.HyperMap()
 
     def construct(self, *batch):
-        loss, gradients = self.gradient(*batch)
-        ops.assign_add(self.loss_sum, loss[1] if self.scaled else loss)
+        losses, gradients = self.gradient(*batch)
+        ops.assign_add(self.loss_sum, losses[0])
         self.map(ops.assign_add, self.sums, gradients)
-        return self.loss_sum
+        return losses
 
 
 class UpdateFromSums(nn.Cell):
@@ -141,13 +192,6 @@ class UpdateFromSums(nn.Cell):
         self.map(_clear, self.sums)
         _clear(self.loss_sum)
         return result
-
-
-def _gradient(loss, update):
-    parameters = update.optimizer.parameters
-    if update.scaler is None:
-        return ms.value_and_grad(loss, None, parameters)
-    return ms.value_and_grad(ScaledLoss(loss, update.scaler), None, parameters, has_aux=True)
 
 
 def _square_sum(gradient):

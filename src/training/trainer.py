@@ -19,12 +19,13 @@ from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.families.registry import config_of, family_of
 from src.host.ranks import World
+from src.layers.batch_norm import BatchNorm2d
 from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
 from src.training.distributed import Mean, gradient_mean
 from src.training.ema import MovingAverage
 from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam
-from src.training.step import TrainStep, Update
+from src.training.step import JointStep, TrainStep, Update
 from src.training.validation import DenoisingValidation, Validation, validation_of
 from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
 
@@ -40,7 +41,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     initial = _initial_weights(family) if pretrained else []
     patches = PatchPairs(
         data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
-        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up,
+        cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up, lr_kernel=data.lr_kernel,
     )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill
@@ -48,23 +49,29 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     steps = train.steps or max(1, done[0] + rest)
     ms.set_seed(config.seed)  # of the initial weights; all else has generators of its own
     model = family.model()
+    objectives = family.objectives(model, patches.lr_up)
+    networks = {each.part: each.network for each in objectives if each.part}
     for part, checkpoint in initial:
-        arrays = family.pretrained_arrays(part, checkpoint.model_arrays())
-        load_into(getattr(model, part) if part else model, arrays, checkpoint.path)
+        network = networks[part] if part in networks else getattr(model, part) if part else model
+        load_into(network, family.pretrained_arrays(part, checkpoint), checkpoint.path)
 
     level = usable_level(train.amp_level, train.amp_dtype)
-    (objective,) = family.objectives(model, patches.lr_up)
-    groups = [(parameters, _rate(train, lr, steps)) for parameters, lr in objective.groups]
-    optimizer = adam(groups, train.beta1, train.beta2)
-    shown, average = _copy_for_validation(family, model, optimizer.parameters, level)
-    compute_in_16_bits(model, level, train.amp_dtype)
-    means = (Mean(world), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
-    scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
-    update = Update(optimizer, train.clip_norm, average, scaler, train.accumulate, *means)
+    main = [each.part for each in objectives].index("")
+    trained = [parameter for parameters, _ in objectives[main].groups for parameter in parameters]
+    shown, average = _copy_for_validation(family, model, trained, level)
+    for network in (model, *networks.values()):
+        compute_in_16_bits(network, level, train.amp_dtype)
+    for _, cell in (pair for each in objectives for pair in each.loss.cells_and_names() if world.size > 1):
+        if hasattr(cell, "over_ranks"):  # statistics of a batch, which is that of all ranks
+            cell.over_ranks(world.size)
+    schedules = [[(parameters, _rate(train, lr, steps)) for parameters, lr in each.groups] for each in objectives]
+    joint = [
+        TrainStep(each.loss, _update(train, world, groups, level, each.part, average), train.accumulate)
+        for each, groups in zip(objectives, schedules, strict=True)
+    ]
     return Training(
-        model, shown, TrainStep(objective.loss, update, train.accumulate), groups[0][1],
-        validation_of(family, shown, world),
-        partial(_dataset, family, patches, world, steps), world,
+        model, shown, JointStep(joint, joint[main]), schedules[main][0][1], validation_of(family, shown, world),
+        partial(_dataset, family, patches, world, steps), world, networks=[*networks.values()],
         pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip
 
@@ -75,11 +82,12 @@ class Training:
 
     model: nn.Cell  # the network, whose parameters are trained or frozen
     shown: nn.Cell  # what validation runs: the model, or a copy that holds averages or is in float32
-    step: TrainStep
+    step: JointStep
     schedule: RateSchedule  # the learning rate that is shown
     validation: Validation | DenoisingValidation  # of what is shown
     dataset: Callable  # progress → the mindspore dataset of the batches that are left
     world: World
+    networks: list  # that training alone needs, such as a discriminator
     pictures: int  # to train on
     steps: int  # optimiser steps of the whole run
     samples: int  # in one optimiser step, over all ranks
@@ -87,14 +95,15 @@ class Training:
     sink: bool = False  # feed the device through a queue of its own
 
     def __post_init__(self):
-        update = self.step.update
-        self.optimizer, self.average, self.scaler = update.optimizer, update.average, update.scaler
-        self.trained = list(self.optimizer.parameters)
+        self.update = self.step.main.update
+        self.average, self.scaler = self.update.average, self.update.scaler
+        self.optimizers = [step.update.optimizer for step in self.step.steps]
+        self.trained = [parameter for optimizer in self.optimizers for parameter in optimizer.parameters]
 
     def steps_from(self, progress):
         """What trains the rest of the run: a step function, and an iterable of its arguments, one a step."""
         if usable_sink(self.sink):
-            return connect(self.step.whole, self.dataset(progress))
+            return connect(self.step.main.whole, self.dataset(progress))
         return self.step, self.batches(progress)
 
     def batches(self, progress):
@@ -106,7 +115,7 @@ class Training:
     def state(self):
         """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""
         averages, updates = (self.average.averages, [self.average.updates]) if self.average else ([], [])
-        networks = [*self.model.get_parameters(), *averages]
+        networks = [*self.parameters(), *averages]
         rest = [*self._optimizer_state(), *self._scaler_state(), *updates]
         return {parameter.name: parameter for parameter in networks} | {
             "optimizer." + parameter.name: parameter for parameter in rest
@@ -120,7 +129,7 @@ class Training:
     def restore(self, checkpoint):
         """Load all of :meth:`state` from a checkpoint."""
         arrays, path = checkpoint.arrays, checkpoint.path
-        load_into(self.model, arrays, path)
+        load_arrays(self.parameters(), arrays, path)
         load_arrays(self._optimizer_state(), arrays, path, prefix="optimizer.")
 
         def load_if_there(parameters, what):
@@ -154,13 +163,18 @@ class Training:
     def _shown_pairs(self):
         return zip(self.model.get_parameters(), self.shown.get_parameters(), strict=True)
 
+    def parameters(self):
+        """Those of all networks."""
+        return [parameter for network in (self.model, *self.networks) for parameter in network.get_parameters()]
+
     def _optimizer_state(self):
         names = {parameter.name for parameter in self.trained}
-        names.add("learning_rate")  # the configuration says what it is, also on resuming
-        return [parameter for parameter in self.optimizer.get_parameters() if parameter.name not in names]
+        state = [parameter for optimizer in self.optimizers for parameter in optimizer.get_parameters()]
+        # of the learning rate the configuration says what it is, also on resuming
+        return [each for each in state if each.name not in names and each.name.split(".")[-1] != "learning_rate"]
 
     def _scaler_state(self):
-        return [self.scaler.scale_value, self.scaler.counter] if hasattr(self.scaler, "counter") else []
+        return [state for step in self.step.steps for state in _state_of(step.update.scaler)]
 
 
 def _check_folders(data):
@@ -184,15 +198,32 @@ def _dataset(family, patches, world, steps, progress):
 
 def _rate(train, lr, steps):
     return RateSchedule(
-        lr, train.lr_schedule, steps, train.lr_decay_every, train.lr_decay_factor, train.lr_min * lr / train.lr,
-        train.warmup_steps,
+        lr, train.lr_schedule, steps, train.lr_decay_every, train.lr_decay_factor, train.lr_milestones,
+        train.lr_min * lr / train.lr, train.warmup_steps,
     )  # fmt: skip
+
+
+def _update(train, world, groups, level, part, average):
+    """The ``Update`` of the parameters in groups; those of a part other than the model have states named by it."""
+    optimizer = adam(groups, train.beta1, train.beta2)
+    scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
+    if part:
+        trained = {parameter.name for parameter in optimizer.parameters}
+        for state in (*optimizer.get_parameters(), *_state_of(scaler)):
+            if state.name not in trained:
+                state.name = f"{part}.{state.name}"
+    means = (Mean(world), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
+    return Update(optimizer, train.clip_norm, None if part else average, scaler, train.accumulate, *means)
+
+
+def _state_of(scaler):
+    return [scaler.scale_value, scaler.counter] if hasattr(scaler, "counter") else []
 
 
 def _copy_for_validation(family, model, trained, level):
     """The network that validation runs, and the ``MovingAverage`` in it, or None."""
     decay = family.config.train.ema_decay
-    if not decay and level == "O0":
+    if not decay and level == "O0" and not any(isinstance(cell, BatchNorm2d) for _, cell in model.cells_and_names()):
         return model, None
     copy = family.model()
     for parameter in copy.get_parameters():
@@ -233,7 +264,7 @@ def dry_run(config):
     """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
     training = training_of(config)
     train = config.train
-    total = sum(parameter.size for parameter in training.model.get_parameters())
+    total = sum(parameter.size for parameter in training.parameters())
     trained = sum(parameter.size for parameter in training.trained)
     seconds = []
     for batches in islice(training.batches(Progress()), 3):

@@ -14,6 +14,8 @@ import pytest
 
 import convert
 from src.errors import UserError
+from src.families.registry import read_config
+from tests import tiny
 from tests.weights.checkpoints import encoder_tensors, sr3_tensors, srdiff_tensors
 from tests.weights.torch_files import write_torch
 
@@ -170,6 +172,141 @@ def test_an_output_that_cannot_be_written(run, torch_file, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the checkpoint"):
         run("--input", torch_file(encoder_tensors()), "--output", tmp_path / "file" / "w.ckpt")
+
+
+@pytest.fixture
+def networks(tmp_path, tiny_checkpoints):
+    """Return two checkpoints of the tiny RRDB, the second of a training that keeps averages, and their arrays."""
+    from src.weights.checkpoint import load_checkpoint, save_model
+
+    one = load_checkpoint(tiny_checkpoints["rrdb"])
+    other = {name: np.asarray(value * 3 + 1, np.float32) for name, value in one.arrays.items()}
+    raw = {name: value * 0 for name, value in other.items()}
+    averages = {f"ema.{name}": value for name, value in other.items()}
+    path = tmp_path / "B é.ckpt"
+    save_model(path, raw | averages, one.config_json.replace("rrdb_lite_x4", "wdn"), 7)
+    return (tiny_checkpoints["rrdb"], one.arrays), (path, other)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.8, 1])
+def test_a_blend_is_between_two_networks(run, networks, tmp_path, alpha):
+    from src.build import load_model
+    from src.weights.checkpoint import load_checkpoint
+
+    (first, ours), (second, theirs) = networks
+    text = run("--blend", first, second, "--alpha", alpha, "--output", tmp_path / "c.ckpt")
+    assert "rrdb x4, 0 steps done" in text and f"used       {len(ours)} tensors" in text and "c.ckpt" in text
+    found = load_checkpoint(tmp_path / "c.ckpt")
+    assert json.loads(found.config_json)["name"] == f"rrdb_lite_x4_wdn_{alpha}" and found.step == 0
+    assert list(found.arrays) == list(ours)
+    for name, array in found.arrays.items():
+        expected = (1 - alpha) * ours[name].astype(np.float64) + alpha * theirs[name].astype(np.float64)
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-6)
+        if alpha in (0, 1):
+            np.testing.assert_array_equal(array, (ours, theirs)[alpha][name])
+    assert load_model(tmp_path / "c.ckpt")[0].name == f"rrdb_lite_x4_wdn_{alpha}"
+
+
+@pytest.mark.parametrize(
+    ("golden", "first", "second", "expected"),
+    [("esrgan_new_arch_x4", "RRDB_PSNR_x4", "RRDB_ESRGAN_x4", "sr_interp")],
+)
+def test_a_blend_gives_the_pictures_of_the_public_programs(run, shared, tmp_path, golden, first, second, expected):
+    """ESRGAN's net_interp.py at 0.5."""
+    from src.build import load_upscaler
+
+    folder = shared / "golden/srgan" / golden
+    for name in (first, second):
+        run("--input", folder / f"{name}.pth", "--output", tmp_path / f"{name}.ckpt")
+    blend = tmp_path / "blend.ckpt"
+    run("--blend", tmp_path / f"{first}.ckpt", tmp_path / f"{second}.ckpt", "--alpha", 0.5, "--output", blend)
+    values = np.load(folder / "golden.npz")
+    sr = (load_upscaler(blend, "CPU", runtime="mindspore").sample(values["lr"] * 2 - 1) + 1) / 2
+    np.testing.assert_allclose(sr.clip(0, 1), values[expected].clip(0, 1), rtol=0, atol=1e-5)
+
+
+def srgan(path, *overrides):
+    """Write a tiny SRGAN of random weights and statistics; return its path and arrays."""
+    from src.weights.checkpoint import config_json, load_checkpoint, save_model
+
+    config = read_config(ROOT / "configs/srresnet_x4.yaml", ["generator.features=8", "generator.blocks=2", *overrides])
+    parameters = tiny.model(config).get_parameters()
+    random = np.random.default_rng(len(path.name))
+    arrays = {parameter.name: random.random(parameter.shape, np.float32) for parameter in parameters}
+    save_model(path, arrays, config_json(config), 5)
+    return path, load_checkpoint(path).arrays
+
+
+def test_statistics_of_batch_norm_are_interpolated(run, tmp_path):
+    from src.weights.checkpoint import load_checkpoint
+
+    (one, ours), (two, theirs) = srgan(tmp_path / "one.ckpt"), srgan(tmp_path / "other.ckpt")
+    run("--blend", one, two, "--alpha", 0.25, "--output", tmp_path / "c.ckpt")
+    found = load_checkpoint(tmp_path / "c.ckpt").arrays
+    statistics = [name for name in found if "moving_" in name]
+    assert len(statistics) == 10
+    for name in statistics:
+        np.testing.assert_allclose(found[name], 0.75 * ours[name] + 0.25 * theirs[name], rtol=1e-6)
+
+
+def test_an_esrgan_is_blended_with_the_rrdb_that_it_was_trained_from(run, tmp_path, tiny_checkpoints):
+    from src.weights.checkpoint import load_checkpoint
+
+    rrdb = load_checkpoint(tiny_checkpoints["rrdb"]).arrays
+    same = [f"generator.{setting}" for setting in ("network=rrdb", "growth=4", "upsampler=pixelshuffle")]
+    gan, ours = srgan(tmp_path / "gan.ckpt", *same, "name=gan")
+    text = run("--blend", gan, tiny_checkpoints["rrdb"], "--alpha", 0.5, "--output", tmp_path / "c.ckpt")
+    assert "srgan x4" in text
+    for name, array in load_checkpoint(tmp_path / "c.ckpt").arrays.items():
+        expected = (ours[name] + rrdb[name.replace("generator", "encoder")]) / 2
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_half_precision_is_blended_in_float32(run, networks, tmp_path):
+    from src.weights.checkpoint import load_checkpoint, save_model
+
+    (first, ours), (second, theirs) = networks
+    checkpoint = load_checkpoint(first)
+    save_model(tmp_path / "half.ckpt", checkpoint.arrays, checkpoint.config_json, 0, half=True)
+    run("--blend", tmp_path / "half.ckpt", second, "--alpha", 0.5, "--output", tmp_path / "c.ckpt")
+    for name, array in load_checkpoint(tmp_path / "c.ckpt").arrays.items():
+        expected = np.float32(0.5) * ours[name].astype(np.float16).astype(np.float32) + np.float32(0.5) * theirs[name]
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_what_cannot_be_blended_is_told(run, networks, tmp_path, tiny_checkpoints):
+    (first, ours), (second, _) = networks
+
+    def refused(message, *arguments):
+        with pytest.raises(UserError, match=message) as caught:
+            run(*arguments, "--output", tmp_path / "c.ckpt")
+        assert "\n" not in str(caught.value) and not (tmp_path / "c.ckpt").exists()
+
+    for alpha in ("-0.1", "1.5", "nan"):
+        refused("--blend needs --alpha, from 0 .* to 1 .*, got", "--blend", first, second, "--alpha", alpha)
+    refused("--blend needs --alpha, .* got None", "--blend", first, second)
+    refused("--alpha is of --blend: leave it out", "--input", first, "--alpha", 0.5)
+    refused("'name=x' has no effect on --blend", "--blend", first, second, "--alpha", 0.5, "name=x")
+    refused("'--config' has no effect on --blend", "--blend", first, second, "--alpha", 0.5, "--config", "c.yaml")
+    refused("no checkpoint at", "--blend", first, tmp_path / "none.ckpt", "--alpha", 0.5)
+    other = tiny_checkpoints["srdiff"]
+    refused("different networks, only one of them has unet.*: name two of one", "--blend", first, other, "--alpha", 0.5)
+    for name, overrides, message in (
+        ("blocks", ["encoder.blocks=3"], "only one of them has encoder.trunk.2.* and 25 more: name two of one network"),
+        ("width", ["encoder.features=6"], r"'encoder.first_conv.weight' is \(8, 3, 3, 3\) and \(6, 3, 3, 3\): name"),
+    ):
+        other = tiny.save_untrained(tmp_path / f"{name}.ckpt", tiny.config("rrdb", None, *overrides))
+        refused(message, "--blend", first, other, "--alpha", 0.5)
+    with pytest.raises(UserError, match="--output is the input itself"):
+        run("--blend", first, second, "--alpha", 0.5, "--output", second)
+
+
+def test_one_of_input_and_blend(run, capsys):
+    for arguments in (["--input", "a", "--blend", "a", "b"], []):
+        with pytest.raises(SystemExit, match="2"):
+            run(*arguments, "--output", "c.ckpt")
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 class Mkdir:

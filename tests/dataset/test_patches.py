@@ -9,7 +9,7 @@ from src.dataset.div2k_preprocess import main
 from src.dataset.pairs import find_folders, find_pairs, load_pair
 from src.dataset.patches import AUGMENTATION, DIFFUSION, ORDER, PatchPairs, generator
 from src.errors import UserError
-from src.imaging.resize import imresize
+from src.imaging.resize import make_lr
 from tests.dataset.pictures import crops, quarter, write_pictures
 
 
@@ -38,6 +38,17 @@ def folder(tmp_path, photo):
     write_pictures(tmp_path / "HR", pictures)
     write_pictures(tmp_path / "LR", [quarter(picture) for picture in pictures])
     return tmp_path
+
+
+def test_lr_by_maxpool(tmp_path, photo, folder):
+    hr = photo[100:148, 100:156]
+    patches = PatchPairs(write_pictures(tmp_path / "high", [hr]), scale=4, patch_size=16, lr_kernel="maxpool")
+    for index in range(4):
+        patch, small = patches.sample(index)
+        blocks = [patch[row::4, column::4] for row in range(4) for column in range(4)]
+        np.testing.assert_array_equal(small, np.maximum.reduce(blocks))
+    with pytest.raises(UserError, match=r"the kernel maxpool cannot make LR .* there, in .*LR: leave it out"):
+        PatchPairs(folder, scale=4, patch_size=16, lr_kernel="maxpool")
 
 
 def samples(patches, indices):
@@ -144,7 +155,7 @@ def test_absent_lr_is_made_from_the_whole_picture_once(tmp_path, photo, monkeypa
     )
     expected = quarter(picture)
     calls = []
-    monkeypatch.setattr("src.dataset.pairs.imresize", lambda *a, **k: calls.append(1) or imresize(*a, **k))
+    monkeypatch.setattr("src.dataset.pairs.make_lr", lambda *a: calls.append(1) or make_lr(*a))
     for index in range(20):
         hr, lr = patches.sample(index)
         lefts = [left for left in range(0, 28, 4) if np.array_equal(picture[:64, left : left + 64], hr)]

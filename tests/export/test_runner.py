@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+import infer
 from src.build import load_upscaler
 from src.errors import UserError
 from src.export import runner
 from src.export.artefact import Artefact, description_path
 from src.export.load import upscaler_of
 from src.imaging.io import read_image, read_rgb, write_image
+from src.imaging.resize import imresize
 from src.inference.tile_size import TileOptions
 from tests.export import models
 
@@ -77,6 +79,21 @@ def test_it_samples_as_infer_does(options, sampling, exports, loaded, command, p
     command("--model", exports("step"), "--input", "in.png", "--output", "out.png", *options.split())
     (expected,) = loaded("step").upscale([models.picture(photo, 13, 21)[0]], seeds=[0], **sampling)
     np.testing.assert_array_equal(read_rgb("out.png"), expected)
+
+
+def test_a_size_between_is_infers(exports, command, photo, monkeypatch):
+    picture, _ = models.picture(photo, 13, 21)
+    write_image("in.png", np.dstack([picture, picture[..., 0]]))
+    given = ["--model", str(exports("whole")), "--input", "in.png", "--outscale", "3.3"]
+    command(*given, "--output", "out.png", "--compare")
+    monkeypatch.setattr(sys, "argv", ["infer.py", *given, "--output", "infer.png", "--compare", "--device", "CPU"])
+    infer.main()
+    for end in ("", "_compare"):
+        found, expected = (read_image(f"{name}{end}.png") for name in ("out", "infer"))
+        np.testing.assert_array_equal(found.rgb, expected.rgb)
+    out = read_image("out.png")
+    np.testing.assert_array_equal(out.alpha, imresize(picture[..., 0], size=(43, 69)))
+    assert out.rgb.shape == (43, 69, 3)
 
 
 @pytest.mark.parametrize("name", ["step", "whole"])
@@ -169,6 +186,12 @@ def test_mistakes_are_one_line(arguments, exports, command, tmp_path):
         command("--model", exports("step"), "--input", "in.png", "--output", "out.png", *given)
     assert MISTAKES[arguments] in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_a_size_between_is_of_pictures_that_are_enlarged(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["offline.pyz", "--model", "x.onnx", "--outscale", "2"])
+    with pytest.raises(UserError, match="--samples, --compare and --outscale are for pictures of --input: name some"):
+        runner.main()
 
 
 def test_a_mistake_is_status_2(tmp_path):

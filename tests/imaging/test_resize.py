@@ -11,7 +11,7 @@ import pytest
 from src.errors import UserError
 from src.imaging import resize
 from src.imaging.io import list_images, read_rgb
-from src.imaging.resize import area_overlaps, area_resize, contributions, cubic, imresize, inside
+from src.imaging.resize import area_overlaps, area_resize, contributions, cubic, fitted, imresize, inside, make_lr
 
 SCALES = (2, 3, 4, 8, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(1, 8), 1, Fraction(7, 5), Fraction(5, 7))
 
@@ -354,3 +354,19 @@ def test_what_is_no_picture_is_refused():
     for image in (noise((4, 4, 3)).astype(np.int32), noise((0, 4)), noise((4,)), [[1]]):
         with pytest.raises(UserError):
             area_resize(image, (2, 2))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_lr_by_bicubic_and_by_maxpool(photo, scale):
+    hr = photo[100:112, 100:124]
+    np.testing.assert_array_equal(make_lr(hr, scale), imresize(hr, 1 / scale))
+    blocks = [hr[row::scale, column::scale] for row in range(scale) for column in range(scale)]
+    largest = make_lr(hr, scale, "maxpool")
+    np.testing.assert_array_equal(largest, np.maximum.reduce(blocks))
+    assert largest.dtype == np.uint8 and largest.shape == (12 // scale, 24 // scale, 3)
+
+
+def test_a_picture_that_fits_is_returned_itself(photo):
+    picture = photo[:8, :10]
+    assert fitted(picture, (8, 10)) is picture
+    np.testing.assert_array_equal(fitted(picture, (5, 20)), imresize(picture, size=(5, 20)))

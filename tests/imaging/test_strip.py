@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.strip import SEPARATOR, Frame, at_most, film_strip, make_grid, side_by_side, write_animation
+from src.imaging.strip import SEPARATOR, Frame, at_most, film_strip, make_grid, repeated, side_by_side, write_animation
 
 
 def test_lr_sr_hr(photo):
@@ -27,6 +27,13 @@ def test_any_number_of_pictures_of_any_scale(photo):
     assert side_by_side(photo[:1, :1]).shape == (1, 1, 3)
     assert side_by_side(photo[:1, :1], photo[:8, :8]).shape == (8, 16 + SEPARATOR, 3)
     assert side_by_side(photo[:6, :7], photo[:6, :7], photo[:6, :7], photo[:6, :7]).shape == (6, 28 + 3 * SEPARATOR, 3)
+
+
+def test_pixels_are_repeated_to_any_size(photo):
+    lr = photo[100:104, 200:205]
+    np.testing.assert_array_equal(repeated(lr, (12, 15)), lr.repeat(3, 0).repeat(3, 1))
+    np.testing.assert_array_equal(repeated(lr, (6, 5))[:, 0], lr[[0, 1, 1, 2, 3, 3], 0])  # the nearest centres
+    np.testing.assert_array_equal(repeated(lr, (1, 1)), lr[2:3, 2:3])
 
 
 @pytest.mark.parametrize("sizes", [[(8, 9)], [(9, 9)], [(8, 10), (12, 15)], [(2, 2)]])

@@ -239,7 +239,44 @@ def test_the_comparison_is_lr_bicubic_sr(save, tmp_path):
     repeated = lr.repeat(2, 0).repeat(2, 1)
     expected = np.concatenate([repeated, imresize(lr, 2), repeated], axis=1)
     np.testing.assert_array_equal(read_image(jobs[0].comparison).rgb, expected)
-    np.testing.assert_array_equal(comparison(lr, repeated, 2), expected)
+    np.testing.assert_array_equal(comparison(lr, repeated), expected)
+
+
+@pytest.mark.parametrize(("outscale", "size"), [(3, (15, 18)), (1.5, (8, 9)), (2.0, (10, 12)), (0.01, (1, 1))])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_the_finished_picture_is_resized_to_any_factor(save, tmp_path, outscale, size, mode):
+    source, watch = save("a.png", mode), Seen()
+    jobs = plan_jobs(source, tmp_path / "out", compare=True)
+    upscale_files(Nearest(), jobs, None, outscale=outscale, compare=True, watch=watch)
+    picture = read_image(source)
+    (_, _, sr, _), result = watch.finished[0], read_image(jobs[0].result)
+    np.testing.assert_array_equal(sr, imresize(picture.rgb.repeat(2, 0).repeat(2, 1), size=size))
+    if mode != "LA":
+        np.testing.assert_array_equal(result.rgb, sr)
+    assert result.gray == (mode == "LA") and (result.alpha is None) == (mode == "RGB")
+    if mode != "RGB":
+        np.testing.assert_array_equal(result.alpha, imresize(picture.alpha, size=size))
+    compared = read_image(jobs[0].comparison).rgb
+    assert compared.shape == (size[0], 3 * size[1], 3)
+    np.testing.assert_array_equal(compared[:, size[1] : 2 * size[1]], imresize(picture.rgb, size=size))
+    np.testing.assert_array_equal(compared[:, 2 * size[1] :], sr)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "outscale", "message"),
+    [
+        ("jpg", 1100.0, "becomes 66000 pixels long, .jpg files end at 65500"),
+        ("webp", 300.0, "becomes 18000 pixels long, .webp files end at 16383"),
+        ("png", 1e300, r"would have more than 500 million pixels, 1e\+300 times as large: lower --outscale"),
+    ],
+)
+def test_a_result_that_is_too_large_is_refused_before_the_work(save, tmp_path, suffix, outscale, message):
+    upscaler = Nearest()
+    with pytest.raises(UserError, match=message):
+        upscale_files(
+            upscaler, plan_jobs(save("a.png", size=(60, 1)), tmp_path / f"x.{suffix}"), None, outscale=outscale
+        )
+    assert upscaler.batches == []
 
 
 def test_pictures_from_nothing_come_in_batches_that_fit_so_that_none_is_cut_into_tiles():

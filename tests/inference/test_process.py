@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from src.imaging.resize import imresize
 from src.inference.process import LONGEST, Process
 from src.inference.tile_size import TileOptions
 from src.inference.upscaler import to_uint8
@@ -48,6 +49,15 @@ def test_of_a_residual_the_picture_is_shown():
     up.sample(LR / 4, process=process)
     expected = to_uint8((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)
     assert np.abs(process.frames(0)[-1].lower - expected).max() <= 1
+
+
+def test_frames_have_the_size_of_a_result_of_another_scale():
+    process = Process(1)
+    enlarger(4).sample(LR, steps=2, process=process)
+    own, smaller, larger = (process.frames(1, size)[0] for size in (None, (15, 27), (10 * LONGEST, LONGEST)))
+    np.testing.assert_array_equal(smaller.lower, imresize(own.lower, size=(15, 27)))
+    np.testing.assert_array_equal(smaller.upper, imresize(own.upper, size=(15, 27)))
+    assert larger.upper.shape == (LONGEST, 51, 3)
 
 
 def test_large_pictures_are_reduced():

@@ -9,7 +9,8 @@ from PIL import Image
 
 from src.errors import UserError
 from src.metrics import weight_files
-from src.metrics.lpips import BACKBONES, LPIPS, _CeilMaxPool, load_lpips, lpips_from_arrays
+from src.metrics.backbones import BACKBONES, _CeilMaxPool
+from src.metrics.lpips import LPIPS, LPIPSDistance, load_lpips, lpips_from_arrays
 from src.metrics.weight_files import find_weights
 from src.weights.torch_file import read_torch
 
@@ -33,9 +34,13 @@ def weights():
     return some_weights()
 
 
+def distance_of(net, arrays):
+    return LPIPSDistance(lpips_from_arrays(net, arrays))
+
+
 @pytest.fixture(scope="module")
 def alex(weights):
-    return lpips_from_arrays("alex", weights)
+    return distance_of("alex", weights)
 
 
 def formula_backbone(net):
@@ -87,7 +92,7 @@ def test_golden_values(shared, net, mode):
     folder = shared / "weights" / "lpips"
     arrays = read_torch(folder / f"lpips_lin_{net}_v0.1.pth")
     arrays |= read_torch(folder / "squeezenet1_1_features.pth") if net == "squeeze" else formula_backbone(net)
-    distance = lpips_from_arrays(net, arrays)
+    distance = distance_of(net, arrays)
     values = golden_values(shared, net)
     assert len(values) >= 3
     for name, expected in values.items():
@@ -131,22 +136,22 @@ def test_the_names_of_the_whole_lpips_model_are_understood(alex, weights, photo)
             name = name.replace("features.", f"net.slice{slices[number]}.")
         whole[name] = array
     pair = photo[:64, :64], photo[64:128, :64]
-    assert lpips_from_arrays("alex", whole)(*pair) == alex(*pair)
+    assert distance_of("alex", whole)(*pair) == alex(*pair)
 
 
 def test_classifiers_and_unknown_names_are_ignored(weights, photo):
     arrays = weights | {"classifier.1.weight": np.zeros(3), "epoch": 7, 5: None}
-    assert lpips_from_arrays("alex", arrays)(photo[:64, :64], photo[:64, :64]) == 0
+    assert distance_of("alex", arrays)(photo[:64, :64], photo[:64, :64]) == 0
 
 
 def test_weights_of_another_network_are_refused(weights):
     with pytest.raises(UserError, match=r"features.layers.0.weight of shape \(64, 3, 3, 3\) for LPIPS squeeze"):
-        lpips_from_arrays("squeeze", weights)
+        distance_of("squeeze", weights)
 
 
 def test_missing_linear_layers_are_refused(weights):
     with pytest.raises(UserError, match=r"expected linear.0.weight .* found nothing"):
-        lpips_from_arrays("alex", {name: array for name, array in weights.items() if name.startswith("features")})
+        distance_of("alex", {name: array for name, array in weights.items() if name.startswith("features")})
 
 
 def test_different_shapes_are_refused(alex):

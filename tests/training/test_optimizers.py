@@ -11,8 +11,10 @@ from src.training.optimizers import RateSchedule, adam
 STEP = RateSchedule(2e-4, "step", total=12, decay_every=5, decay_factor=0.5)
 COSINE = RateSchedule(5e-4, "cosine", total=12, minimum=1e-6)
 CONSTANT = RateSchedule(3e-4, "constant", total=12)
+MILESTONES = RateSchedule(1e-4, "milestones", total=12, milestones=(5, 6, 11))
 SCHEDULES = [
-    STEP, COSINE, CONSTANT,
+    STEP, COSINE, CONSTANT, MILESTONES,
+    RateSchedule(1e-4, "milestones", total=11),
     RateSchedule(1e-3, "step", total=12, decay_every=1, decay_factor=0.9),
     RateSchedule(5e-4, "cosine", total=1, minimum=0.0),
     *(replace(schedule, warmup=7) for schedule in (STEP, COSINE, CONSTANT)),
@@ -33,6 +35,7 @@ def test_rates_by_hand():
     assert COSINE.at(0) == 5e-4
     assert COSINE.at(6) == pytest.approx((5e-4 + 1e-6) / 2)
     assert COSINE.at(12) == COSINE.at(99) == pytest.approx(1e-6)
+    assert [MILESTONES.at(k) for k in (4, 5, 6, 10, 11, 99)] == [1e-4, 5e-5, 2.5e-5, 2.5e-5, 1.25e-5, 1.25e-5]
     assert CONSTANT.at(0) == CONSTANT.at(999) == 3e-4
 
 

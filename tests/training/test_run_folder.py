@@ -43,7 +43,7 @@ def test_its_files(run):
     assert (run / "config.yaml").read_text() == "name: one\n"
     head = {name: (run / name).read_text().splitlines()[:2] for name in TABLES}
     assert head == {
-        "curve.csv": ["step,loss,learning_rate,gradient_norm,skipped", "2,0.123457,0.0002,1.5,3"],
+        "curve.csv": ["step,loss,learning_rate,gradient_norm,skipped,parts", "2,0.123457,0.0002,1.5,3,"],
         "speed.csv": ["step,samples_per_second,waiting", "2,1234,0.123"],
         "validation.csv": ["step,method,psnr,ssim,lr_psnr,lpips,loss", "2,bicubic,28.1235,,inf,,"],
     }
@@ -141,7 +141,7 @@ def test_a_table_that_is_gone_is_pointed_out(run, caplog):
 def test_a_table_from_before_a_column_existed_is_kept(run):
     (run / "curve.csv").write_text("step,loss,learning_rate,gradient_norm,samples_per_second\n2,0.5,0.1,1,9\n")
     resumed(run, 4)
-    assert (run / "curve.csv").read_text() == "step,loss,learning_rate,gradient_norm,skipped\n2,0.5,0.1,1,\n"
+    assert (run / "curve.csv").read_text() == "step,loss,learning_rate,gradient_norm,skipped,parts\n2,0.5,0.1,1,,\n"
 
 
 def test_what_the_tables_say(run):

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
+from src.dataset.pairs import load_pair
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
 from src.host.ranks import World
 from src.imaging.io import write_image
+from src.imaging.resize import make_lr
 from src.inference.diffusion_upscaler import DiffusionUpscaler
-from src.training.validation import LEVELS, validation_of
+from src.training.validation import LEVELS, validation_of, validation_pairs
 from tests import tiny, tiny_sr3
 
 
@@ -105,6 +107,17 @@ def test_pictures_cannot_agree_with_an_input_that_is_not_there(folder, monkeypat
     monkeypatch.setattr(looked, "loss", lambda hr, *rest: hr.max())
     with pytest.raises(UserError, match="consistency is with LR pictures"):
         looked.compile()
+
+
+def test_lr_by_another_kernel(tmp_path, tiny_pictures, photo):
+    config = tiny.config("rrdb", tiny_pictures, "data.lr_kernel=maxpool")
+    (pair,) = validation_pairs(config)
+    hr, lr = load_pair(pair, 4)
+    np.testing.assert_array_equal(lr, make_lr(hr, 4, "maxpool"))
+    for part, side in (("X1", 16), ("X4", 4)):
+        write_image(tmp_path / "val" / part / "a.png", photo[:side, :side])
+    with pytest.raises(UserError, match="the kernel maxpool cannot make LR pictures, they are there, in .*X4:"):
+        validation_pairs(tiny.config("rrdb", tmp_path, "data.lr_kernel=maxpool"))
 
 
 def test_on_an_ascend_pictures_are_cut_into_tiles_of_one_size(tiny_pictures, monkeypatch):

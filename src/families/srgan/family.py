@@ -8,7 +8,7 @@ from typing import Literal
 
 from src.config.schema import Config, setting
 from src.errors import UserError
-from src.families.family import OnePass, unfolded
+from src.families.family import Objective, OnePass, unfolded
 from src.families.rrdb import family as rrdb
 from src.families.srgan import convert
 from src.inference.tile_size import Cost, Reach
@@ -16,7 +16,7 @@ from src.inference.tile_size import Cost, Reach
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet or Real-ESRGAN's compact net."""
+    """What makes the picture: SRGAN's SRResNet, ESRGAN's RRDBNet, BasicSR's MSRResNet, Real-ESRGAN's compact net."""
 
     network: Literal["srresnet", "rrdb", "msrresnet", "compact"] = "srresnet"
     features: int = setting(64, at_least=1)
@@ -46,7 +46,7 @@ class PerceptualConfig:
     """The loss on a classifier's features."""
 
     network: Literal["vgg19", "vgg16", "lpips_squeeze", "lpips_alex", "lpips_vgg"] = "vgg19"
-    # of VGG: convI_J is before its activation, reluI_J after, poolI after the block; weighted: conv1_2=0.1,conv5_4=1
+    # of VGG: convI_J before its activation, reluI_J after, poolI after the block; with weights: conv1_2=0.1,conv5_4=1
     layers: str = "conv5_4"
     loss: Literal["l1", "l2"] = "l1"
     normalize: bool = True  # pictures by ImageNet's mean and deviation
@@ -61,7 +61,7 @@ class LossConfig:
     perceptual: float = setting(0.0, at_least=0)
     adversarial: float = setting(0.0, at_least=0)
     variation: float = setting(0.0, at_least=0)  # total variation
-    # of real and fake logits; relativistic is ESRGAN's average (arXiv 1809.00219, eqs. 1, 2); probability leftthomas'
+    # relativistic: ESRGAN's average (arXiv 1809.00219, eqs. 1 and 2); probability: leftthomas'
     kind: Literal["vanilla", "relativistic", "least_squares", "hinge", "probability"] = "vanilla"
     discriminator_first: bool = False  # the discriminator's step comes before the generator's
 
@@ -103,6 +103,10 @@ class SRGAN(OnePass):
                 f"'discriminator.network' is {discriminator.network}, but 'loss.adversarial' is 0; set "
                 "discriminator.network=none, or a weight"
             )
+        if not any((loss.pixel, loss.perceptual, loss.adversarial)):
+            raise UserError("'loss.pixel', 'loss.perceptual' and 'loss.adversarial' are all 0; set one of them")
+        if loss.adversarial and self.config.data.sink:
+            raise UserError("'data.sink' feeds one network, but a discriminator trains along; set data.sink=false")
         super().check()
 
     def _check_rrdb(self):
@@ -161,31 +165,65 @@ class SRGAN(OnePass):
         return network.SRGAN(made, self.unshuffle)
 
     def part(self, name):
-        """The model, or the "discriminator", of patches of ``data.patch_size``."""
+        """The model, or the "discriminator"."""
         return self.discriminator() if name else self.model()
 
+    def objectives(self, model, lr_up=False):
+        from src.losses.adversarial import AdversarialLoss
+        from src.losses.gan import DiscriminatorLoss, GeneratorLoss
+
+        loss, discriminator, adversarial = self.config.loss, None, None
+        names = ("pixel", "perceptual", "adversarial", "variation")
+        weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
+        if loss.adversarial:
+            discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
+        perceptual = self._perceptual_loss() if loss.perceptual else None
+        of_generator = Objective(
+            GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
+            self.groups(model),
+        )
+        if not loss.adversarial:
+            return [of_generator]
+        of_discriminator = Objective(
+            DiscriminatorLoss(discriminator, adversarial, model if loss.discriminator_first else None),
+            [(discriminator.trainable_params(), self.config.discriminator.lr or self.config.train.lr)],
+            "discriminator", discriminator,
+        )  # fmt: skip
+        both = [of_generator, of_discriminator]
+        return both[::-1] if loss.discriminator_first else both
+
     def discriminator(self):
-        """Return the discriminator, an nn.Cell whose parameters are named ``discriminator.*``."""
+        """The discriminator, a Cell whose parameters are named ``discriminator.*``."""
         from src.families.srgan.discriminator import build_discriminator
 
-        made = self.config.discriminator
-        return build_discriminator(made.network, made.features, made.hidden, self.config.data.patch_size)
+        sizes = self.config.discriminator
+        return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
+
+    def _perceptual_loss(self, download=False):
+        from src.losses.perceptual import load_perceptual
+
+        settings = self.config.perceptual
+        return load_perceptual(
+            settings.network, settings.layers, settings.loss, settings.normalize, settings.weights, download
+        )  # fmt: skip
 
     def pretrained(self):
-        path, init = self.config.generator.checkpoint, self.config.train.init
-        if not path:
-            return []
-        if init:
-            logging.info("generator.checkpoint is not read: train.init=%s holds a generator as well", init)
-            return []
-        if not Path(path).is_file():
-            raise UserError(
-                f"no generator at {path} (generator.checkpoint): train stage 1 first, and name its model.ckpt with "
-                "generator.checkpoint=PATH"
-            )
-        return [("generator", path)]
+        config, found = self.config, []
+        for part, path, remedy in (
+            ("generator", config.generator.checkpoint, "train stage 1 first, and name its model.ckpt"),
+            ("discriminator", config.discriminator.checkpoint, "name what convert.py or train.py wrote"),
+        ):
+            if path and part == "generator" and config.train.init:
+                logging.info("%s.checkpoint is not read: train.init=%s holds one as well", part, config.train.init)
+            elif path and not Path(path).is_file():
+                raise UserError(f"no {part} at {path} ({part}.checkpoint): {remedy} with {part}.checkpoint=PATH")
+            elif path:
+                found.append((part, path))
+        return found
 
     def check_pretrained(self, part, config, path):
+        if part == "discriminator":  # its tensors tell
+            return
         found, wanted = _generator_sizes(config), _generator_sizes(self.config)
         if found is None:
             raise UserError(
@@ -201,9 +239,11 @@ class SRGAN(OnePass):
                 "or name another generator.checkpoint"
             )
 
-    def pretrained_arrays(self, part, arrays):
-        """An RRDB's own are named ``encoder.*``."""
-        return {name.replace("encoder.", "generator.", 1): array for name, array in arrays.items()}
+    def pretrained_arrays(self, part, checkpoint):
+        """An RRDB's own are named ``encoder.*``; a discriminator is a part of no model."""
+        if part == "discriminator":
+            return checkpoint.arrays
+        return {name.replace("encoder.", "generator.", 1): value for name, value in checkpoint.model_arrays().items()}
 
     def reach(self):
         generator, scale = self.config.generator, self.scale
@@ -230,10 +270,8 @@ class SRGAN(OnePass):
             options += [f"growth {rrdb.growth(generator)}", generator.upsampler]
             options += [f"unshuffle {generator.unshuffle}"] * (generator.unshuffle > 1)
         if generator.network == "srresnet":
-            options += ["biases"] * generator.biases + [
-                f"trunk ends in {generator.trunk_end}",
-                f"{generator.output} output",
-            ]
+            options += ["biases"] * generator.biases
+            options += [f"trunk ends in {generator.trunk_end}", f"{generator.output} output"]
         lines = [f"generator  {generator.network}, {', '.join(options)}"]
         if discriminator.network != "none":
             lines.append(f"discriminator  {discriminator.network}, {discriminator.features} features")

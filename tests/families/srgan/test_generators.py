@@ -8,7 +8,7 @@ from src.commands.convert import converted
 from src.families.registry import family_of
 from src.inference.upscaler import to_uint8
 from src.layers.graph import Graph, Whole
-from src.weights.checkpoint import load_into
+from src.weights.checkpoint import Checkpoint, config_json, load_into
 from src.weights.torch_file import read_torch
 from tests import tiny_srgan
 
@@ -78,8 +78,9 @@ def test_the_released_esrgan_clips_as_an_rrdb_and_not_as_a_generator(shared):
     family = family_of(tiny_srgan.config("rrdb", "generator.features=8", "generator.growth=4"))
     family.check_pretrained("generator", rrdb.config, path)
     generator = family.model()
-    arrays = family.pretrained_arrays("generator", {p.name: p.asnumpy() for p in model.get_parameters()})
-    load_into(generator.generator, arrays, path)
+    arrays = {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
+    checkpoint = Checkpoint(path, arrays, config_json(rrdb.config), 0)
+    load_into(generator.generator, family.pretrained_arrays("generator", checkpoint), path)
     assert np.abs(upscaled(family, generator, golden["lr"]) - golden["sr_esrgan"]).max() <= 1e-4
     assert golden["sr_esrgan"].min() < 0
 

@@ -144,6 +144,10 @@ class Family(ABC):
     def model(self):
         """Return the network, an nn.Cell whose parameters are named by part (``encoder.*``, ``unet.*``)."""
 
+    def part(self, name):
+        """Return a network that has a checkpoint of its own, by name; "" is :meth:`model`."""
+        return self.model()
+
     @abstractmethod
     def columns(self):
         """Return the :class:`Columns` of training batches."""

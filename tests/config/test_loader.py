@@ -123,7 +123,7 @@ def test_what_was_stored_with_every_family_s_sections_loses_the_others(load):
         ("name", "..", "a plain file name"),
         ("name", "a/b", "a plain file name"),
         ("name", "bicubic", "another name than 'bicubic'"),
-        ("data.scale", 3, "one of 1, 2, 4, 8"),
+        ("data.scale", 5, "one of 1, 2, 3, 4, 8"),
         ("data.train", "", "a path, not empty"),
         ("data.val", " ", "a path, not empty"),
         ("data.workers", 0, "at least 1"),

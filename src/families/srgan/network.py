@@ -71,8 +71,8 @@ class SRResNet(nn.Cell):
         for block in self.trunk:
             x = block(x)
         x = first + self.trunk_end(self.trunk_conv(x))
-        for conv, prelu in zip(self.up_convs, self.up_prelus):
-            x = prelu(self.shuffle(conv(x)))
+        for n, conv in enumerate(self.up_convs):
+            x = self.up_prelus[n](self.shuffle(conv(x)))
         x = self.last_conv(x)
         if self.output == "tanh":
             return ops.tanh(x)  # (tanh + 1) / 2 in [0, 1]
@@ -136,6 +136,6 @@ class CompactNet(nn.Cell):
 
     def construct(self, lr):
         picture = x = (lr + 1) * 0.5
-        for conv, prelu in zip(self.convs, self.prelus):
-            x = prelu(conv(x))
+        for n, conv in enumerate(self.convs):
+            x = self.prelus[n](conv(x))
         return (self.unfold(self.last_conv(x)) + self.nearest(picture)) * 2 - 1

@@ -51,8 +51,8 @@ class BatchNorm2d(nn.Cell):
 class _NormalizeByBatch(nn.Cell):
     """Normalisation by the batch's own statistics; returns these besides.
 
-    The gradient is written out, for it needs half the passes over memory, and a Cell for the mean over ranks: with
-    gradients that are averaged over the ranks, it is that of one process with the whole batch.
+    The gradient is written out: ops.BatchNorm hands none to mean and variance. Its own two means go over the ranks as
+    well: with the parameters' gradients averaged over them, all are those of one process with the whole batch.
     """
 
     def __init__(self):

@@ -87,7 +87,7 @@ def test_features(golden, weights):
             if name in golden.files:
                 recorded = golden[name]
                 feature = feature[: recorded.shape[0], : recorded.shape[1]]
-                np.testing.assert_allclose(feature, recorded, atol=1e-5)
+                np.testing.assert_allclose(feature, recorded, atol=1e-4)
             elif f"{name}_mean_std" in golden.files:
                 np.testing.assert_allclose([feature.mean(), feature.std(ddof=1)], golden[f"{name}_mean_std"], atol=1e-5)
 

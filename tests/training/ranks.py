@@ -31,7 +31,7 @@ def main(folder):
 
     world = join(device)
     results = {"world": (world.rank, world.size, world.is_first)}
-    for part in (means, gradients, broadcasts, numbers, rows, checks):
+    for part in (means, gradients, normalization, broadcasts, numbers, rows, checks):
         results |= part(world)
     results |= signals(world, folder)
     (folder / f"rank_{world.rank}.pickle").write_bytes(pickle.dumps(results))
@@ -90,6 +90,19 @@ def gradients(world):
     step = Step()
     runs = [[tensor.asnumpy() for tensor in step(ms.Tensor(float(scale), ms.float32))] for scale in range(1, 6)]
     return {"gradients": [run[:-1] for run in runs], "large gradient": runs[-1][-1]}
+
+
+def normalization(world):
+    """A gradient step's worth of BatchNorm over all ranks, each with half of the pictures."""
+    import mindspore as ms
+
+    from tests.training.normalized import Step
+
+    pictures = np.array_split(value(0, 9, (4, 3, 6, 5)), world.size)[world.rank]
+    step = Step(world)
+    loss, gradients = step(ms.Tensor(pictures))
+    found = [loss, *gradients, *(p for p in step.net.get_parameters() if not p.requires_grad)]
+    return {"normalization": [tensor.asnumpy() for tensor in found]}
 
 
 def broadcasts(world):

@@ -24,6 +24,7 @@ from src.training.distributed import (
     join,
     leave_signals_to_first,
 )
+from tests.training.normalized import Step
 from tests.training.ranks import DTYPES, SHAPES, value
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,15 @@ def test_gradient_mean(results, rank):
             assert_same_bits(gradient, (scaled[0] + scaled[1]) / np.float32(2))
     assert results[rank]["large gradient"].shape == SHAPES[-1]
     assert_same_bits(results[rank]["large gradient"], results[0]["large gradient"])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_batch_normalisation_over_the_ranks_is_that_of_one_process(results, rank):
+    step = Step(World(0, 1))
+    loss, gradients = step(ms.Tensor(value(0, 9, (4, 3, 6, 5))))
+    expected = [loss, *gradients, *(p for p in step.net.get_parameters() if not p.requires_grad)]
+    for found, one in zip(results[rank]["normalization"], expected, strict=True):
+        np.testing.assert_allclose(found, one.asnumpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -21,7 +21,7 @@ def build_discriminator(network, features=64, hidden=0, patch_size=96):
         if patch_size % 8:
             raise UserError(
                 f"the discriminator 'unet' takes patches of a multiple of 8 pixels, got {patch_size}: set "
-                "train.patch_size to one"
+                "data.patch_size to one"
             )
         model = UNetDiscriminator(features)
     elif network == "pooled":
@@ -47,7 +47,7 @@ class SRGANDiscriminator(nn.Cell):
         if patch_size % 16 or patch_size < 16:
             raise UserError(
                 f"the discriminator 'srgan' halves patches four times, to dense layers: got a patch of {patch_size} "
-                "pixels, set train.patch_size to a multiple of 16 such as 96"
+                "pixels, set data.patch_size to a multiple of 16 such as 96"
             )
         self.features = nn.SequentialCell(_srgan_convolutions(features, has_bias=False))
         self.hidden = nn.Dense(8 * features * (patch_size // 16) ** 2, hidden)
@@ -87,7 +87,7 @@ class VGGStyleDiscriminator(nn.Cell):
         if patch_size not in (128, 256):
             raise UserError(
                 f"the discriminator 'esrgan' takes patches of 128 or 256 pixels, got {patch_size}: set "
-                "train.patch_size to one of them, or take another discriminator"
+                "data.patch_size to one of them, or take another discriminator"
             )
         widths = [features * factor for factor in (1, 2, 4, 8, 8, 8)[: 5 if patch_size == 128 else 6]]
         layers = [(width, *how) for width in widths for how in ((3, 1), (4, 2))]

@@ -258,9 +258,9 @@ class SRGAN(OnePass):
         if generator.network == "rrdb":
             per_lr_pixel = rrdb.trunk_bytes(generator) / self.unshuffle**2
             at_hr = 3 * features if generator.upsampler == "nearest" else 0
-        else:  # tensors of its width at LR size, and at HR size
+        else:  # tensors of its width at LR size, and at HR size; fitted to peaks measured on the CPU
             per_lr_pixel = 5 * features
-            at_hr = {"srresnet": 3, "msrresnet": 4, "compact": 0}[generator.network] * features
+            at_hr = {"srresnet": 5, "msrresnet": 6, "compact": 0}[generator.network] * features
         return Cost(denoise=per_lr_pixel / scale**2 + at_hr, pictures=3)
 
     def summary(self):

@@ -19,6 +19,20 @@ FORMS = {
 }
 
 
+# Adversaries: with two networks in training, whose gradients do not vanish.
+AGAINST = {
+    "dense": ("discriminator.network=srgan", "discriminator.hidden=8", "loss.kind=relativistic"),
+    "pixels": ("discriminator.network=unet", "loss.kind=hinge", "loss.discriminator_first=true"),
+}
+
+
+def adversarial(against, form, pictures, *more):
+    """Return the configuration of a generator that trains against one of :data:`AGAINST`."""
+    data = [f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"]
+    common = ("discriminator.features=4", "loss.adversarial=0.5", "train.ema_decay=0.9", "train.pixel_loss=l1")
+    return config(form, *data, *common, *AGAINST[against], *more)
+
+
 def config(form, *more):
     """Return the configuration of a generator; ``more`` overrides win."""
     given = dict(override.split("=", 1) for override in (*COMMON, *FORMS[form], *more))

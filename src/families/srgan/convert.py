@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from src.errors import UserError
 from src.families.rrdb.convert import step_of
-from src.families.srgan.convert_discriminator import discriminator_settings, their_discriminator_name
+from src.families.srgan.convert_discriminator import BATCH_NORM, discriminator_settings, their_discriminator_name
 from src.weights.conversion import Conversion, count, listed, renamed, size
 from src.weights.state_dict import container_of, find_state_dict
 
@@ -93,14 +93,6 @@ def _generator_alone(tensors):
 
 # What each form tells.
 
-_NORM_AND_PRELU = (
-    (r"\.gamma$", ".weight"),
-    (r"\.beta$", ".bias"),
-    (r"\.moving_mean$", ".running_mean"),
-    (r"\.moving_variance$", ".running_var"),
-    (r"\.w$", ".weight"),
-)
-
 
 def _rrdb(tensors):
     """BasicSR's RRDBNet, whose first convolution tells how many pixels are folded into channels."""
@@ -158,7 +150,7 @@ def _compact(tensors):
     generator = {"network": "compact", "features": size(tensors, "body.0.weight", 0, 4), "blocks": (last - 2) // 2}
     rules = (
         (r"^generator\.convs\.(\d+)\.", lambda match: f"body.{2 * int(match[1])}."),
-        (r"^generator\.prelus\.(\d+)\.w", lambda match: f"body.{2 * int(match[1]) + 1}.weight"),
+        (r"^generator\.prelus\.(\d+)\.weight", lambda match: f"body.{2 * int(match[1]) + 1}.weight"),
         (r"^generator\.last_conv\.", f"body.{last}."),
     )
     return _factor(tensors, f"body.{last}.weight", 3), generator, rules
@@ -202,7 +194,7 @@ def _leftthomas(tensors):
         "output": "tanh",
     }
     rules = (
-        *_NORM_AND_PRELU,
+        *BATCH_NORM,
         (r"^generator\.first_conv\.", "block1.0."),
         (r"^generator\.first_prelu\.", "block1.1."),
         (r"^generator\.trunk\.(\d+)\.", lambda match: f"block{int(match[1]) + 2}."),
@@ -230,7 +222,7 @@ def _lornatang(tensors):
     }
     inner = {"conv1": 0, "norm1": 1, "prelu": 2, "conv2": 3, "norm2": 4}
     rules = (
-        *_NORM_AND_PRELU,
+        *BATCH_NORM,
         (r"^generator\.first_conv\.", f"{conv}1.0."),
         (r"^generator\.first_prelu\.", f"{conv}1.1."),
         (r"^generator\.trunk\.(\d+)\.(\w+)\.", lambda match: f"trunk.{match[1]}.rcb.{inner[match[2]]}."),

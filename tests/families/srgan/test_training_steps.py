@@ -21,7 +21,7 @@ from src.weights.state_dict import find_state_dict
 from src.weights.torch_file import read_torch
 from tests.losses.test_perceptual import formula
 
-# What each program minimises: weights of the parts, how pixels differ, VGG's layers, and the adversarial loss.
+# What each program minimises: the weights of its parts, how pixels differ, VGG's layers, the adversarial loss.
 KINDS = {
     "srgan_paper": ({"perceptual": 1 / 12.75**2, "adversarial": 1e-3}, "l2", ("vgg19", "relu5_4", "l2", True), "vanilla"),
     "leftthomas": (

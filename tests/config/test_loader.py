@@ -137,7 +137,7 @@ def test_what_was_stored_with_every_family_s_sections_loses_the_others(load):
         ("diffusion.cosine_offset", -0.1, "at least 0"),
         ("diffusion.beta_start", 0.0, "above 0 and below 1"),
         ("diffusion.beta_end", 1.0, "above 0 and below 1"),
-        ("train.lr_schedule", "cos", "one of step, cosine, constant"),
+        ("train.lr_schedule", "cos", "one of step, milestones, cosine, constant"),
         ("train.batch_size", 0, "at least 1"),
         ("train.lr", 0.0, "above 0"),
         ("train.lr_decay_every", 0, "at least 1"),

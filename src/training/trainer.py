@@ -209,9 +209,8 @@ def _update(train, world, groups, level, part, average):
     optimizer = adam(groups, train.beta1, train.beta2)
     scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
     if part:
-        trained = {parameter.name for parameter in optimizer.parameters}
         for state in (*optimizer.get_parameters(), *_state_of(scaler)):
-            if state.name not in trained:
+            if f"{part}." not in state.name:  # its counts and rates: moments have the names of weights
                 state.name = f"{part}.{state.name}"
     means = (MeanOverRanks(world.size), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
     return Update(optimizer, train.clip_norm, None if part else average, scaler, train.accumulate, *means)

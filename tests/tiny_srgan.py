@@ -26,14 +26,26 @@ AGAINST = {
 }
 
 
-def adversarial(against, form, pictures, *more):
-    """Return the configuration of a generator that trains against one of :data:`AGAINST`."""
+def adversarial_settings(against, form, pictures, *more):
+    """Return the arguments of train.py for a generator that trains against one of :data:`AGAINST`."""
     data = [f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"]
     common = ("discriminator.features=4", "loss.adversarial=0.5", "train.ema_decay=0.9", "train.pixel_loss=l1")
-    return config(form, *data, *common, *AGAINST[against], *more)
+    return settings(form, *data, *common, *AGAINST[against], *more)
+
+
+def adversarial(*arguments):
+    """Return the configuration that :func:`adversarial_settings` describes."""
+    _, path, *overrides = adversarial_settings(*arguments)
+    return read_config(path, overrides)
+
+
+def settings(form, *more):
+    """Return the arguments of train.py for a generator; ``more`` overrides win."""
+    given = dict(override.split("=", 1) for override in (*COMMON, *FORMS[form], *more))
+    return ["--config", f"{tiny.ROOT}/configs/srresnet_x4.yaml", *(f"{key}={value}" for key, value in given.items())]
 
 
 def config(form, *more):
-    """Return the configuration of a generator; ``more`` overrides win."""
-    given = dict(override.split("=", 1) for override in (*COMMON, *FORMS[form], *more))
-    return read_config(f"{tiny.ROOT}/configs/srresnet_x4.yaml", [f"{key}={value}" for key, value in given.items()])
+    """Return the configuration that :func:`settings` describes."""
+    _, path, *overrides = settings(form, *more)
+    return read_config(path, overrides)

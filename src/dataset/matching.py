@@ -90,6 +90,9 @@ def match_within(pictures, scale):
     low = {name.lower(): path for path, name, said in told if said == "LR"}
     if not any(name.lower() in high for _, name, said in told if said in ("LR", "other")):
         return None
+    both = high.keys() & low.keys()
+    if not role and scale > 1 and not any(fits(_size(high[name]), _size(low[name]), scale) for name in both):
+        return None  # b_x4 is b enlarged
     if scale == 1 or not low:
         return without_partners([path for path, _, said in told if said == role])
     return match(*([path for path, _, said in told if said == wanted] for wanted in (role, "LR")), scale)

@@ -23,6 +23,8 @@ from src.imaging.resize import make_lr
 
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".mpo", ".avif")  # suffixes of files that may hold several pictures
 
+_NAMED = 8  # folders in one line
+
 
 @dataclass(frozen=True)
 class PictureSet:
@@ -50,9 +52,10 @@ class PictureSet:
         low = f"; LR is made by {self.pairs[0].lr_kernel}" * (scale > 1)
         if self.pairs[0].lr:
             low = f"; LR in {_names(pair.lr.parent for pair in self.pairs)}, paired by {self.rule}"
-        aside = ", ".join(f"{folder} ({count})" for folder, count in self.aside.items())
+        aside = ", ".join(f"{folder} ({count})" for folder, count in [*self.aside.items()][:_NAMED])
+        aside += f" and {len(self.aside) - _NAMED} more folders" * (len(self.aside) > _NAMED)
         line = f"{len(self.pairs)} HR pictures in {high}{low}" + f"; left aside: {aside}" * bool(aside)
-        return [line, *told_of_files(self.pairs)]
+        return [line, *_told_of_files(self.pairs)]
 
 
 def _names(folders):
@@ -60,16 +63,15 @@ def _names(folders):
     return f"{first} and {len(others)} more" if len(others) > 1 else " and ".join([first, *others])
 
 
-def told_of_files(pairs):
-    """Yield lines about files that were left out, or of which only a part is read."""
+def _told_of_files(pairs):
     files = [path for pair in pairs for path in (pair.hr, pair.lr) if path]
     entries = (entry for folder in dict.fromkeys(path.parent for path in files) for entry in os.scandir(folder))
     gone = [e.path for e in entries if e.name.lower().endswith(READ_SUFFIXES) and e.is_symlink() and not e.is_file()]
     if gone:
-        yield f"left out, since they lead nowhere: {len(gone)} links, first {min(gone)}"
+        yield f"links that lead nowhere, left out: {len(gone)}, first {min(gone)}"
     several = [path for path in files if path.suffix.lower() in _SEVERAL and _count_frames(path) > 1]
     if several:
-        yield f"of {len(several)} files with further frames or pages, first {several[0]}, the first one is taken"
+        yield f"files of which the first of several frames or pages is taken: {len(several)}, first {several[0]}"
 
 
 def _count_frames(path):
@@ -142,7 +144,7 @@ def _laid_out(folder, scale, split, alone):
     pairs = [pair for part in parts for pair in part]
     if len(parts) > 1:  # folders may hold pictures of the same names
         common = os.path.commonpath([high.folder for high in highs])
-        pairs = [replace(pair, name=_joined(pair.hr.parent.relative_to(common), pair.name)) for pair in pairs]
+        pairs = [replace(pair, name="_".join((*pair.hr.parent.relative_to(common).parts, pair.name))) for pair in pairs]
     return PictureSet(pairs, rule, {place: count for place, count in left.items() if count})
 
 
@@ -155,18 +157,13 @@ def _paired(sets, scale):
         return pairs, "folder and name"
     pictures = [high.pictures for high, _ in sets]
     if any(within := [match_within(each, scale) for each in pictures]):
-        return [
-            pairs or without_partners(each) for pairs, each in zip(within, pictures, strict=True)
-        ], "the files' names"
+        pairs = [part or without_partners(each) for part, each in zip(within, pictures, strict=True)]
+        return pairs, "the files' names"
     if scale > 1 and len(pictures) == 2:
         for two in (pictures, pictures[::-1]):
             if pairs := match_by_size(*two, scale):
                 return [pairs], "name and size"
     return [without_partners(each) for each in pictures], ""
-
-
-def _joined(folder, name):
-    return "_".join((*folder.parts, name))
 
 
 def list_pictures(folder):

@@ -162,6 +162,15 @@ def test_results_below_pictures_are_no_lr_of_theirs(lay):
     assert folders(root) == ([["baby.png"], ["bird.png"]], {"results_x4": 2, "x4": 2})
 
 
+def test_a_picture_beside_itself_enlarged_is_no_pair(lay, photo):
+    root = lay(("{}", 1))
+    write_pictures(root, [photo[:64, :64], photo[:256, :256]], ["c.png", "c_x4.png"])
+    assert len(find_pairs(root)) == 4
+    write_pictures(root, [photo[:16, :16]], ["c_x4.png"])
+    with pytest.raises(UserError, match=r"baby\.png of .* has no partner"):
+        find_pairs(root)
+
+
 def test_hr_of_another_scale_alone_is_refused(lay):
     with pytest.raises(UserError, match="holds HR pictures for x2, none for x4"):
         find_pairs(lay(("x2/HR/{}", 1), ("x2/LR/{}", 2)))
@@ -200,8 +209,8 @@ def test_dangling_links_further_frames_and_pictures_below_are_counted(lay, photo
     assert [pair.name for pair in find_pairs(root)] == ["baby", "bird", "film", "page"]
     assert caplog.messages == [
         f"4 HR pictures in {root}; LR is made by bicubic; left aside: {root}/more (2)",
-        f"left out, since they lead nowhere: 1 links, first {root}/gone.png",
-        f"of 1 files with further frames or pages, first {root}/film.gif, the first one is taken",
+        f"links that lead nowhere, left out: 1, first {root}/gone.png",
+        f"files of which the first of several frames or pages is taken: 1, first {root}/film.gif",
     ]
 
 

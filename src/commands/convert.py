@@ -10,6 +10,7 @@ from src.errors import UserError
 from src.families.registry import SCHEMAS, config_of, convert, family_of
 from src.weights.conversion import arrays_for, combine, listed
 from src.weights.safetensors import read_safetensors
+from src.weights.state_dict import container_of
 from src.weights.torch_file import read_torch
 
 
@@ -73,9 +74,9 @@ def _convert(args):
     else:
         given = overrides_to_dict(args.overrides, SCHEMAS)
     read = read_safetensors if source.suffix == ".safetensors" else read_torch
-    config, arrays, conversion = converted(read(source), given, source)
-    if conversion.form:
-        print(f"found      {conversion.form}")
+    obj = read(source)
+    config, arrays, conversion = converted(obj, given, source)
+    print(f"found      {container_of(obj)}: {conversion.form}")
     _write(args.output, config, arrays, conversion.step, conversion.unused)
 
 

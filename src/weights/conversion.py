@@ -20,8 +20,8 @@ class Conversion(NamedTuple):
     tensors: dict  # {their name: array} of the network
     their_name: Callable  # our parameter's name → their tensor's
     unused: list  # their names of what was recognised and is not needed
+    form: str  # whose form the network has, for people
     step: int = 0  # optimiser steps done; 0 where the file does not say
-    form: str = ""  # where in the file, and in whose form, the network was found, for people
     part: str = ""  # of the system's networks the one that it is; "" is what makes pictures
 
 

@@ -5,12 +5,17 @@ import numpy as np
 from src.errors import UserError
 
 # Where programs keep the network; the first that is there is taken: averages before the weights themselves.
-_CONTAINERS = ("params_ema", "ema_state_dict", "state_dict", "model", "params")
-_AVERAGED = {"params_ema": "params", "ema_state_dict": "state_dict"}  # where there are averages: what they are of
+_CONTAINERS = (
+    "params_ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "params", "netG", "generator",
+)  # fmt: skip
+_BESIDE = {  # what may lie beside it, and is left out: what averages are of, a generator's discriminator
+    "params_ema": ("params",), "ema_state_dict": ("state_dict",), "netG": ("netD",), "generator": ("discriminator",),
+}  # fmt: skip
 # what torch.compile, DataParallel and training programs put before every name
 _WRAPPERS = ("_orig_mod.", "module.", "model.")
+_COUNTER = "n_averaged"  # of PyTorch's AveragedModel
 _HALVES = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
-_KNOWN_UNUSED = ("optimizer", "lr_scheduler", "scheduler")  # beginnings of entries that hold no network
+_KNOWN_UNUSED = ("optim", "lr_scheduler", "scheduler")  # beginnings of entries that hold no network
 
 
 def find_state_dict(obj):
@@ -22,32 +27,44 @@ def find_state_dict(obj):
     unused = []
     entries = obj if isinstance(obj, dict) else {}
     while inner := _container(entries):
-        of_average = [name for name in entries if name == _AVERAGED.get(inner)]
-        unused += of_average
-        unused += _entries_for_training({k: value for k, value in entries.items() if k not in (inner, *of_average)})
+        beside = [name for name in _BESIDE.get(inner, ()) if name in entries]
+        unused += beside
+        unused += _entries_for_training({k: value for k, value in entries.items() if k not in (inner, *beside)})
         entries = entries[inner]
     tensors = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise UserError("no network in the file: expected a state_dict, a table of names and tensors")
     unused += _entries_for_training({name: value for name, value in entries.items() if name not in tensors})
-    counters = [name for name in tensors if name.rpartition(".")[2] == "n_averaged"]
+    counters = [name for name in tensors if name.rpartition(".")[2] == _COUNTER]
     tensors = {name: value for name, value in tensors.items() if name not in counters}
-    while wrapper := next((w for w in _WRAPPERS if all(name.startswith(w) for name in tensors)), None):
-        tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return tensors, unused + counters
+    wrapper = _wrapper(tensors)
+    return {name.removeprefix(wrapper): value for name, value in tensors.items()}, unused + counters
 
 
 def container_of(obj):
-    """The name of the entry, or of the entries inside each other, that :func:`find_state_dict` takes; or "bare"."""
+    """For people: the entry, or the entries inside each other, that :func:`find_state_dict` takes, and what it strips.
+
+    Such as "state_dict.model", or "bare" where the tensors lie outside of any, or "params without module."
+    """
     names = []
     while isinstance(obj, dict) and (inner := _container(obj)):
         names.append(inner)
         obj = obj[inner]
-    return ".".join(names) or "bare"
+    tensors = [name for name, value in obj.items() if isinstance(value, np.ndarray)]
+    wrapper = _wrapper([name for name in tensors if name.rpartition(".")[2] != _COUNTER])
+    return (".".join(names) or "bare") + (f" without {wrapper}" if wrapper else "")
 
 
 def _container(entries):
     return next((name for name in _CONTAINERS if isinstance(entries.get(name), dict)), None)
+
+
+def _wrapper(names):
+    """What wrappers put before every one of the names."""
+    found = ""
+    while names and (more := next((w for w in _WRAPPERS if all(n.startswith(found + w) for n in names)), None)):
+        found += more
+    return found
 
 
 def _entries_for_training(entries):

@@ -7,6 +7,7 @@ interpreter that is written in Python is taken: the one in C allocates as much a
 
 import pickle
 import pickletools
+import re
 import struct
 from dataclasses import dataclass
 from types import FunctionType
@@ -77,7 +78,7 @@ class _Table(dict):
 class _Machine(pickle._Unpickler):
     def find_class(self, module, name):
         full = f"{module}.{name}"
-        if module == "torch" and name.endswith("Storage"):
+        if module in ("torch", "torch.storage") and re.fullmatch(r"\w+Storage|u?int\d+|float\d\w*", name):
             return name
         if full not in _CALLS:
             # The name comes from a file that is not trusted: keep the message one short line of printable text.
@@ -132,6 +133,10 @@ def _tensor(storage, offset, shape, strides, *_gradient_and_hooks):
     return StridedTensor(storage, _count(offset), shape, strides)
 
 
+def _tensor_of_dtype(_storage, _offset, _shape, _strides, _gradient, _hooks, dtype, *_metadata):
+    raise UserError(f"holds tensors of PyTorch's {ascii(dtype)[1:-1][:60]}: convert them to float32 first")
+
+
 def _device(kind, index=None):
     if not isinstance(kind, str):  # the text of tuples that share their parts can fill the memory
         raise TypeError("the kind of a device is no text")
@@ -142,6 +147,7 @@ _CALLS = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,  # of the types that have no storage of their own, as float8
     "torch._utils._rebuild_parameter": lambda data, *_gradient_and_hooks: data,
     "torch.Size": lambda sizes=(): tuple(map(_count, sizes)),
     "torch.device": _device,

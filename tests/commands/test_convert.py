@@ -113,7 +113,7 @@ def test_sr3_as_it_is_and_with_settings(run, shared, tmp_path, model):
     config = json.loads(checkpoint.config_json)
     assert (config["name"], config["system"], config["eval"]["steps"]) == ("mine", "sr3", 10)
     assert config["data"]["scale"] == (1 if "uncond" in model else 4)
-    assert len(checkpoint.arrays) == 164 and "not used   betas" in text
+    assert len(checkpoint.arrays) == 164 and "not used   betas" in text and "found      bare: SR3 or DDPM" in text
 
 
 @pytest.mark.parametrize(

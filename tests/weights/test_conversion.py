@@ -55,7 +55,7 @@ TENSORS = {"A.weight": np.ones((2, 3)), "B.weight": np.ones(2, np.float16)}
 
 def conversion(**changes):
     tensors = {name: value for name, value in (TENSORS | changes).items() if value is not None}
-    return Conversion({}, {}, tensors, lambda ours: ours.replace("gamma", "weight").capitalize(), [])
+    return Conversion({}, {}, tensors, lambda ours: ours.replace("gamma", "weight").capitalize(), [], "a form")
 
 
 def test_arrays_are_float32_under_our_names():

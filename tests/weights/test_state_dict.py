@@ -31,14 +31,29 @@ def test_an_average_is_taken_before_the_weights(average, weights):
     both = {weights: {"a": ONE}, average: {"_orig_mod.n_averaged": np.array(5), "_orig_mod.module.a": 2 * ONE}}
     tensors, unused = find_state_dict(both)
     assert tensors == {"a": 2} and unused == [weights, "_orig_mod.n_averaged"]
-    assert container_of(both) == average
+    assert container_of(both) == f"{average} without _orig_mod.module."
     assert find_state_dict(both | {average: None}) == ({"a": 1}, [])
     assert container_of(both | {average: None}) == weights
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "unused"),
+    [
+        ("netG", {"netD": {"b": ONE}, "optimizerG": {"state": [ONE]}, "epoch": 3}, ["netD", "optimizerG"]),
+        ("generator", {"discriminator": {"b": ONE}, "optim_g": [ONE]}, ["discriminator", "optim_g"]),
+        ("model_state_dict", {"optimizer_state_dict": {"state": [ONE]}}, ["optimizer_state_dict"]),
+    ],
+)
+def test_what_lies_beside_the_network_in_a_training_s_file(name, beside, unused):
+    obj = {name: {"module.a": ONE}, **beside}
+    assert find_state_dict(obj) == ({"a": ONE}, unused)
+    assert container_of(obj) == f"{name} without module."
 
 
 def test_the_container_s_name():
     assert container_of({"a": ONE}) == "bare"
     assert container_of({"state_dict": {"model": {"a": ONE}}}) == "state_dict.model"
+    assert container_of({"params": {"module.model.a": ONE, "n_averaged": ONE}}) == "params without module.model."
 
 
 def test_what_is_for_training_is_listed():
@@ -61,7 +76,9 @@ def test_tensors_elsewhere_are_refused(obj):
         find_state_dict(obj)
 
 
-@pytest.mark.parametrize("obj", [None, 5, "text", [ONE], ONE, {}, {"state_dict": {}}, {"a": 1}, {1: ONE}, {"model": 5}])
+@pytest.mark.parametrize(
+    "obj", [None, 5, "text", [ONE], ONE, {}, {"state_dict": {}}, {"a": 1}, {1: ONE}, {"model": 5}, {"netD": {"a": ONE}}]
+)
 def test_no_network(obj):
     with pytest.raises(UserError, match="no network in the file"):
         find_state_dict(obj)

@@ -111,6 +111,14 @@ def test_arrays_can_be_written_to(saved):
     assert array.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "uint16"])
+def test_a_type_that_numpy_or_we_have_not_is_named(saved, dtype):
+    torch = pytest.importorskip("torch")
+    path = saved({"params": {"a": torch.zeros(2).to(getattr(torch, dtype))}})
+    with pytest.raises(UserError, match=f"holds tensors of PyTorch's {dtype}: convert them to float32 first"):
+        read_torch(path)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64"])
 def test_big_endian_archive(saved, tmp_path, dtype):
     torch = pytest.importorskip("torch")

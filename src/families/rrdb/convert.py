@@ -34,6 +34,7 @@ def convert(obj, given):
         {name: value for name, value in tensors.items() if name not in windows},
         lambda ours: prefix + renamed(ours, RULES).removeprefix("rrdb."),
         unused + windows,
+        "ESRGAN's RRDBNet of 2019 (RRDB_trunk.N.RDB1)",
         step_of(obj),
     )
 

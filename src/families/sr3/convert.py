@@ -32,7 +32,8 @@ def convert(obj, given):
     found, assumed = _settings(sizes, schedule_settings(tensors, SR3, last_beta=None), given)
     tables = [name for name in tensors if name in TABLES or name == FREQUENCIES]
     weights = {name: value for name, value in tensors.items() if name not in tables}
-    return Conversion(found, assumed, weights, lambda ours: renamed(ours, rules), unused + tables)
+    form = "SR3 or DDPM of its PyTorch port (denoise_fn.downs.N)"
+    return Conversion(found, assumed, weights, lambda ours: renamed(ours, rules), unused + tables, form)
 
 
 def _rules(blocks, kind):

@@ -48,7 +48,8 @@ def convert(obj, given):
     }
     others = [name for name in tensors if name in TABLES or re.match(rrdb.UNUSED, name)]
     weights = {name: value for name, value in tensors.items() if name not in others}
-    return Conversion(found, assumed, weights, their_name, unused + others, rrdb.step_of(obj))
+    form = "SRDiff (denoise_fn, and its encoder in rrdb)"
+    return Conversion(found, assumed, weights, their_name, unused + others, form, rrdb.step_of(obj))
 
 
 def their_name(ours):

@@ -9,7 +9,7 @@ from src.errors import UserError
 from src.families.rrdb.convert import step_of
 from src.families.srgan.convert_discriminator import BATCH_NORM, discriminator_settings, their_discriminator_name
 from src.weights.conversion import Conversion, count, listed, renamed, size
-from src.weights.state_dict import container_of, find_state_dict
+from src.weights.state_dict import find_state_dict
 
 _PATCH_SIZE = 96  # the paper's; every scale here divides it
 _COUNTER = "num_batches_tracked"
@@ -28,7 +28,7 @@ def convert(obj, given):
     tensors, unused = find_state_dict(obj)
     tensors, others = _without_counters(tensors)
     tensors, rest = _generator_alone(tensors)
-    unused, where = [*unused, *others, *rest], container_of(obj)
+    unused = [*unused, *others, *rest]
     if _matches(r"(model\.)?1\.sub\.\d+\.res\.", tensors):
         raise UserError(
             "the file is BasicSR's SRResNet of 2018 (model.1.sub.N.res), which is another network: take MSRResNet's "
@@ -36,16 +36,16 @@ def convert(obj, given):
         )
     form = next((form for form in FORMS if all(_matches(key, tensors) for key in form.keys)), None)
     if form is None:
-        return _discriminator(tensors, unused, where)
+        return _discriminator(tensors, unused)
     scale, generator, rules = form.read(tensors)
     return Conversion(
         {"system": "srgan", "data": {"scale": scale}, "generator": generator},
         _assumed(f"{generator['network']}_x{scale}_converted", _PATCH_SIZE),
-        tensors, lambda ours: renamed(ours, rules), unused, step_of(obj), f"{where}: {form.title}",
+        tensors, lambda ours: renamed(ours, rules), unused, form.title, step_of(obj),
     )  # fmt: skip
 
 
-def _discriminator(tensors, unused, where):
+def _discriminator(tensors, unused):
     """The conversion of a discriminator; None where it is something else."""
     found = discriminator_settings(tensors)
     if found is None:
@@ -58,7 +58,7 @@ def _discriminator(tensors, unused, where):
     return Conversion(
         settings, assumed | {"loss": {"adversarial": 1e-3}}, tensors,
         lambda ours: their_discriminator_name(network, ours), unused,
-        form=f"{where}: a discriminator, {_DISCRIMINATORS[network]}", part="discriminator",
+        form=f"a discriminator, {_DISCRIMINATORS[network]}", part="discriminator",
     )  # fmt: skip
 
 
@@ -85,8 +85,8 @@ def _without_counters(tensors):
 
 
 def _generator_alone(tensors):
-    """Of mmagic's several networks the generator, its average where there is one, and what to call the others."""
-    prefix = next((p for p in ("generator_ema.", "generator.") if _matches(re.escape(p), tensors)), "")
+    """Of a training's several networks the generator, its average where there is one, and what to call the others."""
+    prefix = next((p for p in ("generator_ema.", "generator.", "netG.") if _matches(re.escape(p), tensors)), "")
     rest = dict.fromkeys(re.sub(r"\..*", ".*", name) for name in tensors if not name.startswith(prefix))
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, [*rest]
 

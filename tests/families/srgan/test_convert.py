@@ -8,6 +8,7 @@ import pytest
 from src.commands.convert import converted, shapes_of
 from src.errors import UserError
 from src.weights.conversion import arrays_for
+from src.weights.state_dict import container_of
 from src.weights.torch_file import read_torch
 
 
@@ -116,7 +117,7 @@ def golden(shared, file):
 @pytest.mark.parametrize(
     ("file", "form"),
     [
-        ("esrgan_old_arch_x4/RRDB_ESRGAN_x4_old_arch.pth", "bare: ESRGAN's RRDBNet of 2018"),
+        ("esrgan_old_arch_x4/RRDB_ESRGAN_x4_old_arch.pth", "bare without model.: ESRGAN's RRDBNet of 2018"),
         ("esrgan_official_params/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth", "params: BasicSR's and Real-ESRGAN's"),
         ("realesrgan_x2plus/RealESRGAN_x2plus.pth", "params_ema: BasicSR's and Real-ESRGAN's RRDBNet"),
         ("realesr_general_x4v3/realesr-general-x4v3.pth", "params: Real-ESRGAN's SRVGGNetCompact"),
@@ -124,13 +125,14 @@ def golden(shared, file):
         ("msrresnet_mmsr_x4/MSRResNetx4.pth", "bare: mmsr's MSRResNet"),
         ("leftthomas_x4_head/netG_epoch_4_100.pth", "bare: leftthomas' SRResNet"),
         ("lornatang_srresnet_x4/SRResNet_x4-ImageNet.pth.tar", "state_dict: Lornatang's SRResNet"),
-        ("lornatang_training_x2/g_last.pth.tar", "ema_state_dict: Lornatang's SRResNet"),
+        ("lornatang_training_x2/g_last.pth.tar", "ema_state_dict without _orig_mod.module.: Lornatang's SRResNet"),
         ("lornatang_netD/DiscriminatorForVGG_x4-ImageNet.pth.tar", "state_dict: a discriminator, Lornatang's"),
         ("realesrgan_unet_netD/RealESRGAN_x4plus_netD.pth", "params: a discriminator, Real-ESRGAN's UNet"),
     ],
 )
 def test_it_says_what_it_found(shared, file, form):
-    assert converted(golden(shared, file))[2].form.startswith(form)
+    obj = golden(shared, file)
+    assert f"{container_of(obj)}: {converted(obj)[2].form}".startswith(form)
 
 
 def test_the_weights_beside_the_average_and_training_s_are_unused(shared):
@@ -145,6 +147,15 @@ def bare(shared, file="realesrgan_x4plus/RealESRGAN_x4plus.pth", container="para
 WRAPPINGS = {
     "bare": lambda tensors: tensors,
     "DataParallel": lambda tensors: {f"module.{name}": value for name, value in tensors.items()},
+    "a training's": lambda tensors: {
+        "epoch": 3,
+        "netG": {f"module.{name}": value for name, value in tensors.items()},
+        "netD": {"net.0.weight": np.ones(1)},
+        "optimizerG": {"state": {0: {"exp_avg": np.ones(1)}}},
+    },
+    "Lightning's": lambda tensors: {
+        "state_dict": {f"netG.{name}": value for name, value in tensors.items()} | {"netD.net.0.weight": np.ones(1)}
+    },
     "compiled": lambda tensors: {"state_dict": {f"_orig_mod.{name}": value for name, value in tensors.items()}},
     "beside the weights": lambda tensors: {
         "params": {name: 0 * value for name, value in tensors.items()},

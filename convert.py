@@ -4,6 +4,11 @@
 Or blend two of the project's own checkpoints.
 """
 
+from src.host.signals import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # while the rest is imported
+
 from src.command import parser, run
 
 

@@ -4,6 +4,11 @@
 Prints the means as a table; writes metrics.json (every picture, the means, how they were measured) and metrics.csv.
 """
 
+from src.host.signals import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # while the rest is imported
+
 from argparse import ArgumentTypeError
 
 from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run

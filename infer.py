@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
 
+from src.host.signals import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # while the rest is imported
+
 from src.command import add_device, add_ema, add_outscale, add_runtime, add_sampling, add_tiling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb

@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 """Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*.yaml), or SR3 and DDPM (sr3_*.yaml, ddpm_*.yaml)."""
 
+from src.host.signals import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # while the rest is imported
+
 from src.command import add_device, parser, run
 
 

@@ -51,6 +51,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv.pop(1))
 node_rank = int(sys.argv.pop(1))
 sys.argv[0] = "run_distribute_train.sh"
+from src.host.signals import end_at_once
+
+end_at_once()
 from src.command import run
 from src.errors import UserError
 from src.families.registry import read_config

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from src.errors import UserError, one_line
 from src.host.device import DEVICES, prepare
 from src.host.ranks import is_scheduler, launched
-from src.host.signals import Terminated, die_with_parent, raise_on_sigterm
+from src.host.signals import answer_with, die_with_parent, raise_once
 
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
 SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
@@ -114,45 +115,48 @@ def quieten():
 
 
 def run(main):
-    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C.
+    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    status, signals = [], raise_once()
 
-    143 after a SIGTERM, which mindspore also makes of a Ctrl-C while a graph runs (:mod:`src.host.signals`).
-    """
-    status = []
-    if launched():
-        die_with_parent()  # msrun leaves its processes behind where it is killed
-        atexit.register(_end, status)  # before mindspore's own, so that it comes after them
+    def end(*_):
+        """End the process with its status, if that is known: the work is done."""
+        if status:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status[0])
+
     try:
-        _run(main)
-    except SystemExit as exit:
-        status.append(exit.code)
-        raise
+        # Before mindspore's own, to come after them: what is left are destructors, which in some ranks crash.
+        atexit.register(answer_with, signal.SIG_IGN)
+        if launched():
+            die_with_parent()  # msrun leaves its processes behind where it is killed
+            atexit.register(end)
+        _prepare()
+        status.append(main() or 0)
+    except BaseException as error:
+        if signals or isinstance(error, KeyboardInterrupt):  # of which a library may have made an error of its own
+            answer_with(end)
+            print("interrupted", file=sys.stderr)
+            status.append(128 + (signals or [signal.SIGINT])[0])
+        elif isinstance(error, UserError):
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            status.append(2)
+        elif isinstance(error, BrokenPipeError):
+            status.append(1)
+        else:
+            if isinstance(error, SystemExit):
+                status.append(error.code)
+            raise
+    finally:
+        answer_with(end)
+    sys.exit(status[0])
 
 
-def _end(status):
-    """End a rank's process with its status, if it is known: mindspore's destructors crash in some, after their work."""
-    if status:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status[0])
-
-
-def _run(main):
+def _prepare():
     prepare()
-    raise_on_sigterm()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # "–" and non-ASCII file names on an ASCII terminal
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if launched() and not is_scheduler():
         logging.info("rank %s is process %d", os.environ.get("RANK_ID"), os.getpid())  # scripts/msrun.sh looks for it
     warnings.filterwarnings("ignore", module="PIL")  # a damaged picture gets one line of ours, not two
-    try:
-        sys.exit(main() or 0)
-    except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(1)
-    except KeyboardInterrupt as error:
-        print("interrupted", file=sys.stderr)
-        sys.exit(143 if isinstance(error, Terminated) else 130)

@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,15 @@ prepare()  # before any test module imports mindspore
 if "PYTEST_XDIST_WORKER" not in os.environ:  # one cache folder for the whole run; tests leave nothing at home
     os.environ["MINDSPORE_SR_CACHE"] = _cache = tempfile.mkdtemp(prefix="mindspore-sr-tests-")
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def answers_to_signals():
+    """Give Ctrl-C back to pytest after a test that ran a command in this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import pytest
 
 from src.command import add_device, parser, run
 from src.errors import UserError
-from src.host.signals import Terminated
 from tests.tiny import ROOT
 
 COMMANDS = ["train.py", "eval.py", "infer.py", "export.py", "convert.py", "src/dataset/div2k_preprocess.py"]
@@ -46,7 +45,6 @@ def raising(error):
         (lambda: 1, 1, ""),
         (raising(UserError("two\n lines –  here")), 2, "error: two lines – here\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
-        (raising(Terminated()), 143, "interrupted\n"),
         (raising(BrokenPipeError()), 1, ""),
     ],
 )

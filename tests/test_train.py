@@ -112,9 +112,7 @@ def test_a_full_disk(tiny_pictures, full_disk, cwd):
 def test_graph_mode_stays_on(tiny_pictures, tmp_path, monkeypatch):
     words = arguments("rrdb", tiny_pictures, tmp_path / "run", "train.steps=1")
     monkeypatch.setattr("sys.argv", ["train.py", *map(str, words)])
-    before = signal.getsignal(signal.SIGTERM)
     train.main()
-    signal.signal(signal.SIGTERM, before)
     assert ms.get_context("mode") == ms.GRAPH_MODE
 
 
@@ -131,8 +129,6 @@ def test_a_wrong_setting_is_refused_before_mindspore_is_asked(tmp_path, monkeypa
     words = ["--config", f"{tiny.ROOT}/configs/rrdb_lite_x4.yaml", "--output", str(tmp_path / "run"), setting]
     monkeypatch.setattr("sys.argv", ["train.py", *words])
     monkeypatch.setattr("src.host.device.select_device", None)
-    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match=message):
         train.main()
-    signal.signal(signal.SIGTERM, before)
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,11 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: Python has put this folder on the path, not the repository
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from src.host.signals import end_at_once
+
+if __name__ == "__main__":
+    end_at_once()  # while the rest is imported
+
 from src import command
 from src.dataset.manifest import SPLITS, check_ours
 from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess

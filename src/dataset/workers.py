@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import connection
 
 from src.errors import UserError
+from src.host.signals import held_back
 
 _AHEAD = 16  # tasks for each process that wait or are worked on: all of a million would fill the memory
 
@@ -25,17 +26,21 @@ def in_processes(work, tasks, workers):
     keys, rest = {}, iter(tasks)
     try:
         while True:
-            # processes start here, and inherit the mask: Ctrl-C reaches this one alone, when it is taken off again
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                for key, arguments in islice(rest, _AHEAD * workers - len(keys)):
-                    keys[pool.submit(work, *arguments)] = key
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            with held_back():  # processes start here, whole, and inherit the mask: Ctrl-C reaches this one alone
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                try:
+                    for key, arguments in islice(rest, _AHEAD * workers - len(keys)):
+                        keys[pool.submit(work, *arguments)] = key
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if not keys:
                 break
             for future in wait(keys, return_when=FIRST_COMPLETED).done:
                 yield keys.pop(future), future.result()
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():  # a picture may take minutes
+            process.kill()
+        raise
     except BrokenProcessPool as error:
         remedy = "run again with fewer --workers, it continues"
         raise UserError(f"a worker process died, perhaps for want of memory: {remedy}") from error

@@ -20,6 +20,7 @@ from mindspore import nn, ops
 
 from src.errors import UserError
 from src.host.ranks import World, is_scheduler, launched
+from src.host.signals import answer_with
 from src.weights.checkpoint import put
 
 # Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
@@ -62,7 +63,7 @@ def leave_signals_to_first(world):
     with it: msrun kills them. To be called after :func:`join`, which does the same for the scheduler's process.
     """
     if not world.is_first:
-        _ignore_signals()
+        answer_with(signal.SIG_IGN)
 
 
 def check_same(values, world):
@@ -198,18 +199,13 @@ _collective = cache(_Collective)  # of a kind: each is compiled once
 
 def _serve(communication):
     """Be the scheduler, then end the process: mindspore does so itself, unless a rank was lost."""
-    _ignore_signals()
+    answer_with(signal.SIG_IGN)
     try:
         communication.init("mccl")
     except RuntimeError as error:
         logging.error("the scheduler ended: %s (a rank was lost, or its port is in use)", _first_line(error))
         os._exit(1)
     os._exit(0)
-
-
-def _ignore_signals():
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _first_line(error):

@@ -5,9 +5,12 @@ pass, or a whole sampler. Beside it stand ``X.onnx.json`` and, with the step of 
 ``X.encode.onnx``; likewise with ``.mindir``. No runtime is imported before a model needs it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +258,16 @@ def _import(name):
     return module
 
 
+@contextlib.contextmanager
+def _named_in_utf8(path):
+    """Yield a path that runtimes find, which take names for UTF-8; of another encoding's, as GBK's, it is a copy's."""
+    if str(path).encode("utf-8", "replace") == os.fsencode(path):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield shutil.copy(path, f"{folder}/model{path.suffix}")
+
+
 class OnnxGraph:
     """A graph that ONNX Runtime runs, called with NumPy arrays; ``model`` is a path, or the file's bytes."""
 
@@ -272,11 +285,10 @@ class OnnxGraph:
         # For sizes that change: less memory, and threads that wait do not spin (docs/inference_speed.md).
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = [*((provider, {"device_id": device_id()}) for provider in wanted), "CPUExecutionProvider"]
         try:
-            self._session = ort.InferenceSession(
-                model if isinstance(model, bytes) else str(model), options,
-                providers=[*((provider, {"device_id": device_id()}) for provider in wanted), "CPUExecutionProvider"],
-            )  # fmt: skip
+            with contextlib.nullcontext(model) if isinstance(model, bytes) else _named_in_utf8(model) as file:
+                self._session = ort.InferenceSession(file, options, providers=providers)
         except Exception as error:  # onnxruntime's own classes, which are not exported
             raise UserError(f"onnxruntime {ort.__version__} cannot load {name}: {ADVICE}") from error
         self._inputs, self._outputs = inputs, outputs
@@ -300,7 +312,8 @@ class _MindSporeGraph:
         except (RuntimeError, ValueError) as error:
             raise UserError(f"mindspore has no device {device} here: use --device CPU, or install its build") from error
         try:
-            self._cell = ms.nn.GraphCell(ms.load(str(path)))
+            with _named_in_utf8(path) as file:
+                self._cell = ms.nn.GraphCell(ms.load(file))
         except (RuntimeError, ValueError) as error:
             raise UserError(f"mindspore {ms.__version__} cannot load {path}: {ADVICE}") from error
 
@@ -326,7 +339,8 @@ class _LiteGraph:
             else:
                 getattr(context, self._device.lower()).device_id = device_id()
             self._model = lite.Model()
-            self._model.build_from_file(str(path), lite.ModelType.MINDIR, context)
+            with _named_in_utf8(path) as file:
+                self._model.build_from_file(file, lite.ModelType.MINDIR, context)
         except (RuntimeError, ValueError) as error:
             raise UserError(f"mindspore_lite cannot load {path} for {self._device} ({error}): {ADVICE}") from error
 

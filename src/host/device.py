@@ -3,8 +3,11 @@
 Every command calls :func:`prepare` before anything imports mindspore, then :func:`select_device`.
 """
 
+import codecs
+import contextlib
 import ctypes
 import glob
+import locale
 import logging
 import os
 import platform
@@ -22,10 +25,15 @@ def prepare():
     * ``ONEDNN_MAX_CPU_ISA=AVX2`` on x86: oneDNN 3.10 (in mindspore 2.9 and 2.10) otherwise falls back to a
       reference 3×3 convolution on AVX-512 machines, a hundred times slower (``benchmarks/onednn_isa.py``).
     * ``GLOG_v=3``: errors only; mindspore's warnings are about its own internals.
+    * the encoding of files that are opened without one, UTF-8: mindspore's graph cache reads this source so. Names of
+      files and the terminal keep the locale's.
     """
     if platform.machine().lower() in ("x86_64", "amd64") and "mindspore" not in sys.modules:
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
     os.environ.setdefault("GLOG_v", "3")
+    if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+        with contextlib.suppress(locale.Error):
+            locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 
 
 def is_cpu(name=None):

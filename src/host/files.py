@@ -66,7 +66,7 @@ def remove_leftovers(folder):
 def write_text(path, text, what="file"):
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
     with replacing(path, what) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _explain(error, path, what):

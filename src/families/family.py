@@ -159,6 +159,10 @@ class Family(ABC):
         One of them is the model's own. ``lr_up``: batches bring LR↑.
         """
 
+    def perceptual_loss(self, download=False):
+        """Return a loss by a classifier, whose weights are found or fetched; UserError where training takes none."""
+        raise UserError("this configuration has no perceptual loss: leave out --vgg-download, or set loss.perceptual")
+
     def groups(self, model):
         """The trained parameters as a list of (parameters, learning rate)."""
         return [(model.trainable_params(), self.config.train.lr)]

@@ -177,7 +177,7 @@ class SRGAN(OnePass):
         weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
         if loss.adversarial:
             discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
-        perceptual = self._perceptual_loss() if loss.perceptual else None
+        perceptual = self.perceptual_loss() if loss.perceptual else None
         of_generator = Objective(
             GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
             self.groups(model),
@@ -199,7 +199,9 @@ class SRGAN(OnePass):
         sizes = self.config.discriminator
         return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
 
-    def _perceptual_loss(self, download=False):
+    def perceptual_loss(self, download=False):
+        if not self.config.loss.perceptual:
+            return super().perceptual_loss()
         from src.losses.perceptual import load_perceptual
 
         settings = self.config.perceptual

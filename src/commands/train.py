@@ -17,7 +17,7 @@ def run(args):
     if args.vgg_download:
         family_of(config).perceptual_loss(download=True)
     if args.dry_run:
-        from src.training.trainer import dry_run
+        from src.training.dry_run import dry_run
 
         print("\n".join(dry_run(config)))
     else:

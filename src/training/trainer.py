@@ -2,9 +2,6 @@
 
 import dataclasses
 import logging
-import resource
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +21,6 @@ from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
 from src.layers.ranks import MeanOverRanks
 from src.training.distributed import gradient_mean
 from src.training.ema import MovingAverage
-from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import JointStep, TrainStep, Update
 from src.training.validation import DenoisingValidation, Validation, validation_of
@@ -258,42 +254,6 @@ def _initial_weights(family):
             if now[name] != value:
                 logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, value, now[name])
     return [*initial, ("", checkpoint)]
-
-
-def dry_run(config):
-    """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
-    training = training_of(config)
-    train = config.train
-    total = sum(parameter.size for parameter in training.parameters())
-    trained = sum(parameter.size for parameter in training.trained)
-    seconds = []
-    for batches in islice(training.batches(Progress()), 3):
-        start = time.perf_counter()
-        loss, *_ = training.step(batches)
-        loss.asnumpy()
-        seconds.append(time.perf_counter() - start)
-    least = min(seconds[1:] or seconds)
-    copies = 3 + (training.shown is not training.model) + (train.accumulate > 1)
-    state = 4 * (total + copies * trained) / 2**20
-    batch = f"batch {train.batch_size}" + (f" x {train.accumulate} passes" if train.accumulate > 1 else "")
-    return [
-        f"configuration  {config.name} ({config.system}), {batch} x {config.data.patch_size}²",
-        f"pictures       {training.pictures}",
-        f"parameters     {total:,} ({trained:,} trained)",
-        f"memory         {state:,.0f} MiB for parameters, gradients, their average and Adam's state; "
-        f"{_peak_memory() / 2**20:,.0f} MiB at the peak of these steps, measured",
-        f"first step     {seconds[0]:.1f} s with compilation",
-        f"one step       {1000 * least:,.0f} ms; {training.steps:,} steps take about "
-        f"{training.steps * least / 3600:,.1f} h",
-    ]
-
-
-def _peak_memory():
-    """Bytes at the peak so far: of the accelerator's memory, or of the process where it is the CPU's."""
-    if ms.get_context("device_target") == "CPU":
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # KiB on Linux
-    return ms.runtime.max_memory_allocated()
 
 
 def usable_sink(wanted):

@@ -23,7 +23,9 @@ from tests.losses.test_perceptual import formula
 
 # What each program minimises: the weights of its parts, how pixels differ, VGG's layers, the adversarial loss.
 KINDS = {
-    "srgan_paper": ({"perceptual": 1 / 12.75**2, "adversarial": 1e-3}, "l2", ("vgg19", "relu5_4", "l2", True), "vanilla"),
+    "srgan_paper": (
+        {"perceptual": 1 / 12.75**2, "adversarial": 1e-3}, "l2", ("vgg19", "relu5_4", "l2", True), "vanilla"
+    ),
     "leftthomas": (
         {"pixel": 1, "perceptual": 6e-3, "adversarial": 1e-3, "variation": 2e-8}, "l2", ("vgg16", "pool5", "l2", False),
         "probability",

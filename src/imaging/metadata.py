@@ -8,7 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 # Tags of TIFF and EXIF (CIPA DC-008). Of the first directory those that describe; the others lay out the old pixels.
 _ORIENTATION, _EXIF, _GPS, _XMP, _ICC = 274, 34665, 34853, 700, 34675
 _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
-_DESCRIBING = {270, 271, 272, _ORIENTATION, 282, 283, 296, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096)}
+_DESCRIBING = {270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096)}
 _USER_COMMENT, _WIDTH, _HEIGHT, _INTEROPERABILITY = 37510, 40962, 40963, 40965
 _XMP_IN_PNG, _COPIES = "XML:com.adobe.xmp", "Raw profile type "  # ImageMagick's copies of EXIF and others as text
 _SEGMENT, _LONGEST_COMMENT = 65_500, 32_000  # bytes: of a JPEG's EXIF, XMP or comment, and of text in its EXIF
@@ -24,7 +24,7 @@ class Metadata:
     """What is kept of a file beside its pixels."""
 
     icc: bytes | None = None  # a colour profile of the pixels' own kind, RGB or gray
-    exif: Image.Exif | None = None  # upright, without thumbnail
+    exif: Image.Exif | None = None  # without orientation and thumbnail
     xmp: bytes | None = None
     dpi: tuple | None = None
     text: dict = field(default_factory=dict)  # by keyword, as in PNG; the comment of a JPEG or GIF is "Comment"
@@ -34,7 +34,7 @@ class Metadata:
         found = {"dpi": self.dpi}
         if file_format != "BMP":
             exif = self._filled(file_format, size)
-            found["exif"] = exif.tobytes() if any(map(exif.get_ifd, (_EXIF, _GPS))) or len(exif) else None
+            found["exif"] = exif.tobytes() if _says(exif) else None
             found["icc_profile"] = self.icc
         if file_format == "PNG":
             found["pnginfo"] = self._png_info()
@@ -84,24 +84,31 @@ class Metadata:
         if self.dpi and file_format in ("TIFF", "WEBP"):
             exif[_RESOLUTION_X], exif[_RESOLUTION_Y] = self.dpi
             exif[_RESOLUTION_UNIT] = _INCH
+        if _says(exif):
+            exif[_ORIENTATION] = 1
         return exif
 
     def _user_comment(self, file_format):
         """Return the bytes of EXIF's comment with the text that the format has no place for; None: it is too long."""
         elsewhere = {"PNG": self.text, "BMP": self.text, "JPEG": ("Comment",)}.get(file_format, ())
         words = "\n".join(f"{name}: {text}" for name, text in self.text.items() if name not in elsewhere)
-        result = b"ASCII\0\0\0" + words.encode() if words.isascii() else b"UNICODE\0" + words.encode("utf-16-le")
+        result = b"ASCII\0\0\0" + words.encode() if words.isascii() else b"UNICODE\0" + words.encode("utf-16-be")
         if file_format == "JPEG" and len(result) > _LONGEST_COMMENT:
             return None
         return result if words else b""
 
 
+def _says(exif):
+    """Tell whether EXIF says anything."""
+    return bool(len(exif) or exif.get_ifd(_EXIF) or exif.get_ifd(_GPS))
+
+
 def _copied(exif):
-    """Return a copy of EXIF with what describes the picture: upright, without a thumbnail."""
+    """Return a copy of EXIF with what describes the picture, without orientation and thumbnail."""
     result = Image.Exif()
     for tag in _DESCRIBING & set(exif):
         if not str(exif[tag]).startswith(_LAYOUTS):
-            result[tag] = 1 if tag == _ORIENTATION else _writable(exif[tag])
+            result[tag] = _writable(exif[tag])
     for part in (_EXIF, _GPS):
         own = {tag: _writable(value) for tag, value in exif.get_ifd(part).items() if tag != _INTEROPERABILITY}
         result.get_ifd(part).update(own)
@@ -121,12 +128,12 @@ def read_metadata(image, gray):
         space = icc[16:20].decode("ascii", "replace").strip()
         lost.append(f"the colour profile is not kept: it is of {space}, the result is {kind}")
         icc = None
-    exif = None
     try:
         exif = _copied(image.getexif())
-        if not exif.tobytes() or not (len(exif) or exif.get_ifd(_EXIF) or exif.get_ifd(_GPS)):
-            exif = None
+        exif.tobytes()
+        exif = exif if _says(exif) else None
     except Exception:  # Pillow's parsers answer damage with nearly every exception there is
+        exif = None
         lost.append("damaged EXIF is not kept")
     xmp = info.get("xmp") or info.get(_XMP_IN_PNG)
     xmp = xmp.encode() if isinstance(xmp, str) else xmp

@@ -99,13 +99,13 @@ def _suffix(source, file_format):
 
 def _tell_left_out(folder, taken):
     """Count and name in one line what of a folder is not taken, but for hidden files."""
-    kinds = {"sub-folders": [], "links to nothing": [], "files of other kinds": []}
+    kinds = {"sub-folders": [], "links to nothing": [], "other files": []}
     for path in sorted(set(folder.iterdir()) - set(taken)):
         if not path.name.startswith("."):
-            kind = "sub-folders" if path.is_dir() else "files of other kinds" if path.exists() else "links to nothing"
+            kind = "sub-folders" if path.is_dir() else "other files" if path.exists() else "links to nothing"
             kinds[kind].append(path.name)
-    if words := ", ".join(f"{len(names)} {kind} ({listed(names)})" for kind, names in kinds.items() if names):
-        logging.info("%s: left out %s", folder, words)
+    if words := "; ".join(f"{kind} ({len(names)}): {listed(names)}" for kind, names in kinds.items() if names):
+        logging.info("left out of %s: %s", folder, words)
 
 
 def listed(names):

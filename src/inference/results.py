@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from src.errors import UserError
+from src.errors import UserError, one_line
 from src.imaging.io import MAX_PIXELS, format_of, write_image
 from src.imaging.resize import imresize
 from src.imaging.sixteen_bits import eight_bits
@@ -24,7 +24,7 @@ class Report:
             error = UserError(f"not enough memory to enlarge {job.source}: lower --max-memory or --tile")
         if self._total == 1:
             raise error
-        logging.warning("%s", error)
+        logging.error("error: %s", one_line(error))  # scripts/msrun.sh passes such lines of all ranks on
         self._broken += 1
 
     def lost(self, job, picture):

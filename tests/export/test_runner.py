@@ -190,7 +190,9 @@ def test_mistakes_are_one_line(arguments, exports, command, tmp_path):
 
 def test_a_size_between_is_of_pictures_that_are_enlarged(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["offline.pyz", "--model", "x.onnx", "--outscale", "2"])
-    with pytest.raises(UserError, match="--samples, --compare and --outscale are for pictures of --input: name some"):
+    with pytest.raises(
+        UserError, match="--samples, --compare, --outscale, --format and --quality are for --input: name"
+    ):
         runner.main()
 
 

@@ -268,6 +268,8 @@ def test_truncated_anywhere(tmp_path, photo):
     small = photo[100:124, 150:180]
     extra = [("gif", encoded(Image.fromarray(small[..., 0]), "GIF"), True)]
     extra += [("16", encoded(Image.fromarray(small[..., 0].astype(np.uint16) * 257), "PNG"), True)]
+    write_image(tmp_path / "x.png", small.astype(np.uint16) * 256 + small[::-1])
+    extra += [("rgb16", (tmp_path / "x.png").read_bytes(), True)]
     for name, content, _ in [*kinds(small), *extra]:
         path = tmp_path / name
         path.write_bytes(content)
@@ -320,6 +322,29 @@ def test_bogus_content(tmp_path, content, message):
     path = tmp_path / "päivä 1.png"
     path.write_bytes(content)
     assert message in error_of(path)
+
+
+def test_avif_whatever_its_name(tmp_path, patch):
+    (tmp_path / "x.jpg").write_bytes(encoded(Image.fromarray(patch), "AVIF", quality=95, subsampling="4:4:4"))
+    assert np.abs(read_rgb(tmp_path / "x.jpg").astype(int) - patch).mean() < 4
+
+
+def test_heic_without_its_plugin_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(imaging_io, "_formats", lambda: ("PNG", "JPEG", "AVIF"))
+    (tmp_path / "x.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert error_of(tmp_path / "x.jpg").endswith(": it is a HEIC picture; pip install pillow-heif reads it")
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_heic(tmp_path, patch, depth):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = patch if depth == 8 else patch.astype(np.uint16) << 2
+    mode = "RGB" if depth == 8 else "RGB;10"
+    file = pillow_heif.from_bytes(mode=mode, size=patch.shape[1::-1], data=pixels.tobytes())
+    file.save(tmp_path / "x.jpg", format="HEIF", quality=95, chroma=444)
+    picture = read_image(tmp_path / "x.jpg")
+    assert np.abs(picture.rgb.astype(int) - patch).mean() < 4
+    assert picture.lost == (() if depth == 8 else ("more than 8 bits a colour are read as 8",))
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert a PyTorch checkpoint: a public SRDiff's, its RRDB pre-training's, or a *_gen.pth of the port of SR3.
+"""Convert a PyTorch checkpoint: a public SRDiff's or SR3's, or a network of SRGAN, ESRGAN or Real-ESRGAN.
 
 Or blend two of the project's own checkpoints.
 """
@@ -11,7 +11,7 @@ def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
     source = p.add_mutually_exclusive_group(required=True)
-    source.add_argument("--input", help="the PyTorch file, .ckpt or .pth; PyTorch is not needed to read it")
+    source.add_argument("--input", help="the file, .ckpt, .pth, .pth.tar or .safetensors; PyTorch is not needed")
     source.add_argument("--blend", nargs=2, metavar=("A", "B"), help="two checkpoints of one network, of train.py or "
                         "convert.py: network interpolation, (1 - alpha) A + alpha B")  # fmt: skip
     p.add_argument("--alpha", type=float, metavar="X", help="of --blend, from 0 (A) to 1 (B)")

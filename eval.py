@@ -21,7 +21,7 @@ def arguments():
                    "for bicubic alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip
     p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint; "
                    "without --checkpoint: score bicubic alone")  # fmt: skip
-    p.add_argument("--data", metavar="DIR", help="pictures: X1 + X4, HR + LR, hr_N + lr_N + sr_N_N, or HR "
+    p.add_argument("--data", metavar="DIR", help="HR and LR pictures in any layout of docs/layouts.md, or HR "
                    "alone; else data.test or data.val")  # fmt: skip
     p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
     p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default they are made")

@@ -294,6 +294,67 @@ def test_the_kernel_is_named_and_has_no_effect_where_lr_is_given(evaluate, data)
             )
 
 
+def test_where_lr_came_from_is_told_and_written(evaluate, data, caplog):
+    caplog.set_level("INFO")
+    (data / "LR_bicubic").mkdir()
+    (data / "LR").rename(data / "LR_bicubic/X2")
+    write_image(data / "LR_unknown" / "img_0.png", read_rgb(data / "HR/img_0.png")[::2, ::2])
+    low, other = str(data / "LR_bicubic/X2"), str(data / "LR_unknown")
+    for arguments, told, written in (
+        (
+            ["--data", data],
+            f"LR in {low}, paired by folder and name; left aside: {other} (1)",
+            [None, None, [low], [other]],
+        ),
+        (["--hr", data / "HR", "--lr", low], f"LR in {low}, paired by name", [None, None, [low], []]),
+        (
+            ["--hr", data / "HR"],
+            f"LR is made by bicubic; left aside: {low} (2), {other} (1)",
+            ["bicubic", "symmetric", [], [low, other]],
+        ),
+        (
+            ["--hr", data / "HR", "--lr-kernel", "maxpool"],
+            "LR is made by maxpool; left",
+            ["maxpool", None, [], [low, other]],
+        ),
+    ):
+        caplog.clear()
+        assert evaluate(*arguments, "--scale", 2, "--lpips", "none", "--output", "out")[0] == 0
+        assert f"2 HR pictures in {data / 'HR'}; {told}" in caplog.messages[0]
+        names = ("lr_kernel", "lr_edges", "lr_folders", "left_aside")
+        assert [metrics("out")[name] for name in names] == written
+
+
+def test_inverted_lr_is_another_score(evaluate, data):
+    def psnr():
+        assert evaluate("--data", data, "--scale", 2, "--lpips", "none", "--output", "out")[0] == 0
+        return metrics("out")["mean"]["bicubic"]["psnr"]
+
+    (data / "LR").rename(data / "LR_x2")
+    right = psnr()
+    for path in (data / "LR_x2").iterdir():
+        write_image(path, 255 - read_rgb(path))
+    assert right > 20 > 15 > psnr()
+
+
+def test_pictures_of_two_sizes_are_not_scored(evaluate, data):
+    for path in (data / "LR").iterdir():
+        path.rename(data / f"HR/{path.stem}_from_my_phone.png")
+    (data / "HR").rename(data / "pictures")
+    status, out, err = evaluate("--data", data, "--scale", 2)
+    assert status == 2 and out == ""
+    assert "2 times apart, such as img_0.png (48×40) and img_0_from_my_phone.png (24×20)" in last_line(err)
+    assert "--hr DIR --lr DIR" in last_line(err)
+
+
+@pytest.mark.parametrize(("name", "psnr"), [("gtlq", 28.22), ("edsr", 28.22), ("edsr_neg", 13.02), ("gtlq_neg", 13.02)])
+def test_sets_as_people_have_them(evaluate, shared, name, psnr):
+    options = ["--checkpoint", "none", "--scale", 4, "--protocol", "classic", "--lpips", "none", "--output", "out"]
+    assert evaluate("--data", shared / "field/sets" / name, *options)[0] == 0
+    report = metrics("out")
+    assert len(report["pictures"]) == 3 and report["mean"]["bicubic"]["psnr"] == pytest.approx(psnr, abs=0.005)
+
+
 def test_lpips_without_weights_is_absent_with_the_remedy(evaluate, data, caplog):
     status, out, _ = evaluate("--data", data, "--scale", 2)
     assert status == 0

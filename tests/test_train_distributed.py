@@ -19,7 +19,7 @@ from src.imaging.io import write_image
 from src.training.loop import Progress
 from src.training.trainer import training_of
 from src.weights.checkpoint import load_checkpoint
-from tests import tiny, tiny_sr3
+from tests import tiny, tiny_sr3, tiny_srgan
 from tests.msrun_job import is_alive
 
 pytestmark = pytest.mark.slow
@@ -57,11 +57,17 @@ def as_two_ranks(program, *arguments, folder):
 
 
 ACCUMULATED = ("train.accumulate=2", "train.clip_norm=0.01", "sr3.dropout=0.3")
-CASES = {"plain": (), "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL)}
+CASES = {
+    "plain": (),
+    "accumulated": (*ACCUMULATED, *tiny_sr3.TRAINED_UNCONDITIONAL, *tiny_sr3.ONE_LEVEL),
+    "adversarial": (),
+}
 
 
 def case(pictures, encoder, name, batch_size):
     settings = ["train.steps=5", "data.val_pictures=0", *CASES[name], f"train.batch_size={batch_size}"]
+    if name == "adversarial":
+        return tiny_srgan.adversarial("dense", "srresnet", pictures, *settings)
     if name == "accumulated":
         data = f"data.train={pictures / 'train'}", f"data.val={pictures / 'val'}"
         return tiny_sr3.config(*data, *settings)

@@ -8,20 +8,27 @@ import numpy as np
 import pytest
 
 from src.weights.checkpoint import load_checkpoint
-from tests import tiny
+from tests import tiny, tiny_srgan
 
 pytestmark = pytest.mark.slow
 
 STEPS = 90
 # a network whose checkpoint takes a while to write, and log lines that do not end where checkpoints are saved
-SETTINGS = (
-    "encoder.features=64", "encoder.growth=64", f"train.steps={STEPS}", "train.save_every=3", "train.log_every=2",
-    "train.val_every=6", "train.ema_decay=0.99", "train.warmup_steps=5", "train.tensorboard=false",
+COMMON = (
+    f"train.steps={STEPS}", "train.save_every=3", "train.log_every=2", "train.val_every=6", "train.ema_decay=0.99",
+    "train.warmup_steps=5", "train.tensorboard=false",
 )  # fmt: skip
+SETTINGS = {
+    "rrdb": lambda pictures: tiny.settings("rrdb", pictures, *COMMON, "encoder.features=64", "encoder.growth=64"),
+    "srgan": lambda pictures: tiny_srgan.adversarial_settings(
+        "dense", "srresnet", pictures, *COMMON, "discriminator.features=32", "discriminator.hidden=1024"
+    ),
+}
+PARTS = {"rrdb": {"encoder"}, "srgan": {"generator", "discriminator"}}
 
 
-def command(pictures, run, *more):
-    return ["train.py", *tiny.settings("rrdb", pictures, *SETTINGS), "--output", run, "--device", "CPU", *more]
+def command(system, pictures, run, *more):
+    return ["train.py", *SETTINGS[system](pictures), "--output", run, "--device", "CPU", *more]
 
 
 def temporary_files(run):
@@ -52,27 +59,23 @@ def kill_while_it_writes_a_checkpoint(process, run, moment):
     process.kill()
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tiny_pictures, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    status, _, lines = tiny.run(*command(tiny_pictures, folder / "run"), cwd=folder)
+@pytest.mark.parametrize("system", SETTINGS)
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(system, tiny_pictures, tmp_path):
+    uninterrupted = tmp_path / "uninterrupted"
+    status, _, lines = tiny.run(*command(system, tiny_pictures, uninterrupted), cwd=tmp_path)
     assert status == 0, lines
-    return folder / "run"
-
-
-def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(uninterrupted, tiny_pictures, tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # pytest shows it if the test fails
     moment, run, during_a_write = random.Random(seed), tmp_path / "run", 0
     chance, write = kill_at_a_moment_of_chance, kill_while_it_writes_a_checkpoint
     for kill in (write, chance, chance, write, chance):
-        process = tiny.start(*command(tiny_pictures, run, "--resume"), cwd=tmp_path)
+        process = tiny.start(*command(system, tiny_pictures, run, "--resume"), cwd=tmp_path)
         kill(process, run, moment)
         status, _, lines = tiny.finish(process)
         assert status == -9, lines
         during_a_write += bool(temporary_files(run))
     assert during_a_write >= 2
-    status, _, lines = tiny.run(*command(tiny_pictures, run, "--resume"), cwd=tmp_path)
+    status, _, lines = tiny.run(*command(system, tiny_pictures, run, "--resume"), cwd=tmp_path)
     assert status == 0, lines
     assert temporary_files(run) == []
     for name in ("curve.csv", "validation.csv"):
@@ -83,4 +86,4 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(uninterrupted, ti
         for key in one.arrays:
             np.testing.assert_array_equal(one.arrays[key], two.arrays[key], err_msg=key)
     kinds = {key.split(".")[0] for key in two.arrays}
-    assert kinds == {"encoder", "ema", "optimizer", "run"}
+    assert kinds == {*PARTS[system], "ema", "optimizer", "run"}

@@ -9,6 +9,7 @@ from src.config.loader import config_from_dict, config_to_dict, load_config, ove
 from src.errors import UserError
 from src.families.registry import SCHEMAS, config_of, convert, family_of
 from src.weights.conversion import arrays_for, combine, listed
+from src.weights.safetensors import read_safetensors
 from src.weights.torch_file import read_torch
 
 
@@ -71,7 +72,10 @@ def _convert(args):
         given = config_to_dict(load_config(args.config, args.overrides, SCHEMAS))
     else:
         given = overrides_to_dict(args.overrides, SCHEMAS)
-    config, arrays, conversion = converted(read_torch(source), given, source)
+    read = read_safetensors if source.suffix == ".safetensors" else read_torch
+    config, arrays, conversion = converted(read(source), given, source)
+    if conversion.form:
+        print(f"found      {conversion.form}")
     _write(args.output, config, arrays, conversion.step, conversion.unused)
 
 
@@ -100,17 +104,18 @@ def converted(obj, given=None, source="the file"):
     config = config_from_dict(settings, SCHEMAS, str(source))
     family_of(config).check()
     try:
-        return config, arrays_for(conversion, shapes_of(config)), conversion
+        return config, arrays_for(conversion, shapes_of(config, conversion.part)), conversion
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
 
 
-def shapes_of(config):
-    """{name: shape} of the parameters of a configuration's network, which take no memory here.
+def shapes_of(config, part=""):
+    """{name: shape} of the parameters of a configuration's network, or another part, which take no memory here.
 
     The sizes come from a file that is not trusted: a small tensor can claim channels whose weights fill the memory.
     """
     from mindspore.nn.utils import no_init_parameters
 
     with no_init_parameters():
-        return {parameter.name: tuple(parameter.shape) for parameter in family_of(config).model().get_parameters()}
+        network = family_of(config).part(part)
+        return {parameter.name: tuple(parameter.shape) for parameter in network.get_parameters()}

@@ -54,9 +54,9 @@ def run(args):
         evaluate_generation(models, config, args, output)
         return
     scale = common_scale(models, args.scale, config.data.scale)
-    data, pairs = find_pictures(models, config, scale, args.data, args.hr, args.lr, args.lr_kernel)
-    about = describe(models, data=data, seed=args.seed) | fid.describe()
-    about["lr_kernel"] = None if pairs[0].lr else pairs[0].lr_kernel
+    data, found = find_pictures(models, config, scale, args.data, args.hr, args.lr, args.lr_kernel)
+    pairs = found.pairs
+    about = describe(models, data=data, seed=args.seed) | fid.describe() | found.lr_source()
     measure = {"protocol": config.eval.protocol, "scale": scale}
     lpips = lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device)
     sets = open_sets(fid, len(pairs), args.device)

@@ -166,8 +166,8 @@ def _reference_files(models, config, fid, data, hr):
         if data or hr:
             raise UserError("name what to compare with by one of --fid-reference, --hr and --data")
         return None, fid.reference
-    data, pairs = find_pictures(models, config, 1, data, hr)
-    return [pair.hr for pair in pairs], data
+    data, found = find_pictures(models, config, 1, data, hr)
+    return [pair.hr for pair in found.pairs], data
 
 
 def _sources(models, args, references):

@@ -10,7 +10,7 @@ from src import build
 from src.commands.infer import last_names
 from src.config.loader import config_from_dict, load_config, with_overrides
 from src.config.schema import Config
-from src.dataset.pairs import find_pairs, made_by, prepared_lr_up, shared_pictures
+from src.dataset.pairs import find_picture_set, prepared_lr_up, shared_pictures
 from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of
 from src.host.tracking import open_tracker
@@ -19,6 +19,7 @@ from src.inference.upscaler import to_network, to_pixels
 from src.metrics.evaluate import BASELINE
 
 LOGGED_PICTURES = 8  # of each method
+_FOLDERS = "lr_folders", "left_aside"  # of ``PictureSet.lr_source``
 
 
 class Model(NamedTuple):
@@ -99,11 +100,11 @@ def common_scale(models, wanted=None, default=4):
 
 
 def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=None):
-    """Return the folder of the pictures to score, for the report, and their list of :class:`src.dataset.pairs.Pair`.
+    """Return the folder of the pictures to score, for the report, and their :class:`src.dataset.pairs.PictureSet`.
 
-    Say so where a model was validated on some of them while it was trained. Where no folder is named, ``data.test`` of
-    the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test pictures. An ``lr_kernel``
-    that is named is to make LR, of which there must be none. All else is as of :func:`src.dataset.pairs.find_pairs`.
+    Say how they are paired, and so where a model was validated on some of them while it was trained. Where no folder
+    is named, ``data.test`` of the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test
+    pictures. All else is as of :func:`src.dataset.pairs.find_picture_set`.
     """
     split = "test"
     if not (data or hr or lr):
@@ -113,20 +114,20 @@ def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=
                 f"expected the pictures to score in data.{split}, but {data} does not exist: name others with --data"
                 + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
             )
-    pairs = find_pairs(data, hr, lr, scale, split)
-    if lr_kernel:
-        pairs = made_by(pairs, lr_kernel)
-    found = {model.name: len(_validated_on(model.trained.data, pairs)) for model in models}
-    seen = ", ".join(f"{name} was validated on {count}" for name, count in found.items() if count)
+    found = find_picture_set(data, hr, lr, scale, split, lr_kernel)
+    for line in found.told(scale):
+        logging.info("%s", line)
+    counts = {model.name: len(_validated_on(model.trained.data, found.pairs)) for model in models}
+    seen = ", ".join(f"{name} was validated on {count}" for name, count in counts.items() if count)
     if seen:
-        logging.info("of the %d pictures, %s: to test on others, name them with --data", len(pairs), seen)
-    return data or hr, pairs
+        logging.info("of the %d pictures, %s: to test on others, name them with --data", len(found.pairs), seen)
+    return data or hr, found
 
 
 def _validated_on(data, pairs):
     """Those of ``pairs`` that training with the settings ``data`` looked at in its validations."""
     try:
-        validation = find_pairs(data.val, scale=data.scale)
+        validation = find_picture_set(data.val, scale=data.scale).pairs
     except (UserError, OSError):  # they are not on this machine
         return []
     return shared_pictures(pairs, validation[: data.val_pictures or None])
@@ -153,6 +154,7 @@ def evaluation_tracker(args, about, **measure):
 
     methods = {name: told(method, "checkpoint") for name, method in about["methods"].items()}
     config = told(about, "data") | {"methods": methods} | measure
+    config |= {name: [last_names(path) for path in about[name]] for name in _FOLDERS if name in about}
     if "fid" in about:
         config["fid"] = told(about["fid"], "reference")
     return open_tracker(

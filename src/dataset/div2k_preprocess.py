@@ -55,7 +55,8 @@ def main(argv=None):
 
 def _parser():
     parser = command.parser(_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--root", type=Path, required=True, help="the folder that the data sets were unpacked in")
+    text = "the folder that the data sets were unpacked in; for folder, HR with or without LR as docs/layouts.md shows"
+    parser.add_argument("--root", type=Path, required=True, help=text)
     text = "one or more, such as: div2k flickr2k"
     parser.add_argument("--dataset", nargs="+", choices=DATASETS, required=True, help=text)
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")

@@ -1,199 +1,174 @@
-"""HR pictures and their LR partners: found in a folder, matched by name, and read."""
+"""HR pictures and their LR partners: matched by folder, by name or by size, and read."""
 
-import contextlib
+import logging
 import os
-import re
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
+from PIL import Image
+
+from src.dataset.layouts import child, find_folders, find_sets, lr_beside, require_folder
+from src.dataset.matching import (
+    Pair,
+    fits,
+    match,
+    match_by_size,
+    match_within,
+    refuse_two_sizes,
+    without_partners,
+)
 from src.errors import UserError
-from src.imaging.io import list_images, picture_size, read_rgb
+from src.imaging.io import READ_SUFFIXES, list_images, picture_size, read_rgb
 from src.imaging.resize import make_lr
 
-_LOW_RESOLUTION = re.compile(r"(^|[^a-z])(lr|x\d+)([^a-z]|$)", re.IGNORECASE)
-_OF_SQUARES = re.compile(r"(hr|lr)_(\d+)|(sr)_(\d+)_(\d+)")
+_SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".mpo", ".avif")  # suffixes of files that may hold several pictures
+
+_NAMED = 8  # folders in one line
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One HR picture and its partners; ``lr`` None: it is to be made; ``lr_up``: LR enlarged, where it is prepared."""
+class PictureSet:
+    """The pairs of a data set, and what there is to tell of them."""
 
-    name: str
-    hr: Path
-    lr: Path | None = None
-    lr_up: Path | None = None
-    lr_kernel: str = "bicubic"  # how LR is made, one of ``src.imaging.resize.LR_KERNELS``
+    pairs: list[Pair]
+    rule: str = ""  # how HR and LR were told apart
+    aside: dict[Path, int] = field(default_factory=dict)  # folder: how many of its pictures were not taken
+
+    def lr_source(self):
+        """Where LR came from, for a report: the kernel that made it, or the folders; and what was left aside."""
+        folders = sorted({str(pair.lr.parent) for pair in self.pairs if pair.lr})
+        kernel = None if folders else self.pairs[0].lr_kernel
+        edges = "symmetric" if kernel == "bicubic" else None  # of ``src.imaging.resize.imresize``
+        return {
+            "lr_kernel": kernel,
+            "lr_edges": edges,
+            "lr_folders": folders,
+            "left_aside": [str(folder) for folder in self.aside],
+        }
+
+    def told(self, scale):
+        """Lines that say what is paired by which rule, what is left aside, and of which files only a part is read."""
+        high = _names(pair.hr.parent for pair in self.pairs)
+        low = f"; LR is made by {self.pairs[0].lr_kernel}" * (scale > 1)
+        if self.pairs[0].lr:
+            low = f"; LR in {_names(pair.lr.parent for pair in self.pairs)}, paired by {self.rule}"
+        aside = ", ".join(f"{folder} ({count})" for folder, count in [*self.aside.items()][:_NAMED])
+        aside += f" and {len(self.aside) - _NAMED} more folders" * (len(self.aside) > _NAMED)
+        line = f"{len(self.pairs)} HR pictures in {high}{low}" + f"; left aside: {aside}" * bool(aside)
+        return [line, *_told_of_files(self.pairs)]
 
 
-class Folders(NamedTuple):
-    """Where the pictures of a data set lie, as in :class:`Pair`."""
-
-    hr: Path
-    lr: Path | None = None
-    lr_up: Path | None = None
+def _names(folders):
+    first, *others = dict.fromkeys(map(str, folders))
+    return f"{first} and {len(others)} more" if len(others) > 1 else " and ".join([first, *others])
 
 
-def find_pairs(data=None, hr=None, lr=None, scale=4, split="val"):
-    """Find the pictures of a data set, and their LR partners where there are any, in natural order (2 before 10).
+def _told_of_files(pairs):
+    files = [path for pair in pairs for path in (pair.hr, pair.lr) if path]
+    entries = (entry for folder in dict.fromkeys(path.parent for path in files) for entry in os.scandir(folder))
+    gone = [e.path for e in entries if e.name.lower().endswith(READ_SUFFIXES) and e.is_symlink() and not e.is_file()]
+    if gone:
+        yield f"links that lead nowhere, left out: {len(gone)}, first {min(gone)}"
+    several = [path for path in files if path.suffix.lower() in _SEVERAL and _count_frames(path) > 1]
+    if several:
+        yield f"files of which the first of several frames or pages is taken: {len(several)}, first {several[0]}"
 
-    ``data`` may be a split written by ``div2k_preprocess.py`` (``X1``, ``X4``), such an output's root (then
-    ``split`` is taken; for ``test``, where there is none, ``val``), a folder of squares (``hr_128``, and perhaps
-    ``lr_16`` and ``sr_16_128``), a folder with ``HR`` and perhaps ``LR``, or with ``x4/HR``, or a folder of pictures,
-    directly or in its subfolders. Or else ``hr`` is a folder of HR pictures, and ``lr``, if it is named, of their LR.
-    Partners have the same stem, less the usual endings: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and
-    ``a_LR.png``. At the ``scale`` (HR / LR) 1 no LR pictures are looked for.
+
+def _count_frames(path):
+    try:
+        with Image.open(path) as picture:
+            return getattr(picture, "n_frames", 1)
+    except Exception:  # whoever reads it tells what is wrong
+        return 1
+
+
+def find_pairs(data=None, hr=None, lr=None, scale=4, split="val", lr_kernel=None):
+    """Find the pairs as :func:`find_picture_set` does; log what it tells of them; return their list."""
+    found = find_picture_set(data, hr, lr, scale, split, lr_kernel)
+    for line in found.told(scale):
+        logging.getLogger(__name__).info("%s", line)
+    return found.pairs
+
+
+def find_picture_set(data=None, hr=None, lr=None, scale=4, split="val", lr_kernel=None):
+    """Find the HR pictures of a data set, and the LR of each, in natural order (2 before 10): a :class:`PictureSet`.
+
+    ``data`` is a folder in any layout of :mod:`src.dataset.layouts` or of HR pictures alone. Or else ``hr`` is a
+    folder of HR pictures and ``lr``, if it is named, of their LR. HR and LR are told apart by the folders' names; in
+    one folder by the names of the files; of two folders with the same names by the pictures' sizes. Partners have
+    the same stem, less the usual affixes: ``0801.png`` and ``0801x4.png``, ``a_HR.png`` and ``a_LR.png``. At the
+    ``scale`` (HR / LR) 1 no LR is looked for. An ``lr_kernel`` is to make LR, of which there must be none.
     """
     if (data is None) == (hr is None) or (lr is not None and hr is None):
         raise UserError("name the pictures by one of: a data folder; an HR folder, with or without an LR folder")
-    hr, lr, lr_up = Folders(Path(hr), lr) if data is None else find_folders(data, scale, split)
-    low = None if lr is None else child(require_folder(lr), f"X{scale}") or Path(lr)
-    pairs = match(hr, low, scale) if low else without_partners(hr)
-    if lr_up is None:
-        return pairs
-    return [replace(pair, lr_up=enlarged.lr) for pair, enlarged in zip(pairs, match(hr, lr_up, scale), strict=True)]
+    if lr is not None:
+        high, low = (child(folder, f"X{scale}") or folder for folder in map(require_folder, (hr, lr)))
+        found = PictureSet(match(list_images(high), list_images(low), scale), "name")
+    elif data is not None and (folders := find_folders(data, scale, split)):
+        found = _prepared(folders, scale)
+    else:
+        found = _laid_out(Path(data or hr), scale, split, alone=data is None)
+    if not lr_kernel:
+        return found
+    if there := found.pairs[0].lr or found.pairs[0].lr_up:
+        raise UserError(
+            f"the kernel {lr_kernel} cannot make LR pictures, they are there, in {there.parent}: leave it out, or "
+            "name a folder of HR pictures alone"
+        )
+    return replace(found, pairs=[replace(pair, lr_kernel=lr_kernel) for pair in found.pairs])
 
 
-def made_by(pairs, kernel):
-    """Return pairs whose LR pictures are to be made by a kernel of ``src.imaging.resize.LR_KERNELS``, not read."""
-    for pair in pairs:
-        if there := pair.lr or pair.lr_up:
-            raise UserError(
-                f"the kernel {kernel} cannot make LR pictures, they are there, in {there.parent}: leave it out, or "
-                "name a folder of HR pictures alone"
-            )
-    return [replace(pair, lr_kernel=kernel) for pair in pairs]
+def _prepared(folders, scale):
+    high = list_images(folders.hr)
+    pairs = match(high, list_images(folders.lr), scale) if folders.lr else without_partners(high)
+    if folders.lr_up:
+        enlarged = match(high, list_images(folders.lr_up), scale)
+        pairs = [replace(pair, lr_up=each.lr) for pair, each in zip(pairs, enlarged, strict=True)]
+    return PictureSet(pairs, "folder and name")
 
 
-def find_folders(data, scale, split="val"):
-    """Return the :class:`Folders` that ``data`` means; see :func:`find_pairs`."""
-    data = require_folder(data)
-    if squares := _find_squares(data, scale):
-        return squares
-    if high := child(data, "X1"):
-        if scale == 1:
-            return Folders(high)
-        if low := child(data, f"X{scale}"):
-            return Folders(high, low)
-        raise UserError(f"{data} has X1 but no X{scale}: run div2k_preprocess.py with --scale {scale}")
-    for name in ("test", "val") if split == "test" else (split,):
-        if (part := child(data, name)) and (child(part, "X1") or _find_squares(part, scale)):
-            return find_folders(part, scale, split)
-    if high := child(data, "HR"):
-        return Folders(high, None if scale == 1 else child(data, "LR"))
-    if (part := child(data, f"x{scale}")) and child(part, "HR"):
-        return find_folders(part, scale, split)
-    return Folders(data)
+def _laid_out(folder, scale, split, alone):
+    """Find the pictures of :func:`find_sets`; ``alone``: those of HR alone, whose LR is to be made."""
+    sets, places, named = find_sets(folder, 1 if alone else scale, split)
+    highs = [high for high, _ in sets]
+    parts, rule = _paired(sets, 1 if alone else scale)
+    with_lr = {part[0].lr is not None: part[0].hr.parent for part in parts}
+    if len(with_lr) == 2:
+        raise UserError(f"{folder} holds LR of {with_lr[True]}, but none of {with_lr[False]}: name one of them")
+    if True not in with_lr and scale > 1:
+        places += lr_beside(folder)
+        if not (alone or named):
+            refuse_two_sizes(folder, [pair.hr for part in parts for pair in part], scale)
+    taken = {path for part in parts for pair in part for path in (pair.hr, pair.lr)}
+    left = {place.folder: len({*place.pictures} - taken) for place in [*highs, *places]}
+    pairs = [pair for part in parts for pair in part]
+    if len(parts) > 1:  # folders may hold pictures of the same names
+        common = os.path.commonpath([high.folder for high in highs])
+        pairs = [replace(pair, name="_".join((*pair.hr.parent.relative_to(common).parts, pair.name))) for pair in pairs]
+    return PictureSet(pairs, rule, {place: count for place, count in left.items() if count})
 
 
-def _find_squares(folder, scale):
-    """Return the :class:`Folders` of a folder of squares, ours or SR3's PyTorch port's; None if it is not one."""
-    parts = {}  # ("hr", 128) and ("sr", 16, 128): their folders
-    for entry in sorted(folder.iterdir()):
-        found = _OF_SQUARES.fullmatch(entry.name.lower())
-        if found and entry.is_dir():
-            kind, *sides = filter(None, found.groups())
-            parts[(kind, *map(int, sides))] = entry
-    sides = sorted(side for kind, side, *_ in parts if kind == "hr")
-    if not sides:
-        return None
-    if scale > 1 and any(kind == "lr" for kind, *_ in parts):
-        sides = [side for side in sides if side % scale == 0 and ("lr", side // scale) in parts]
-    if len(sides) != 1:
-        expected = "one hr_N" if scale == 1 else f"one hr_N with its lr_N/{scale}"
-        names = ", ".join(sorted(path.name for path in parts.values()))
-        remedy = "move all but one elsewhere" if sides else "name another folder or scale"
-        raise UserError(f"{folder} should hold {expected} for scale {scale}, but holds {names}: {remedy}")
-    (side,) = sides
-    if scale == 1:
-        return Folders(parts["hr", side])
-    low = side // scale
-    return Folders(parts["hr", side], parts.get(("lr", low)), parts.get(("sr", low, side)))
-
-
-def require_folder(folder):
-    """Return ``folder`` as a Path, or raise UserError."""
-    folder = Path(folder)
-    if folder.is_dir():
-        return folder
-    problem = "is a file, not a folder" if folder.exists() else "does not exist"
-    raise UserError(f"expected a folder of pictures, but {folder} {problem}: check the name")
-
-
-def child(folder, name):
-    """Return the subfolder with that name, whatever its case, or None."""
-    if (folder / name).is_dir():
-        return folder / name
-    found = (entry for entry in folder.iterdir() if entry.name.lower() == name.lower() and entry.is_dir())
-    return min(found, default=None)
-
-
-def subfolders(folder):
-    """List a folder's subfolders, but hidden ones; none of a folder that may not be read."""
-    _, names, _ = next(os.walk(folder), ("", [], []))  # it does not ask for each of a million files what it is
-    return sorted(Path(folder, name) for name in names if not name.startswith("."))
-
-
-def without_partners(folder):
-    """Pair each picture of :func:`list_pictures` with the LR to be made; two of one name keep their suffixes."""
-    folder = Path(folder)
-    pictures = list_pictures(folder)
-    names = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in pictures]
-    count = Counter(names)
-    return [
-        Pair(name if count[name] == 1 else "_".join(path.relative_to(folder).parts), path)
-        for name, path in zip(names, pictures, strict=True)
-    ]
+def _paired(sets, scale):
+    """Return the pairs of each set, by the first rule that finds any, and that rule."""
+    if any(low for _, low in sets):
+        pairs = [
+            match(high.pictures, low.pictures, scale) if low else without_partners(high.pictures) for high, low in sets
+        ]
+        return pairs, "folder and name"
+    pictures = [high.pictures for high, _ in sets]
+    if any(within := [match_within(each, scale) for each in pictures]):
+        pairs = [part or without_partners(each) for part, each in zip(within, pictures, strict=True)]
+        return pairs, "the files' names"
+    if scale > 1 and len(pictures) == 2:
+        for two in (pictures, pictures[::-1]):
+            if pairs := match_by_size(*two, scale):
+                return [pairs], "name and size"
+    return [without_partners(each) for each in pictures], ""
 
 
 def list_pictures(folder):
-    """List a folder's pictures, or if it holds none those of its subfolders, unless they are LR's by name."""
-    folder = require_folder(folder)
-    with contextlib.suppress(UserError):
-        return list_images(folder)
-    found = []
-    for subfolder in subfolders(folder):
-        with contextlib.suppress(UserError):  # none in this one
-            found += list_images(subfolder)
-    if not found:
-        raise UserError(f"no pictures in {folder} or its subfolders: check the name")
-    for low in {path.parent.name: None for path in found}:
-        if _LOW_RESOLUTION.search(low):
-            problem = f"{folder} holds no pictures itself and its subfolder {low} looks like LR pictures"
-            raise UserError(f"{problem}: name the folder of HR pictures")
-    return found
-
-
-def match(high_folder, low_folder, scale, spare_low=False):
-    """Pair the pictures of an HR and an LR folder by name; with ``spare_low`` an LR picture needs no partner."""
-    high, low = (_by_shared_name(folder, scale) for folder in (high_folder, low_folder))
-    for name in [*high, *low]:
-        if name not in low:
-            raise UserError(
-                f"{high[name].name} of {high_folder} has no partner in {low_folder}: complete the LR folder"
-            )
-        if name not in high and not spare_low:
-            raise UserError(f"{low[name].name} of {low_folder} has no partner in {high_folder}: complete the HR folder")
-    return [Pair(_shared_name(path, scale), path, low[name]) for name, path in high.items()]
-
-
-def _by_shared_name(folder, scale):
-    found = {}
-    for path in list_images(folder):
-        other = found.setdefault(_shared_name(path, scale).lower(), path)
-        if other is not path:
-            raise UserError(f"{other.name} and {path.name} in {folder} are the same picture by name: remove one")
-    return found
-
-
-def _shared_name(path, scale):
-    """Return a file's stem without the endings that tell HR and LR apart."""
-    ending = re.compile(rf"([ _-]+|(?<=[0-9]))(hr|lr|gt|bicubic)$|[ _-]*(srf[_-]?{scale}|x{scale})$", re.IGNORECASE)
-    name = path.stem
-    while (shorter := ending.sub("", name)) not in ("", name):
-        name = shorter
-    return name
+    """List the HR pictures of a folder, or of its subfolders, in any layout of :mod:`src.dataset.layouts`."""
+    return [pair.hr for pair in find_pairs(hr=folder, scale=1)]
 
 
 def shared_pictures(pairs, others):
@@ -242,11 +217,17 @@ def _fitting_size(pair, hr_size, lr_size, scale):
     """Return the size of LR, floor(HR / scale); one of ceil(HR / scale) fits: its last row or column is left out."""
     if min(hr_size) < scale:
         raise UserError(f"{pair.hr} is {_by(hr_size)}, smaller than the scale {scale}: remove it")
-    floor, ceiling = tuple(n // scale for n in hr_size), tuple(-(-n // scale) for n in hr_size)
-    if lr_size is not None and tuple(lr_size) not in (floor, ceiling):
+    floor = tuple(n // scale for n in hr_size)
+    if lr_size is not None and not fits(hr_size, lr_size, scale):
         problem = f"should be {_by(floor)}, a {scale}th of {pair.hr} ({_by(hr_size)}), but is {_by(lr_size)}"
         raise UserError(f"{pair.lr} {problem}: check the scale and the folders")
     return floor
+
+
+def is_damage(error):
+    """Tell whether a UserError says that a file was read and is no whole picture."""
+    cause = error.__cause__  # none where sizes do not fit; the operating system's errors have a number
+    return cause is not None and getattr(cause, "errno", None) is None
 
 
 def _by(size):  # as people write it: width×height

@@ -3,11 +3,13 @@
 import logging
 from functools import lru_cache
 from itertools import compress
+from pathlib import Path
 
 import numpy as np
 
+from src.dataset.layouts import find_folders
 from src.dataset.manifest import checked_sizes
-from src.dataset.pairs import check_headers, find_folders, find_pairs, load_lr_up, load_pair, made_by
+from src.dataset.pairs import check_headers, find_pairs, is_damage, load_lr_up, load_pair
 from src.errors import UserError
 from src.imaging.io import read_rgb
 
@@ -25,14 +27,14 @@ def generator(seed, stream, index):
 class PatchPairs:
     """HR and LR patches by sample number; an instance may be shared by threads.
 
-    Every epoch passes over all pictures once in a new order; each visit cuts one patch, mirrors and turns it.
+    Every epoch passes over all pictures once in a new order; each visit cuts one patch, mirrors and turns it. A
+    damaged picture is left out with a warning when it is found, and the next one in the order stands in for it.
     Picture, place, mirroring and turn of a sample are functions of (seed, index) alone, so any process can
     draw any sample, and a run resumes by continuing to count.
 
     Args:
-        root: a split that ``div2k_preprocess.py`` wrote or such an output's root (then ``train`` is taken), a folder
-            with ``HR`` and perhaps ``LR``, or a folder of pictures. LR pictures that are absent are made when first
-            needed and stay in memory; for the scale 1 they are HR's.
+        root: a folder as of :func:`src.dataset.pairs.find_picture_set`, of which ``train`` is taken. LR pictures that
+            are absent are made when first needed and stay in memory; for the scale 1 they are HR's.
         patch_size: side of the HR patch in pixels, a multiple of ``scale``; pictures that are smaller are left out.
         flip: mirror every other patch left to right.
         rotate: turn patches by 0, 90, 180 or 270 degrees.
@@ -50,18 +52,50 @@ class PatchPairs:
         if not 0 <= seed < 2**64:
             raise UserError(f"seed must be from 0 to 2**64 - 1, not {seed}: name another")
         self.scale, self.patch_size, self.seed, self.flip, self.rotate = scale, patch_size, seed, flip, rotate
-        folder = find_folders(root, scale, "train").hr
+        prepared = find_folders(root, scale, "train")
+        folder = prepared.hr if prepared else Path(root)
         # first the manifest: it says that a preprocessing is unfinished, which explains what is missing
         listed = checked_sizes(folder, scale)
-        self.pairs = find_pairs(root, scale=scale, split="train")
-        if lr_kernel != "bicubic":
-            self.pairs = made_by(self.pairs, lr_kernel)
+        kernel = None if lr_kernel == "bicubic" else lr_kernel
+        self.pairs = find_pairs(root, scale=scale, split="train", lr_kernel=kernel)
         self.lr_up = lr_up and all(pair.lr_up is not None for pair in self.pairs)
-        self.lr_sizes = _lr_sizes(listed, self.pairs, folder, scale)
+        self._damaged = {}  # number or path of a picture: what is wrong with it
+        self.lr_sizes = self._read_sizes(listed, folder)
         self._leave_small_out()
         self.cached = self._fits(cache_bytes)
         self._pictures, self._made = {}, {}  # whole pictures; LR alone of those that have none
         self._order = lru_cache(maxsize=2)(lambda epoch: generator(seed, ORDER, epoch).permutation(len(self.pairs)))
+
+    def _read_sizes(self, listed, folder):
+        """Return the LR sizes of the pairs by the manifest, which must list just these, or by their headers.
+
+        Pairs whose headers are damaged are left out.
+        """
+        if listed is not None:
+            return _listed_sizes(listed, self.pairs, folder, self.scale)
+        sizes, whole, count = [], [], len(self.pairs)
+        for pair in self.pairs:
+            try:
+                sizes.append(check_headers(pair, self.scale)[1])
+                whole.append(pair)
+            except UserError as error:
+                self._leave_out(pair.hr, error, count)
+        if not whole:
+            raise self._none_left()
+        self._damaged, self.pairs = {}, whole
+        return sizes
+
+    def _leave_out(self, picture, error, count):
+        """Note and log that a damaged picture is left out; raise what is no damage."""
+        if not is_damage(error):
+            raise error
+        if self._damaged.setdefault(picture, error) is error:  # two threads may find it at once
+            so_far = f"{len(self._damaged)} of {count} training pictures left out so far"
+            logging.getLogger(__name__).warning("%s, this one: %s", so_far, error)
+
+    def _none_left(self):
+        (first, *_) = self._damaged.values()
+        return UserError(f"none of the {len(self._damaged)} training pictures can be read; the first: {first}")
 
     def _leave_small_out(self):
         side = self.patch_size // self.scale
@@ -99,43 +133,50 @@ class PatchPairs:
         hr (P, P, 3); lr (P/scale, P/scale, 3), at scale 1 hr itself; where :attr:`lr_up` holds, lr_up (P, P, 3).
         """
         epoch, place = divmod(index, len(self.pairs))
-        number = int(self._order(epoch)[place])
+        order = self._order(epoch)
+        for step in range(len(order)):  # where one is damaged the next one stands in for it, in every process
+            number = int(order[(place + step) % len(order)])
+            if pictures := self._picture(number):
+                break
+        else:
+            raise self._none_left()
+        hr, lr, *lr_up = pictures
         height, width = self.lr_sizes[number]
         side = self.patch_size // self.scale
         random = generator(self.seed, AUGMENTATION, index)
         top, left = random.integers((height - side + 1, width - side + 1)).tolist()
         mirrored, turns = random.integers((2, 4)).tolist()
         mirrored, turns = mirrored * self.flip, turns * self.rotate
-        hr, lr, *lr_up = self._picture(number)
         large = (top * self.scale, left * self.scale, self.patch_size, mirrored, turns)
         patch = _crop(hr, *large)
         small = patch if self.scale == 1 else _crop(lr, top, left, side, mirrored, turns)
         return patch, small, *(_crop(enlarged, *large) for enlarged in lr_up)
 
     def _picture(self, number):
+        """Return (hr, lr[, lr_up]) whole, None of a damaged picture."""
         # two threads may decode the same picture at once: both get the same, and one of them is kept
-        if number in self._pictures:
-            return self._pictures[number]
-        pair, lr_size = self.pairs[number], self.lr_sizes[number]
-        if number in self._made:
-            hr, lr = read_rgb(pair.hr), self._made[number]
-        else:
-            hr, lr = load_pair(pair, self.scale)
-            if lr.shape[:2] != lr_size:
-                remedy = "replace it, or run div2k_preprocess.py with --force"
-                raise UserError(f"{pair.hr} is not of the size its header or manifest says: {remedy}")
-        pictures = (hr, lr, load_lr_up(pair, [n * self.scale for n in lr_size])) if self.lr_up else (hr, lr)
+        if number in self._pictures or number in self._damaged:
+            return self._pictures.get(number)
+        pair = self.pairs[number]
+        try:
+            pictures = self._load(pair, self.lr_sizes[number], self._made.get(number))
+        except UserError as error:
+            return self._leave_out(number, error, len(self.pairs))
         if self.cached:
             self._pictures[number] = pictures
         elif pair.lr is None and self.scale > 1:
-            self._made[number] = lr
+            self._made[number] = pictures[1]
         return pictures
 
+    def _load(self, pair, lr_size, made):
+        hr, lr = load_pair(pair, self.scale) if made is None else (read_rgb(pair.hr), made)
+        if lr.shape[:2] != lr_size:
+            remedy = "replace it, or run div2k_preprocess.py with --force"
+            raise UserError(f"{pair.hr} is not of the size its header or manifest says: {remedy}")
+        return (hr, lr, load_lr_up(pair, [n * self.scale for n in lr_size])) if self.lr_up else (hr, lr)
 
-def _lr_sizes(listed, pairs, folder, scale):
-    """Return the LR sizes of ``pairs``, by their headers or by the manifest, which must list just these."""
-    if listed is None:
-        return [check_headers(pair, scale)[1] for pair in pairs]
+
+def _listed_sizes(listed, pairs, folder, scale):
     for pair in pairs:
         if pair.name not in listed:
             raise UserError(f"{pair.hr} is not in the manifest of {folder.parent.parent}: remove it")

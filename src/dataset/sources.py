@@ -4,7 +4,9 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.pairs import child, find_folders, match, require_folder, subfolders, without_partners
+from src.dataset.layouts import child, lr_beside, require_folder, subfolders
+from src.dataset.matching import match
+from src.dataset.pairs import PictureSet, find_picture_set
 from src.errors import UserError
 from src.imaging.io import list_images
 
@@ -63,14 +65,14 @@ def find_sources(root, datasets, scale, val_count=None, split=None):
 
     Returns:
         {"train": pairs, "val": pairs}, and "test" where there are pictures for it, or {split: pairs}; and the list of
-        messages about what was set aside.
+        messages about what was set aside, paired and left out.
     """
-    root = require_folder(root)
-    found = [(dataset, _find(root, dataset, scale)) for dataset in datasets]
+    root, messages = require_folder(root), []
+    found = [(dataset, _find(root, dataset, scale, split or "train", messages)) for dataset in datasets]
     if split:
-        return {split: [pair for _, splits in found for pairs in splits.values() for pair in pairs]}, []
+        return {split: [pair for _, splits in found for pairs in splits.values() for pair in pairs]}, messages
     has_val = any(splits["val"] for _, splits in found)
-    result, messages = {"train": [], "val": []}, []
+    result = {"train": [], "val": []}
     for dataset, splits in found:
         if splits["val"] and val_count:
             splits = _set_aside(dataset, splits["train"], val_count) | {"test": splits["val"]}
@@ -94,24 +96,23 @@ def _set_aside(dataset, pairs, count):
     return {"train": pairs[: len(pairs) - count], "val": pairs[len(pairs) - count :]}
 
 
-def _find(root, dataset, scale):
-    """Return {"train": pairs, "val": pairs or []} of one data set."""
+def _find(root, dataset, scale, split, messages):
+    """Return {"train": pairs, "val": pairs or []} of one data set; add to the messages what there is to tell."""
     if dataset == "folder":
-        high, low = child(root, "HR") or root, None
-        if scale is not None:
-            high, low, _ = find_folders(root, scale, "train")
-        return {"train": _pairs(high, low, scale), "val": []}
+        found = find_picture_set(root, scale=scale or 1, split=split)
+        messages += [f"folder: {line}" for line in found.told(scale or 1)]
+        return {"train": found.pairs, "val": []}
     for layout in OFFICIAL[dataset]:
         if train := _find_below(root, layout.train, layout.subfolders):
-            return _splits(root, layout, train, scale)
+            return _splits(root, layout, train, scale, messages)
     names = " or ".join(layout.train for layout in OFFICIAL[dataset])
     raise UserError(f"no folder {names} with pictures in {root}: unpack {dataset} there or name its folder")
 
 
-def _splits(root, layout, train, scale):
-    splits = {"train": _pairs(train, _find_low(root, layout.train_lr, scale), scale, spare_low=True), "val": []}
+def _splits(root, layout, train, scale, messages):
+    splits = {"train": _pairs(train, _find_low(root, layout.train_lr, scale), scale, messages), "val": []}
     if val := _find_val(root, layout, train):
-        splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, spare_low=True)
+        splits["val"] = _pairs(val, _find_low(root, layout.val_lr, scale), scale, messages)
     if layout.val_from is not None:
         pairs = splits["train"]
         late = {pair for pair in pairs if pair.hr.stem.isdecimal() and int(pair.hr.stem) >= layout.val_from}
@@ -120,8 +121,18 @@ def _splits(root, layout, train, scale):
     return splits
 
 
-def _pairs(high, low, scale, spare_low=False):
-    return match(high, low, scale, spare_low) if low else without_partners(high)
+def _pairs(high, low, scale, messages):
+    """Pair an official folder of HR with that of its LR, or with the LR to be made; tell of other LR beside it."""
+    pairs = (
+        match(list_images(high), list_images(low), scale, spare_low=True)
+        if low
+        else find_picture_set(hr=high, scale=1).pairs
+    )
+    beside = lr_beside(high) if scale else []
+    aside = {place.folder: len(place.pictures) for place in beside if place.suits(scale) and place.folder != low}
+    lines = PictureSet(pairs, "folder and name", aside).told(scale or 1)
+    messages += lines if aside else lines[1:]
+    return pairs
 
 
 def _find_val(root, layout, train):

@@ -178,6 +178,20 @@ def _group_norm(t, operator, args):
     return t.add("Add", t.add("Mul", normal, weight), bias), None, None
 
 
+def _batch_norm(t, operator, args):
+    """BatchNorm by its moving statistics; x, gamma, beta, mean, variance. What it gives besides is left out."""
+    x, gamma, beta, mean, variance, _, epsilon = args[:7]
+    return t.add("BatchNormalization", x, gamma, beta, mean, variance, epsilon=float(epsilon)), None, None, None, None
+
+
+def _prelu(t, operator, args):
+    """x, and slope·x below 0; one slope, which is LeakyReLU's then, or one for each channel."""
+    x, slope = args
+    if isinstance(slope, np.ndarray) and slope.size == 1:
+        return t.add("LeakyRelu", x, alpha=float(slope[0]))
+    return t.add("PRelu", x, t.add("Reshape", slope, (-1, 1, 1)))
+
+
 def _reduce_mean(t, operator, args):
     x, axes, keep = args[:3]
     return t.add("ReduceMean", x, axes=[axes] if isinstance(axes, int) else list(axes), keepdims=int(keep))
@@ -233,6 +247,10 @@ TABLE = {
     "MirrorPad": _mirror_pad,
     "Softmax": _softmax,
     "GroupNorm": _group_norm,
+    "BatchNorm": _batch_norm,
+    "PReLU": _prelu,
+    "ReLU": _node("Relu", 1),
+    "Tanh": _node("Tanh", 1),
     "ClampScalar": lambda t, operator, args: t.add("Clip", *args),
     "Gather": lambda t, operator, args: t.add("Gather", args[0], args[1], axis=int(args[2])),
     "ReduceMean": _reduce_mean,

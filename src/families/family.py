@@ -144,6 +144,10 @@ class Family(ABC):
     def model(self):
         """Return the network, an nn.Cell whose parameters are named by part (``encoder.*``, ``unet.*``)."""
 
+    def part(self, name):
+        """Return a network that has a checkpoint of its own, by name; "" is :meth:`model`."""
+        return self.model()
+
     @abstractmethod
     def columns(self):
         """Return the :class:`Columns` of training batches."""
@@ -154,6 +158,10 @@ class Family(ABC):
 
         One of them is the model's own. ``lr_up``: batches bring LR↑.
         """
+
+    def perceptual_loss(self, download=False):
+        """Return a loss by a classifier, whose weights are found or fetched; UserError where training takes none."""
+        raise UserError("this configuration has no perceptual loss: leave out --vgg-download, or set loss.perceptual")
 
     def groups(self, model):
         """The trained parameters as a list of (parameters, learning rate)."""

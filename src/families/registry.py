@@ -43,4 +43,4 @@ def convert(obj, given):
     for family in FAMILIES.values():
         if conversion := family.convert(obj, given):
             return conversion
-    raise unknown_network(obj, "an SRDiff, an RRDB pre-training, an SR3 or a DDPM network")
+    raise unknown_network(obj, "an SRDiff, RRDB, SR3, DDPM, SRGAN, ESRGAN or Real-ESRGAN network")

@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from src.layers.ranks import MeanOverRanks
+
 _EPSILON = 1e-5
 _MOMENTUM = 0.1  # share of a batch in the moving statistics
 
@@ -31,7 +33,7 @@ class BatchNorm2d(nn.Cell):
     def over_ranks(self, size):
         """From now on take the statistics of the batches of so many ranks together; before the first call."""
         self.ranks = size
-        self.by_batch.mean_of_ranks = _MeanOfRanks(size)
+        self.by_batch.mean_of_ranks = MeanOverRanks(size)
 
     def construct(self, x):
         if not self.training:
@@ -90,16 +92,6 @@ class _NormalizeByBatch(nn.Cell):
     def _mean_product(self, x, y):
         b, c, h, w = x.shape
         return self.dot(x.reshape(b * c, 1, h * w), y.reshape(b * c, 1, h * w)).reshape(b, c).sum(0) / (b * h * w)
-
-
-class _MeanOfRanks(nn.Cell):
-    def __init__(self, size):
-        super().__init__()
-        self.size = size
-        self.sum = ops.AllReduce(ops.ReduceOp.SUM)
-
-    def construct(self, x):
-        return self.sum(x) / self.size
 
 
 def _scaled(x, factor):

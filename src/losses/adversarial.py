@@ -4,6 +4,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from src.errors import UserError
+from src.layers.ranks import MeanOverRanks
 
 KINDS = ("vanilla", "relativistic", "least_squares", "hinge", "probability")
 
@@ -22,6 +23,11 @@ class AdversarialLoss(nn.Cell):
         if kind not in KINDS:
             raise UserError(f"loss.kind must be one of {', '.join(KINDS)}, not '{kind}'")
         self.kind = kind
+        self.over_all = nn.Identity()
+
+    def over_ranks(self, size):
+        """From now on take the averages of "relativistic" over the batches of so many ranks; before the first call."""
+        self.over_all = MeanOverRanks(size)
 
     def generator(self, real, fake):
         """What the generator minimises; only "relativistic" depends on ``real``, which gets no gradient."""
@@ -29,7 +35,8 @@ class AdversarialLoss(nn.Cell):
         if self.kind == "vanilla":
             return _entropy_of_real(fake)
         if self.kind == "relativistic":
-            return (_entropy_of_fake(real - fake.mean()) + _entropy_of_real(fake - real.mean())) / 2
+            real_mean, fake_mean = self.over_all(real.mean()), self.over_all(fake.mean())
+            return (_entropy_of_fake(real - fake_mean) + _entropy_of_real(fake - real_mean)) / 2
         if self.kind == "least_squares":
             return ops.square(fake - 1).mean()
         if self.kind == "hinge":
@@ -42,7 +49,8 @@ class AdversarialLoss(nn.Cell):
         if self.kind == "vanilla":
             return _entropy_of_real(real) + _entropy_of_fake(fake)
         if self.kind == "relativistic":
-            real_mean, fake_mean = ops.stop_gradient(real.mean()), ops.stop_gradient(fake.mean())
+            real_mean = self.over_all(ops.stop_gradient(real.mean()))
+            fake_mean = self.over_all(ops.stop_gradient(fake.mean()))
             return (_entropy_of_real(real - fake_mean) + _entropy_of_fake(fake - real_mean)) / 2
         if self.kind == "least_squares":
             return ops.square(real - 1).mean() + ops.square(fake).mean()

@@ -36,6 +36,9 @@ class GeneratorLoss(nn.Cell):
             return self.perceptual(sr, hr)
         if part == "variation":
             return total_variation(sr)
+        if self.adversarial.kind != "relativistic":  # the logits of real pictures play no part
+            fake = self.discriminator(sr)
+            return self.adversarial.generator(fake, fake)
         real = ops.stop_gradient(self.discriminator(hr))
         return self.adversarial.generator(real, self.discriminator(sr))
 

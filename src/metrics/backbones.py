@@ -120,10 +120,11 @@ class _Fire(nn.Cell):
 
 
 class _CeilMaxPool(nn.Cell):
-    """3×3 max pooling with stride 2 of values that are not negative, the last window reaching over the edge.
+    """3×3 max pooling with stride 2, the last window reaching over the edge.
 
-    This is torch's ``ceil_mode=True``: for kernel 3 and stride 2 one more row and column always gives
-    its output size, and zeros there never win against what follows a ReLU.
+    This is torch's ``ceil_mode=True``: for kernel 3 and stride 2 one more row and column always gives its output size,
+    and a copy of the last there changes no maximum. (``ops.pad`` in a training's graph hung for ever, mindspore 2.10 on
+    the CPU.)
     """
 
     def __init__(self):
@@ -131,7 +132,8 @@ class _CeilMaxPool(nn.Cell):
         self.pool = nn.MaxPool2d(3, 2)
 
     def construct(self, x):
-        return self.pool(ops.pad(x, (0, 1, 0, 1)))
+        x = ops.concat((x, x[:, :, -1:]), 2)
+        return self.pool(ops.concat((x, x[..., -1:]), 3))
 
 
 def _convolution(in_channels, out_channels, kernel, stride=1, padding=0):

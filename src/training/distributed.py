@@ -2,7 +2,7 @@
 
 The processes are started by ``msrun``: N workers, the ranks, and one scheduler through which they find each other. One
 process alone is a ``World()`` of size 1, for which every function here is the identity and loads nothing, but for what
-belongs in graphs, :class:`Mean` and :func:`gradient_mean`: these are of several ranks.
+belongs in graphs, :func:`gradient_mean`, which is of several ranks.
 """
 
 import atexit
@@ -130,18 +130,6 @@ def gather_rows(rows, world):
         return rows
     shares = _gather(rows, world)
     return [shares[i % world.size][i // world.size] for i in range(sum(map(len, shares)))]
-
-
-class Mean(nn.Cell):
-    """The mean of a tensor, float16 or float32, over the ranks, for use in a graph; every rank gets the same bits."""
-
-    def __init__(self, world):
-        super().__init__(auto_prefix=False)
-        self.size = world.size
-        self.sum = ops.AllReduce(ops.ReduceOp.SUM)
-
-    def construct(self, tensor):
-        return self.sum(tensor) / self.size
 
 
 def gradient_mean(parameters, world):

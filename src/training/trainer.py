@@ -21,7 +21,8 @@ from src.families.registry import config_of, family_of
 from src.host.ranks import World
 from src.layers.batch_norm import BatchNorm2d
 from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
-from src.training.distributed import Mean, gradient_mean
+from src.layers.ranks import MeanOverRanks
+from src.training.distributed import gradient_mean
 from src.training.ema import MovingAverage
 from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam
@@ -208,11 +209,10 @@ def _update(train, world, groups, level, part, average):
     optimizer = adam(groups, train.beta1, train.beta2)
     scaler = loss_scaler(level, train.amp_dtype, train.loss_scale, train.loss_scale_window)
     if part:
-        trained = {parameter.name for parameter in optimizer.parameters}
         for state in (*optimizer.get_parameters(), *_state_of(scaler)):
-            if state.name not in trained:
+            if f"{part}." not in state.name:  # its counts and rates: moments have the names of weights
                 state.name = f"{part}.{state.name}"
-    means = (Mean(world), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
+    means = (MeanOverRanks(world.size), gradient_mean(optimizer.parameters, world)) if world.size > 1 else (None, None)
     return Update(optimizer, train.clip_norm, None if part else average, scaler, train.accumulate, *means)
 
 

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from src.dataset.pairs import find_pairs, load_pair, made_by, prepared_lr_up
+from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.export.onnx_model import CurrentGraph
@@ -165,9 +165,9 @@ def _refresh(graphs):
 
 def validation_pairs(config, at_least=1, lr_up=False):
     """The pairs to validate on, sides ``at_least`` so long; each is read: a broken one would end the run half-way."""
-    pairs = find_pairs(data=config.data.val, scale=config.data.scale)[: config.data.val_pictures or None]
-    if config.data.lr_kernel != "bicubic":
-        pairs = made_by(pairs, config.data.lr_kernel)
+    kernel = None if config.data.lr_kernel == "bicubic" else config.data.lr_kernel
+    pairs = find_pairs(data=config.data.val, scale=config.data.scale, lr_kernel=kernel)
+    pairs = pairs[: config.data.val_pictures or None]
     for pair in pairs:
         hr, lr = load_pair(pair, config.data.scale)
         if lr_up:

@@ -1,9 +1,9 @@
 """Checkpoint files: written whole or not at all, verified when read, and carrying their configuration.
 
 A file is MindSpore's own checkpoint format with its CRC. Keys are those of the network by part (``encoder.*``,
-``unet.*``, ``generator.*``), their moving averages ``ema.*``, and what else training needs, ``optimizer.*``, ``run.*`` and
-``discriminator.*``; ``config`` (JSON text) and ``step`` are appended entries. A finished model has only the network's,
-which are the averages where there were any.
+``unet.*``, ``generator.*``), their moving averages ``ema.*``, and what else training needs, ``optimizer.*``, ``run.*``
+and ``discriminator.*``; ``config`` (JSON text) and ``step`` are appended entries. A finished model has only the
+network's, which are the averages where there were any.
 """
 
 import errno
@@ -38,7 +38,7 @@ class Checkpoint:
     step: int  # optimiser steps done
 
     def model_arrays(self, ema=True):
-        """The arrays that making pictures takes, averages in place of the weights that have one (``ema=False``: none)."""
+        """The arrays that make pictures, averages in place of the weights that have one (``ema=False``: none)."""
         names = [name for name in self.arrays if name.split(".")[0] not in _FOR_TRAINING]
         return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 

@@ -21,6 +21,8 @@ class Conversion(NamedTuple):
     their_name: Callable  # our parameter's name → their tensor's
     unused: list  # their names of what was recognised and is not needed
     step: int = 0  # optimiser steps done; 0 where the file does not say
+    form: str = ""  # where in the file, and in whose form, the network was found, for people
+    part: str = ""  # of the system's networks the one that it is; "" is what makes pictures
 
 
 def arrays_for(conversion, shapes):
@@ -93,8 +95,6 @@ def multipliers(channels, width, network):
 
 
 _OTHER_NETWORKS = (
-    (r"(model\.)?1\.sub\.\d+\.", "an ESRGAN generator with the names of 2018: rename its tensors first"),
-    (r"body\.\d+\.rdb1\.", "a BasicSR or Real-ESRGAN generator"),
     (r"lin\d\.model\.", "LPIPS layers"),
     (r"(features\.)?0\.weight$", "a classification network"),
 )
@@ -115,8 +115,9 @@ def combine(found, assumed, given=None):
     ``given``, some settings, replaces what is assumed and must agree with what is found: a UserError has both values.
     """
     tells, named = _flat(found), _flat(given or {})
-    if named.get("encoder.growth") == 0 and "encoder.growth" in tells:  # 0 stands for features / 2
-        named["encoder.growth"] = named.get("encoder.features", tells["encoder.features"]) // 2
+    for section in ("encoder", "generator"):
+        if named.get(f"{section}.growth") == 0 and f"{section}.growth" in tells:  # 0 stands for features / 2
+            named[f"{section}.growth"] = named.get(f"{section}.features", tells[f"{section}.features"]) // 2
     conflicts = [
         f"{name} is {named[name]} in the configuration, {value} in the checkpoint"
         for name, value in tells.items()

@@ -4,9 +4,11 @@ import numpy as np
 
 from src.errors import UserError
 
-# Where programs keep the network; the first that is there is taken.
-_CONTAINERS = ("state_dict", "model", "params_ema", "params")
-_WRAPPERS = ("module.", "model.")  # what DataParallel and training programs put before every name
+# Where programs keep the network; the first that is there is taken: averages before the weights themselves.
+_CONTAINERS = ("params_ema", "ema_state_dict", "state_dict", "model", "params")
+_AVERAGED = {"params_ema": "params", "ema_state_dict": "state_dict"}  # where there are averages: what they are of
+# what torch.compile, DataParallel and training programs put before every name
+_WRAPPERS = ("_orig_mod.", "module.", "model.")
 _HALVES = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 _KNOWN_UNUSED = ("optimizer", "lr_scheduler", "scheduler")  # beginnings of entries that hold no network
 
@@ -19,16 +21,33 @@ def find_state_dict(obj):
     """
     unused = []
     entries = obj if isinstance(obj, dict) else {}
-    while inner := next((name for name in _CONTAINERS if isinstance(entries.get(name), dict)), None):
-        unused += _entries_for_training({name: value for name, value in entries.items() if name != inner})
+    while inner := _container(entries):
+        of_average = [name for name in entries if name == _AVERAGED.get(inner)]
+        unused += of_average
+        unused += _entries_for_training({k: value for k, value in entries.items() if k not in (inner, *of_average)})
         entries = entries[inner]
     tensors = {name: value for name, value in entries.items() if isinstance(value, np.ndarray)}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise UserError("no network in the file: expected a state_dict, a table of names and tensors")
     unused += _entries_for_training({name: value for name, value in entries.items() if name not in tensors})
+    counters = [name for name in tensors if name.rpartition(".")[2] == "n_averaged"]
+    tensors = {name: value for name, value in tensors.items() if name not in counters}
     while wrapper := next((w for w in _WRAPPERS if all(name.startswith(w) for name in tensors)), None):
         tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return tensors, unused
+    return tensors, unused + counters
+
+
+def container_of(obj):
+    """The name of the entry, or of the entries inside each other, that :func:`find_state_dict` takes; or "bare"."""
+    names = []
+    while isinstance(obj, dict) and (inner := _container(obj)):
+        names.append(inner)
+        obj = obj[inner]
+    return ".".join(names) or "bare"
+
+
+def _container(entries):
+    return next((name for name in _CONTAINERS if isinstance(entries.get(name), dict)), None)
 
 
 def _entries_for_training(entries):

@@ -71,7 +71,7 @@ def read_torch(path):
 
 def _describe(start):
     if start[8:10] == b'{"':
-        return "a safetensors file: load it with safetensors and save the weights with torch.save"
+        return "a safetensors file: let its name end in .safetensors"
     for prefix, description in _OTHER_FORMATS:
         if start.startswith(prefix) or start.lstrip().startswith(prefix):
             return description

@@ -69,6 +69,35 @@ def test_an_encoder_alone(run, torch_file, tmp_path):
     np.testing.assert_array_equal(checkpoint.arrays["encoder.trunk_conv.bias"], tensors["trunk_conv.bias"])
 
 
+def test_a_real_esrgan_as_safetensors(run, shared, tmp_path):
+    from src.weights.checkpoint import load_checkpoint
+
+    package = pytest.importorskip("safetensors.numpy")
+    from src.weights.torch_file import read_torch
+
+    tensors = read_torch(shared / "golden/srgan/realesrgan_x2plus/RealESRGAN_x2plus.pth")["params_ema"]
+    package.save_file(tensors, tmp_path / "RealESRGAN_x2plus.safetensors")
+    text = run("--input", tmp_path / "RealESRGAN_x2plus.safetensors", "--output", tmp_path / "w.ckpt")
+    for part in ("bare: BasicSR's and Real-ESRGAN's RRDBNet (body.N.rdb1)", "srgan x2, 0 steps", "unshuffle 2"):
+        assert part in text
+    arrays = load_checkpoint(tmp_path / "w.ckpt").arrays
+    np.testing.assert_array_equal(arrays["generator.first_conv.weight"], tensors["conv_first.weight"])
+
+
+def test_a_discriminator(run, shared, tmp_path):
+    from src.build import load_model
+    from src.weights.checkpoint import load_checkpoint
+
+    source = shared / "golden/srgan/realesrgan_unet_netD/RealESRGAN_x4plus_netD.pth"
+    text = run("--input", source, "--output", tmp_path / "d.ckpt", "name=mine")
+    assert "found      params: a discriminator, Real-ESRGAN's" in text and "discriminator  unet, 4 features" in text
+    checkpoint = load_checkpoint(tmp_path / "d.ckpt")
+    assert {name.split(".")[0] for name in checkpoint.arrays} == {"discriminator"}
+    assert json.loads(checkpoint.config_json)["discriminator"]["network"] == "unet"
+    with pytest.raises(UserError, match="has no 'generator"):
+        load_model(tmp_path / "d.ckpt")
+
+
 @pytest.mark.parametrize("model", ["sr3_8_32", "ddpm_8_32", "sr3_uncond_32"])
 def test_sr3_as_it_is_and_with_settings(run, shared, tmp_path, model):
     from src.weights.checkpoint import load_checkpoint

@@ -35,12 +35,17 @@ def test_it_loads_and_is_consistent(path):
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     config = read_config(path)
     assert config.name == path.stem
-    family = path.stem.partition("_")[0]
+    family = "srgan" if "gan" in path.stem or "srresnet" in path.stem else path.stem.partition("_")[0]
     assert config.system == {"ddpm": "sr3"}.get(family, family)
     assert (family == "ddpm") == (config.system == "sr3" and config.sr3.noise_level == "discrete")
 
 
-SECTIONS = {"rrdb": {"encoder"}, "srdiff": {"encoder", "unet", "diffusion"}, "sr3": {"sr3", "diffusion"}}
+SECTIONS = {
+    "rrdb": {"encoder"},
+    "srdiff": {"encoder", "unet", "diffusion"},
+    "sr3": {"sr3", "diffusion"},
+    "srgan": {"generator", "discriminator", "perceptual", "loss"},
+}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from src.dataset.pairs import Pair, check_headers, find_folders, find_pairs, load_lr_up, load_pair, shared_pictures
+from src.dataset.layouts import find_folders
+from src.dataset.matching import Pair
+from src.dataset.pairs import check_headers, find_pairs, load_lr_up, load_pair, shared_pictures
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.imaging.io import read_rgb
@@ -74,9 +76,9 @@ def test_pictures_in_subfolders_have_the_folder_in_their_name(tmp_path, pictures
     assert [pair.name for pair in find_pairs(tmp_path)] == ["one_0001", "two_0001", "two_0002"]
 
 
-def test_subfolders_that_look_like_lr_are_refused(tmp_path, pictures):
-    write_split(tmp_path, pictures, "DIV2K_valid_HR", "DIV2K_valid_LR")
-    with pytest.raises(UserError, match="DIV2K_valid_LR"):
+def test_subfolders_of_lr_alone_are_refused(tmp_path, pictures):
+    write_pictures(tmp_path / "DIV2K_valid_LR", pictures)
+    with pytest.raises(UserError, match="its subfolder DIV2K_valid_LR looks like LR pictures"):
         find_pairs(tmp_path)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from src.dataset.div2k_preprocess import main
-from src.dataset.pairs import find_folders, find_pairs, load_pair
+from src.dataset.layouts import find_folders
+from src.dataset.pairs import find_pairs, load_pair
 from src.dataset.patches import AUGMENTATION, DIFFUSION, ORDER, PatchPairs, generator
 from src.errors import UserError
 from src.imaging.resize import make_lr
@@ -198,11 +199,45 @@ def test_files_that_do_not_fit_are_named_at_once(folder, photo):
         PatchPairs(folder, scale=4, patch_size=32)
 
 
-def test_a_picture_broken_behind_its_header_is_named_when_it_comes(folder):
-    path = folder / "HR/0002.png"
-    path.write_bytes(path.read_bytes()[:1000])
+@pytest.mark.parametrize("cache_bytes", [1 << 20, 100])
+@pytest.mark.parametrize("broken", ["HR/0002.png", "LR/0002.png"])
+def test_a_truncated_picture_is_left_out_and_counted_once(folder, broken, cache_bytes, caplog):
+    path = folder / broken
+    whole = samples(PatchPairs(folder, scale=4, patch_size=32, cache_bytes=cache_bytes), range(12))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    patches = PatchPairs(folder, scale=4, patch_size=32, cache_bytes=cache_bytes)
+    seen = samples(patches, range(12))
+    assert sum(map(equal, seen, whole)) == 9  # in each of three epochs another one stands in for it
+    assert equal(samples(PatchPairs(folder, scale=4, patch_size=32), reversed(range(12))), seen[::-1])
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2 and warnings[0] == warnings[1]
+    assert warnings[0].startswith(f"1 of 4 training pictures left out so far, this one: cannot read {path}")
+
+
+def test_a_file_without_a_header_is_left_out_at_once(folder, caplog):
+    (folder / "HR/0002.png").write_bytes(b"")
     patches = PatchPairs(folder, scale=4, patch_size=32)
-    with pytest.raises(UserError, match=r"0002\.png"):
+    assert [pair.name for pair in patches.pairs] == ["0001", "0003", "0004"]
+    assert "1 of 4 training pictures left out so far" in caplog.text and "0002.png" in caplog.text
+
+
+def test_of_damaged_pictures_alone_there_is_nothing_to_train_on(folder):
+    for path in (folder / "HR").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    patches = PatchPairs(folder, scale=4, patch_size=32)
+    for index in (0, 1):  # the second time they are known
+        with pytest.raises(UserError, match=r"none of the 4 training pictures can be read; the first: .*damaged"):
+            patches.sample(index)
+    for path in (folder / "HR").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 4 training pictures"):
+        PatchPairs(folder, scale=4, patch_size=32)
+
+
+def test_what_is_no_damage_stops_the_training(folder):
+    patches = PatchPairs(folder, scale=4, patch_size=32)
+    (folder / "HR/0002.png").unlink()
+    with pytest.raises(UserError, match=r"no picture at .*0002\.png"):
         samples(patches, range(4))
 
 

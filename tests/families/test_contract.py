@@ -1,5 +1,6 @@
 """The contract of a family (src/families/family.py): every family answers every question of it."""
 
+import functools
 import json
 
 import mindspore as ms
@@ -16,7 +17,7 @@ from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
 from src.inference.upscaler import to_network, to_pixels
 from src.layers.graph import Graph
-from tests import tiny, tiny_sr3
+from tests import tiny, tiny_sr3, tiny_srgan
 
 ONE_LEVEL = (*tiny_sr3.ONE_LEVEL, "sr3.dropout=0")
 CONFIGS = {  # name: what makes its configuration; together they are all families in all their forms
@@ -26,8 +27,10 @@ CONFIGS = {  # name: what makes its configuration; together they are all familie
     "ddpm": lambda *more: tiny_sr3.config(*ONE_LEVEL, "sr3.noise_level=discrete", *more),
     "unconditional": lambda *more: tiny_sr3.config(*ONE_LEVEL, *tiny_sr3.TRAINED_UNCONDITIONAL, *more),
     "regression": lambda *more: tiny_sr3.config(*ONE_LEVEL, "sr3.noise_level=none", *more),
+    **{f"srgan {form}": functools.partial(tiny_srgan.config, form) for form in tiny_srgan.FORMS},
 }
 PARTS = {"rrdb": {"encoder"}, "srdiff": {"encoder", "unet"}}  # the others' is the U-Net
+PARTS |= {f"srgan {form}": {"generator"} for form in tiny_srgan.FORMS}
 
 
 @pytest.fixture(params=CONFIGS)
@@ -71,6 +74,7 @@ def test_batches_fit_the_loss_and_the_trained_parameters_have_gradients(family, 
     parameters = [parameter for group, rate in objective.groups for parameter in group]
     assert all(rate > 0 for _, rate in objective.groups)
     loss, gradients = ms.value_and_grad(objective.loss, None, ms.ParameterTuple(parameters))(*batch)
+    loss = loss[0] if isinstance(loss, tuple) else loss  # a generator's has its parts besides
     assert np.isfinite(loss.asnumpy())
     assert any(np.abs(gradient.asnumpy()).max() > 0 for gradient in gradients)
 

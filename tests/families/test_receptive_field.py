@@ -12,7 +12,8 @@ from src.families.sr3.family import unet_radius as sr3_radius
 from src.families.sr3.network import SR3UNet
 from src.families.srdiff.family import condition_radius, unet_radius
 from src.families.srdiff.network import ConditionalUNet
-from tests import tiny_sr3
+from src.inference.upscaler import to_network
+from tests import tiny, tiny_sr3, tiny_srgan
 
 RNG = np.random.default_rng(0)
 
@@ -59,6 +60,42 @@ def test_rrdb(scale, upsampler):
     size = (2 * radius + 8, 4)
     whole = reach(lambda x: net(ms.Tensor(x)).asnumpy(), size, factor=scale)
     assert 0.75 * radius < whole <= radius
+
+
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [
+        ("srresnet", ()),
+        ("srresnet", ("data.scale=2",)),
+        ("srresnet", ("data.scale=8", "generator.blocks=1")),
+        ("x2plus", ()),
+        ("x1", ()),
+        ("rrdb", ("data.scale=1",)),
+        ("msrresnet", ()),
+        ("msrresnet", ("data.scale=2", "data.patch_size=32")),
+        ("msrresnet", ("data.scale=4", "data.patch_size=32")),
+        ("compact", ()),
+        ("compact", ("data.scale=1", "generator.blocks=5")),
+    ],
+)
+def test_generators(form, more):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    family = family_of(tiny_srgan.config(form, *more))
+    net, radius = family.model(), family.reach().network // family.scale
+    size = ((2 * radius + 16) // 4 * 4, 8)
+    found = reach(lambda x: net(ms.Tensor(x)).asnumpy(), size, family.unshuffle, family.scale)
+    assert 0.75 * radius - family.unshuffle < found <= radius
+
+
+@pytest.mark.parametrize("form", ["srresnet", "x2plus", "x1", "msrresnet", "compact"])
+def test_tiles_of_generators_give_the_whole_picture(form, photo):
+    made = tiny_srgan.config(form, "generator.blocks=1")
+    nets, lr = tiny.networks(made), to_network([photo[:31, :301]])
+    whole = tiny.around(made, nets, tile=0).sample(lr)
+    side = 2 * family_of(made).reach().network + 64
+    tiled = tiny.around(made, nets, tile=side, halo="exact")
+    assert len(tiled.tiling.grid(1, 31, 301).windows) > 1
+    np.testing.assert_allclose(tiled.sample(lr), whole, atol=2e-5)
 
 
 def test_condition():

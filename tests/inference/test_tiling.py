@@ -127,6 +127,17 @@ def test_windows_are_as_small_as_their_number_allows(size, tile, halo, count, wi
     assert (len(grid.windows), grid.window_size) == (count, window)
 
 
+@pytest.mark.parametrize(("height", "width"), [(13, 15), (14, 16), (1, 2), (5, 1)])
+def test_reflected_edges_extend_by_no_more_than_the_network_needs(height, width):
+    grid, lr = Grid(height, width, 2, 4, edges="reflect"), RNG.uniform(-1, 1, (1, 3, height, width))
+    padded = tuple(max(4, side + side % 2) for side in (height, width))
+    assert grid.padded == tuple(2 * side for side in padded)
+    (window,) = grid.windows
+    expected = np.pad(lr, ((0, 0), (0, 0), *((0, to - side) for to, side in zip(padded, (height, width), strict=True))),
+                      mode="reflect")  # fmt: skip
+    np.testing.assert_array_equal(grid.read(lr, window)[0], expected)
+
+
 def test_a_margin_is_moved_inwards_at_the_edges():
     grid = Grid(40, 40, 4, 16, 64, 16)
     lr = ramp(40, 40)

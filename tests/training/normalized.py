@@ -5,7 +5,8 @@ import numpy as np
 from mindspore import nn
 
 from src.layers.batch_norm import BatchNorm2d
-from src.training.distributed import Mean, gradient_mean
+from src.layers.ranks import MeanOverRanks
+from src.training.distributed import gradient_mean
 
 
 class Net(nn.Cell):
@@ -34,7 +35,8 @@ class Step(nn.Cell):
         if world.size > 1:
             self.net.norm.over_ranks(world.size)
             self.net.norm2.over_ranks(world.size)
-            self.mean, self.gradient_mean = Mean(world), gradient_mean(self.net.trainable_params(), world)
+            self.mean = MeanOverRanks(world.size)
+            self.gradient_mean = gradient_mean(self.net.trainable_params(), world)
         self.set_train()
 
     def construct(self, x):

@@ -46,9 +46,9 @@ def value(rank, number, shape, dtype="float32"):
 def means(world):
     import mindspore as ms
 
-    from src.training.distributed import Mean
+    from src.layers.ranks import MeanOverRanks
 
-    mean = Mean(world)
+    mean = MeanOverRanks(world.size)
     tensors = [value(world.rank, 1, (), "float32"), value(world.rank, 2, (4, 3)), value(world.rank, 3, 5, "float16")]
     return {"means": [mean(ms.Tensor(tensor)).asnumpy() for tensor in tensors]}
 
@@ -178,7 +178,8 @@ def signals(world, folder):
     """Rank 1 waits in a collective, and the scheduler for the ranks, when SIGTERM and SIGINT come."""
     import mindspore as ms
 
-    from src.training.distributed import Mean, gather_rows, leave_signals_to_first
+    from src.layers.ranks import MeanOverRanks
+    from src.training.distributed import gather_rows, leave_signals_to_first
 
     numbers = signal.SIGTERM, signal.SIGINT
     before = [signal.getsignal(number) for number in numbers]
@@ -191,7 +192,7 @@ def signals(world, folder):
             os.kill(pid, number)
             os.kill(int((folder / "scheduler.pid").read_text()), number)
         time.sleep(0.3)
-    mean = Mean(world)(ms.Tensor(float(world.rank), ms.float32)).asnumpy()
+    mean = MeanOverRanks(world.size)(ms.Tensor(float(world.rank), ms.float32)).asnumpy()
     return {"signals changed": changed, "mean after signals": float(mean)}
 
 

@@ -11,7 +11,7 @@ from src.imaging.io import write_image
 from src.training.run import run_training
 from src.training.trainer import Training, connect, dry_run, training_of, usable_sink
 from src.weights.checkpoint import load_checkpoint
-from tests import tiny
+from tests import tiny, tiny_srgan
 
 ONE_BLOCK = "encoder.blocks=1"
 
@@ -57,6 +57,30 @@ def assert_resumed_run_equals(config, output, run, monkeypatch, stop):
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch):
     assert_resumed_run_equals(*whole, tmp_path / "run", monkeypatch, stop=3)
+
+
+@pytest.mark.parametrize(
+    ("against", "form", "more"),
+    [("dense", "srresnet", ("train.accumulate=2",)), ("pixels", "compact", ("train.lr_schedule=cosine",))],
+)
+def test_so_does_one_of_two_networks(tiny_pictures, tmp_path, monkeypatch, against, form, more):
+    config = tiny_srgan.adversarial(against, form, tiny_pictures, *more)
+    run_training(config, tmp_path / "whole")
+    assert_resumed_run_equals(config, tmp_path / "whole", tmp_path / "run", monkeypatch, stop=3)
+    state, model = (
+        load_checkpoint(tmp_path / "run" / name).arrays for name in ("checkpoints/step_00000004.ckpt", "model.ckpt")
+    )
+    assert {name.split(".")[0] for name in model} == {"generator"}
+    assert {name.split(".")[0] for name in state.keys() - model} == {"discriminator", "ema", "optimizer", "run"}
+    moments = {name for name in state if name.startswith("optimizer.moment1.")}
+    assert {name.split(".")[2] for name in moments} == {"generator", "discriminator"}
+    counts = [state[f"optimizer.{name}"] for name in ("global_step", "discriminator.global_step")]
+    assert [count.item() for count in counts] == [4, 4]
+    assert any(np.abs(state[name]).max() > 0 for name in moments if ".discriminator." in name)
+    parts = [row.rpartition(",")[2] for row in (tmp_path / "run" / "curve.csv").read_text().splitlines()[1:]]
+    assert all(
+        {part.partition("=")[0] for part in each.split()} == {"pixel", "adversarial", "discriminator"} for each in parts
+    )
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.errors import UserError
-from src.weights.state_dict import find_state_dict, fold_weight_norm
+from src.weights.state_dict import container_of, find_state_dict, fold_weight_norm
 
 ONE = np.ones(1, np.float32)
 
@@ -26,6 +26,21 @@ def test_nesting_and_prefixes(wrap):
     assert list(tensors) == ["a.weight", "b"] and unused == []
 
 
+@pytest.mark.parametrize(("average", "weights"), [("params_ema", "params"), ("ema_state_dict", "state_dict")])
+def test_an_average_is_taken_before_the_weights(average, weights):
+    both = {weights: {"a": ONE}, average: {"_orig_mod.n_averaged": np.array(5), "_orig_mod.module.a": 2 * ONE}}
+    tensors, unused = find_state_dict(both)
+    assert tensors == {"a": 2} and unused == [weights, "_orig_mod.n_averaged"]
+    assert container_of(both) == average
+    assert find_state_dict(both | {average: None}) == ({"a": 1}, [])
+    assert container_of(both | {average: None}) == weights
+
+
+def test_the_container_s_name():
+    assert container_of({"a": ONE}) == "bare"
+    assert container_of({"state_dict": {"model": {"a": ONE}}}) == "state_dict.model"
+
+
 def test_what_is_for_training_is_listed():
     optimiser = {"state": {0: {"exp_avg": ONE}}}
     found = {"optimizer_states": [optimiser], "lr_schedulers": [], "step": np.array(5), "state_dict": {"a": ONE}}
@@ -38,7 +53,7 @@ def test_what_is_for_training_is_listed():
         {"state_dict": {"a": ONE}, "discriminator": {"b": ONE}},
         {"state_dict": {"model": {"a": ONE}, "extra": [[ONE]]}},
         {"a": ONE, "nested": {"b": ONE}},
-        {"params_ema": {"a": ONE}, "params": {"a": ONE}},
+        {"params_ema": {"a": ONE}, "state_dict": {"a": ONE}},
     ],
 )
 def test_tensors_elsewhere_are_refused(obj):

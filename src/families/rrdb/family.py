@@ -61,13 +61,11 @@ class RRDB(OnePass):
         return [encoder_summary(self.config.encoder)]
 
 
-def build_encoder(encoder, scale, condition_every=3, **others):
-    """The RRDBNet of an :class:`EncoderConfig`, or of other settings with its sizes; ``others`` are as of RRDBNet."""
+def build_encoder(encoder, scale, condition_every=3):
+    """The RRDBNet of an :class:`EncoderConfig`."""
     from src.families.rrdb.network import RRDBNet
 
-    return RRDBNet(
-        encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every, **others
-    )  # fmt: skip
+    return RRDBNet(encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every)
 
 
 def check_growth(encoder, section="encoder"):

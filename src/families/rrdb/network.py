@@ -94,7 +94,8 @@ class RRDBNet(nn.Cell):
     """
 
     def __init__(
-        self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3, in_channels=3, clip=True
+        self, features=64, blocks=17, growth=0, scale=4, upsampler="nearest", condition_every=3, in_channels=3,
+        clip=True,
     ):  # fmt: skip
         super().__init__()
         growth = growth or features // 2

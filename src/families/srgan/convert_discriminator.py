@@ -5,7 +5,7 @@ import math
 from src.errors import UserError
 from src.weights.conversion import renamed, size
 
-_BATCH_NORM = (
+BATCH_NORM = (
     (r"\.gamma$", ".weight"),
     (r"\.beta$", ".bias"),
     (r"\.moving_mean$", ".running_mean"),
@@ -14,16 +14,16 @@ _BATCH_NORM = (
 # Our names, without "discriminator.", → theirs.
 RULES = {
     # Lornatang's, of the paper's layout
-    "srgan": (*_BATCH_NORM, (r"^hidden\.", "classifier.0."), (r"^logit\.", "classifier.2.")),
+    "srgan": (*BATCH_NORM, (r"^hidden\.", "classifier.0."), (r"^logit\.", "classifier.2.")),
     # leftthomas'
-    "pooled": (*_BATCH_NORM, (r"^features\.", "net."), (r"^hidden\.", "net.24."), (r"^logit\.", "net.26.")),
+    "pooled": (*BATCH_NORM, (r"^features\.", "net."), (r"^hidden\.", "net.24."), (r"^logit\.", "net.26.")),
     # BasicSR's; our 0, 2, 5, … are conv0_0, conv0_1, conv1_0, …
     "esrgan": (
         (r"^features\.(\d+)\.(?=weight|bias)", lambda match: f"conv{_pair(match[1])}."),
         (r"^features\.(\d+)\.", lambda match: f"bn{_pair(match[1])}."),
         (r"^hidden\.", "linear1."),
         (r"^logit\.", "linear2."),
-        *_BATCH_NORM,
+        *BATCH_NORM,
     ),
     # Real-ESRGAN's
     "unet": (

@@ -10,6 +10,7 @@ from src.config.schema import Config, setting
 from src.errors import UserError
 from src.families.family import Objective, OnePass, unfolded
 from src.families.rrdb import family as rrdb
+from src.families.srgan import convert
 from src.inference.tile_size import Cost, Reach
 
 
@@ -85,6 +86,7 @@ class SRGAN(OnePass):
     """See the module."""
 
     Settings = SRGANSettings
+    convert = staticmethod(convert.convert)
     multiple_is = "generator.unshuffle of LR"
 
     def check(self):
@@ -93,8 +95,8 @@ class SRGAN(OnePass):
             self._check_rrdb()
         if loss.adversarial and discriminator.network == "none":
             raise UserError(
-                f"'loss.adversarial' is {loss.adversarial}, but 'discriminator.network' is none; set loss.adversarial=0, "
-                "or a discriminator"
+                f"'loss.adversarial' is {loss.adversarial}, but 'discriminator.network' is none; set "
+                "loss.adversarial=0, or a discriminator"
             )
         if discriminator.network != "none" and not loss.adversarial:
             raise UserError(
@@ -144,6 +146,7 @@ class SRGAN(OnePass):
         return "reflect" if self.unshuffle > 1 else "symmetric"  # as RealESRGANer pads
 
     def model(self):
+        from src.families.rrdb.network import RRDBNet
         from src.families.srgan import network
 
         generator, scale = self.config.generator, self.scale
@@ -151,8 +154,9 @@ class SRGAN(OnePass):
         if generator.network == "srresnet":
             made = network.SRResNet(*sizes, scale, generator.biases, generator.trunk_end, generator.output)
         elif generator.network == "rrdb":
-            made = rrdb.build_encoder(
-                generator, scale * self.unshuffle, in_channels=3 * self.unshuffle**2, clip=False
+            made = RRDBNet(
+                *sizes, generator.growth, scale * self.unshuffle, generator.upsampler,
+                in_channels=3 * self.unshuffle**2, clip=False,
             )  # fmt: skip
         elif generator.network == "msrresnet":
             made = network.MSRResNet(*sizes, scale)
@@ -160,16 +164,20 @@ class SRGAN(OnePass):
             made = network.CompactNet(*sizes, scale)
         return network.SRGAN(made, self.unshuffle)
 
+    def part(self, name):
+        """The model, or the "discriminator"."""
+        return self.discriminator() if name else self.model()
+
     def objectives(self, model, lr_up=False):
         from src.losses.adversarial import AdversarialLoss
         from src.losses.gan import DiscriminatorLoss, GeneratorLoss
 
         loss, discriminator, adversarial = self.config.loss, None, None
         names = ("pixel", "perceptual", "adversarial", "variation")
-        weights = {name: weight for name in names if (weight := getattr(loss, name))}
+        weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
         if loss.adversarial:
             discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
-        perceptual = self._perceptual_loss() if loss.perceptual else None
+        perceptual = self.perceptual_loss() if loss.perceptual else None
         of_generator = Objective(
             GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
             self.groups(model),
@@ -191,7 +199,9 @@ class SRGAN(OnePass):
         sizes = self.config.discriminator
         return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
 
-    def _perceptual_loss(self, download=False):
+    def perceptual_loss(self, download=False):
+        if not self.config.loss.perceptual:
+            return super().perceptual_loss()
         from src.losses.perceptual import load_perceptual
 
         settings = self.config.perceptual
@@ -227,8 +237,8 @@ class SRGAN(OnePass):
             remedy = " ".join(f"{name}={found[name]}" for name in different if name in found)
             got = ", ".join(f"{name} {found.get(name, 'none')} for {wanted.get(name, 'none')}" for name in different)
             raise UserError(
-                f"the generator checkpoint {path} is another network than the configuration's ({got}): set {remedy}, or "
-                "name another generator.checkpoint"
+                f"the generator checkpoint {path} is another network than the configuration's ({got}): set {remedy}, "
+                "or name another generator.checkpoint"
             )
 
     def pretrained_arrays(self, part, checkpoint):
@@ -250,9 +260,9 @@ class SRGAN(OnePass):
         if generator.network == "rrdb":
             per_lr_pixel = rrdb.trunk_bytes(generator) / self.unshuffle**2
             at_hr = 3 * features if generator.upsampler == "nearest" else 0
-        else:  # tensors of its width at LR size, and at HR size
+        else:  # tensors of its width at LR size, and at HR size; fitted to peaks measured on the CPU
             per_lr_pixel = 5 * features
-            at_hr = {"srresnet": 3, "msrresnet": 4, "compact": 0}[generator.network] * features
+            at_hr = {"srresnet": 5, "msrresnet": 6, "compact": 0}[generator.network] * features
         return Cost(denoise=per_lr_pixel / scale**2 + at_hr, pictures=3)
 
     def summary(self):
@@ -262,10 +272,8 @@ class SRGAN(OnePass):
             options += [f"growth {rrdb.growth(generator)}", generator.upsampler]
             options += [f"unshuffle {generator.unshuffle}"] * (generator.unshuffle > 1)
         if generator.network == "srresnet":
-            options += ["biases"] * generator.biases + [
-                f"trunk ends in {generator.trunk_end}",
-                f"{generator.output} output",
-            ]
+            options += ["biases"] * generator.biases
+            options += [f"trunk ends in {generator.trunk_end}", f"{generator.output} output"]
         lines = [f"generator  {generator.network}, {', '.join(options)}"]
         if discriminator.network != "none":
             lines.append(f"discriminator  {discriminator.network}, {discriminator.features} features")

@@ -9,6 +9,7 @@ from mindspore import nn, ops
 from src.layers.batch_norm import BatchNorm2d
 from src.layers.bilinear import BilinearUpscale
 from src.layers.layers import Fold, NearestUpsample, Unfold, conv3x3
+from src.layers.prelu import PReLU
 
 
 class SRGAN(nn.Cell):
@@ -37,7 +38,7 @@ class NormalizedBlock(nn.Cell):
         super().__init__()
         self.conv1 = _conv(features, features, 3, biases)
         self.norm1 = BatchNorm2d(features)
-        self.prelu = nn.PReLU()
+        self.prelu = PReLU()
         self.conv2 = _conv(features, features, 3, biases)
         self.norm2 = BatchNorm2d(features)
 
@@ -56,14 +57,14 @@ class SRResNet(nn.Cell):
         octaves = scale.bit_length() - 1
         self.output = output
         self.first_conv = _conv(3, features, 9)
-        self.first_prelu = nn.PReLU()
+        self.first_prelu = PReLU()
         self.trunk = nn.CellList([NormalizedBlock(features, biases) for _ in range(blocks)])
         normalized = trunk_end == "batchnorm"
         self.trunk_conv = _conv(features, features, 3, biases or not normalized)
-        self.trunk_end = BatchNorm2d(features) if normalized else nn.PReLU()
+        self.trunk_end = BatchNorm2d(features) if normalized else PReLU()
         self.up_convs = nn.CellList([_conv(features, 4 * features, 3) for _ in range(octaves)])
         self.shuffle = nn.PixelShuffle(2)
-        self.up_prelus = nn.CellList([nn.PReLU() for _ in range(octaves)])
+        self.up_prelus = nn.CellList([PReLU() for _ in range(octaves)])
         self.last_conv = _conv(features, 3, 9)
 
     def construct(self, lr):
@@ -71,8 +72,8 @@ class SRResNet(nn.Cell):
         for block in self.trunk:
             x = block(x)
         x = first + self.trunk_end(self.trunk_conv(x))
-        for conv, prelu in zip(self.up_convs, self.up_prelus):
-            x = prelu(self.shuffle(conv(x)))
+        for n, conv in enumerate(self.up_convs):
+            x = self.up_prelus[n](self.shuffle(conv(x)))
         x = self.last_conv(x)
         if self.output == "tanh":
             return ops.tanh(x)  # (tanh + 1) / 2 in [0, 1]
@@ -129,13 +130,13 @@ class CompactNet(nn.Cell):
     def __init__(self, features=64, blocks=16, scale=4):
         super().__init__()
         self.convs = nn.CellList([conv3x3(features if n else 3, features) for n in range(blocks + 1)])
-        self.prelus = nn.CellList([nn.PReLU(features) for _ in range(blocks + 1)])
+        self.prelus = nn.CellList([PReLU(features) for _ in range(blocks + 1)])
         self.last_conv = conv3x3(features, 3 * scale * scale)
         self.unfold = Unfold(scale)
         self.nearest = NearestUpsample(scale)
 
     def construct(self, lr):
         picture = x = (lr + 1) * 0.5
-        for conv, prelu in zip(self.convs, self.prelus):
-            x = prelu(conv(x))
+        for n, conv in enumerate(self.convs):
+            x = self.prelus[n](conv(x))
         return (self.unfold(self.last_conv(x)) + self.nearest(picture)) * 2 - 1

@@ -156,5 +156,5 @@ def test_another_number_of_channels_is_refused():
 def test_programs_are_told_apart():
     files = (sr3_tensors(), sr3_tensors(noise_level="discrete"), srdiff_tensors(), encoder_tensors())
     assert [convert(tensors, {}).found["system"] for tensors in files] == ["sr3", "sr3", "srdiff", "rrdb"]
-    with pytest.raises(UserError, match="an SR3 or a DDPM network, got a file with anything"):
+    with pytest.raises(UserError, match="expected an SRDiff, .* or Real-ESRGAN network, got a file with anything"):
         convert({"anything": np.ones(3)}, {})

@@ -88,6 +88,14 @@ def add_outscale(arguments):
     arguments.add_argument("--outscale", type=_factor, metavar="S", help=text)
 
 
+def add_format(arguments):
+    """Add ``--format`` and ``--quality``, see ``src.inference.jobs.plan_jobs``."""
+    text = "of results in a folder, by default png; source: as the picture is named, or png where that is not written"
+    arguments.add_argument("--format", choices=("jpg", "png", "webp", "source"), help=text)
+    text = "from 1 to 100, of .jpg, by default 95, and of .webp, by default lossless"
+    arguments.add_argument("--quality", type=int, metavar="N", help=text)
+
+
 def _factor(text):
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:

@@ -12,7 +12,7 @@ from PIL import Image
 import infer
 from src.build import load_upscaler
 from src.errors import UserError
-from src.imaging.io import read_rgb, write_image
+from src.imaging.io import read_image, read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import side_by_side
 from src.metrics.scores import lr_psnr
@@ -54,8 +54,9 @@ def test_a_folder_and_its_broken_picture(folder, tmp_path, tiny_checkpoints):
     arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--input", folder, "--output", out, "--device", "CPU"]
     status, printed, lines = tiny.run("infer.py", *arguments, "--compare", cwd=tmp_path / "cwd")
     assert status == 2
-    assert lines[-1].startswith("error: 1 of 4 pictures could not be read: cannot read ")
-    assert sum(line.startswith("error:") for line in lines) == 1 and not any("Traceback" in line for line in lines)
+    assert lines[-1] == "error: 1 of 4 pictures could not be done: the lines above say why"
+    assert sum("d.png" in line for line in lines) == 1
+    assert sum(line.startswith("error:") for line in lines) == 2 and not any("Traceback" in line for line in lines)
     expected = [out / f"{stem}{end}.png" for stem in ("a", "b é", "c") for end in ("", "_compare")]
     assert printed.splitlines() == list(map(str, expected))
     assert sorted(out.iterdir()) == sorted(expected) and list((tmp_path / "cwd").iterdir()) == []
@@ -171,6 +172,27 @@ def test_one_sample_of_a_model_that_does_not_sample(command, folder, tmp_path):
 def test_a_consistent_picture_reduces_to_its_input(command, folder, tmp_path):
     command("--input", folder / "a.png", "--output", tmp_path / "x.png", "--consistency", "--sampler", "dpmpp_2m")
     assert lr_psnr(read_rgb(tmp_path / "x.png"), read_rgb(folder / "a.png")) >= 50
+
+
+@pytest.mark.parametrize("tile", [(), ("--tile", 96, "--halo", 16)])
+def test_sixteen_bits_are_consistent_to_their_levels(command, tmp_path, photo, tile):
+    low = np.random.default_rng(0).integers(0, 256, (40, 30, 3))
+    lr = (imresize(photo, 1 / 8)[:40, :30].astype(int) * 200 + 8000 + low).astype(np.uint16)
+    write_image(tmp_path / "a.png", lr)
+    command("--input", tmp_path / "a.png", "--output", tmp_path / "x.tif", "--consistency", *tile)
+    result = read_image(tmp_path / "x.tif").rgb
+    assert result.dtype == np.uint16
+    assert np.sqrt(np.square(imresize(result, 1 / 4).astype(float) - lr).mean()) < 2  # of 65536 levels
+
+
+def test_a_folder_in_another_format(command, folder, tmp_path):
+    (folder / "c.jpg").unlink()
+    written = command("--input", folder, "--output", tmp_path / "out", "--format", "jpg", "--quality", 70)
+    assert written == [str(tmp_path / "out" / f"{name}.jpg") for name in ("a", "b é")]
+    with pytest.raises(
+        UserError, match="--format and --quality are for pictures of --input: leave them out of --count"
+    ):
+        command("--count", 1, "--format", "jpg")
 
 
 def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_checkpoints):

@@ -99,7 +99,7 @@ def test_a_cascade(command):
         ("--checkpoint x4.ckpt --input in.png --size 8", "--size 8 is of pictures from nothing"),
         ("--checkpoint gray.ckpt --count 0", "--count must be from 1 to 100000, .* not 0 and None"),
         ("--checkpoint gray.ckpt --count 1 --size 0", "--size from 1 to 16384, not 1 and 0"),
-        ("--checkpoint gray.ckpt --count 2 --samples 2", "--samples, --compare and --outscale are for"),
+        ("--checkpoint gray.ckpt --count 2 --samples 2", "--outscale, --format and --quality are for"),
         ("--checkpoint gray.ckpt --count 2 --outscale 3", "for pictures of --input: leave them out of --count"),
         ("--checkpoint gray.ckpt --count 2 --output x.png", "--output must be one, not the file x.png"),
         ("--checkpoint gray.ckpt --count 2 --output in.png", "--output must be one, not the file in.png"),

@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of
 from src.host.tracking import open_tracker
 from src.inference.sampling import no_eta, takes_eta
-from src.inference.upscaler import to_network, to_uint8
+from src.inference.upscaler import to_network, to_pixels
 from src.metrics.evaluate import BASELINE
 
 LOGGED_PICTURES = 8  # of each method
@@ -42,7 +42,7 @@ class Model(NamedTuple):
         prepared = prepared_lr_up(pair, lr, self.upscaler.scale) if family_of(self.config).takes_lr_up else {}
         prepared = {name: to_network(pictures) for name, pictures in prepared.items()}
         condition = self.upscaler.encode(to_network([lr]), **prepared)
-        sr = to_uint8(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
+        sr = to_pixels(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
         if self.upscaler.one_pass:
             on_step()
         return sr

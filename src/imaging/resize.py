@@ -26,11 +26,12 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     """Resize a picture as MATLAB's bicubic ``imresize(image, scale)`` or ``imresize(image, size)`` does.
 
     Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981, equation 15; a = -1/2), widened against aliasing when it
-    shrinks. The dimension that shrinks most is resized first, of equal ones the rows. A uint8 picture is rounded
-    (halves away from zero) and clipped after each dimension; a float picture is computed in float64, and neither.
+    shrinks. The dimension that shrinks most is resized first, of equal ones the rows. A uint8 or uint16 picture is
+    rounded (halves away from zero) and clipped after each dimension; a float picture is computed in float64, neither.
 
     Args:
-        image: (H, W) or (H, W, C), uint8, float32 or float64, in any range; the result has its channels and dtype.
+        image: (H, W) or (H, W, C), uint8, uint16, float32 or float64, in any range; the result has its channels and
+            dtype.
         scale: a positive int, float or Fraction. A float stands for the nearest fraction with a
             denominator up to 10**6, so 1/3 means one third and 0.1 one tenth; the result is
             (ceil(scale * H), ceil(scale * W)).
@@ -42,7 +43,8 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     if edges not in EDGES:
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
-    result = _resize_axes(image, scales, sizes, contributions, edges, rounded=image.dtype == np.uint8)
+    dtype = np.float64 if image.dtype.kind == "f" else image.dtype
+    result = _resize_axes(image, scales, sizes, contributions, edges, dtype)
     return result.astype(image.dtype, copy=False)
 
 
@@ -60,9 +62,9 @@ def area_resize(image, size):
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
     # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
-    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", rounded=False)
+    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", np.float64)
     means = sums / (scales[0].denominator * scales[1].denominator)
-    return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
+    return (means if image.dtype.kind == "f" else np.floor(means + 0.5)).astype(image.dtype)
 
 
 def make_lr(hr, scale, kernel="bicubic"):
@@ -78,9 +80,9 @@ def make_lr(hr, scale, kernel="bicubic"):
 
 
 def _check_image(image):
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.float32, np.float64):
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"a picture to resize must be a NumPy array of uint8, float32 or float64, not {kind}")
+        raise UserError(f"a picture to resize must be a NumPy array of uint8, uint16 or float, not {kind}")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise UserError(f"a picture to resize must be (H, W) or (H, W, C) and not empty, not {image.shape}")
 
@@ -150,18 +152,18 @@ def area_overlaps(output_length, scale):
     return np.maximum(overlaps, 0).astype(np.float64), indices
 
 
-def _resize_axes(image, scales, sizes, weigh, edges, rounded):
+def _resize_axes(image, scales, sizes, weigh, edges, dtype):
     result = image if image.ndim == 3 else image[:, :, np.newaxis]
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, rounded)
+        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, dtype)
     return result.reshape(sizes + image.shape[2:])
 
 
-def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
-    """Resize (H, W, C) along one axis by the weights, to uint8 (rounded, clipped) or to float64."""
+def _resize_axis(image, axis, weights, indices, scale, edges, dtype):
+    """Resize (H, W, C) along one axis by the weights, to uint8 or uint16 (rounded, clipped) or to float64."""
     shape = list(image.shape)
     shape[axis] = output_length = len(weights)
-    result = np.empty(shape, np.uint8 if rounded else np.float64)
+    result = np.empty(shape, dtype)
     # Views with the resized dimension first; the blocks below do the transposing piecewise, inside the cache.
     source, target = np.moveaxis(image, axis, 0), np.moveaxis(result, axis, 0)
     rows = max(1, int(_BLOCK_ROWS * min(scale, 1)))
@@ -173,8 +175,8 @@ def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
         for left in range(0, source.shape[1], columns):
             samples = source[needed, left : left + columns].astype(np.float64)
             sums = _weighted_sums(samples, weights[block], indices[block] - first)
-            if rounded:
-                np.clip(sums, 0, 255, out=sums)
+            if result.dtype != np.float64:
+                np.clip(sums, 0, np.iinfo(result.dtype).max, out=sums)
                 sums += _ALMOST_HALF
             target[block, left : left + columns] = sums.astype(result.dtype, copy=False)
     return result

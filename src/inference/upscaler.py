@@ -14,7 +14,7 @@ _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 
 
 class Upscaler(ABC):
-    """A model with all that turns uint8 pictures into its networks' arrays and back.
+    """A model with all that turns uint8 or uint16 pictures into its networks' arrays and back.
 
     ``networks`` are of :mod:`src.inference.networks`, ``tiling`` cuts pictures into windows, ``name`` and ``system``
     are for reports, and ``sampling`` is the model's own :class:`src.inference.sampling.Sampling`, all of it.
@@ -104,11 +104,11 @@ class Upscaler(ABC):
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
     def upscale(self, pictures, seeds=None, **options):
-        """Upscale a list of uint8 (h, w, 3) to a list of uint8 (H, W, 3); arguments as of :meth:`samples`."""
-        return list(to_uint8(next(self.samples(pictures, seeds, 1, **options))))
+        """Upscale a list of uint8 or uint16 (h, w, 3) to (H, W, 3) of that dtype; arguments as of :meth:`samples`."""
+        return list(to_pixels(next(self.samples(pictures, seeds, 1, **options)), pictures[0].dtype))
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
-        """Draw ``count`` samples of the same pictures, uint8 (h, w, 3) of one size; what they share is computed once.
+        """Draw ``count`` samples of uint8 or uint16 (h, w, 3) of one size; what samples share is computed once.
 
         Yields (B, 3, H, W) float32, about [−1, 1]. Sample k takes the seeds, one for each picture and by default 0, 1,
         2, …, plus k. ``lr_up`` is a list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of
@@ -173,16 +173,18 @@ class OnePassUpscaler(Upscaler):
 
 
 def to_network(pictures):
-    """List of uint8 (H, W, 3), all of one size → (B, 3, H, W) float32 in [−1, 1]."""
-    return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    """List of uint8 or uint16 (H, W, 3), all of one size and dtype → (B, 3, H, W) float32 in [−1, 1]."""
+    pictures = np.stack(pictures)
+    half = np.iinfo(pictures.dtype).max / 2
+    return pictures.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(half) - 1
 
 
-def to_uint8(pictures):
-    """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8."""
-    result = np.empty((pictures.shape[0], *pictures.shape[2:], 3), np.uint8)
+def to_pixels(pictures, dtype=np.uint8):
+    """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8 or uint16."""
+    result, largest = np.empty((pictures.shape[0], *pictures.shape[2:], 3), dtype), np.iinfo(dtype).max
     for rows in strips(pictures.shape[2]):
         part = pictures[:, :, rows].transpose(0, 2, 3, 1)
-        result[:, rows] = np.clip(np.rint((part + 1) * 127.5), 0, 255)
+        result[:, rows] = np.clip(np.rint((part + 1) * (largest / 2)), 0, largest)
     return result
 
 

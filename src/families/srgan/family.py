@@ -169,9 +169,11 @@ class SRGAN(OnePass):
         return self.discriminator() if name else self.model()
 
     def objectives(self, model, lr_up=False):
+        from src.families.srgan.network import initialize_dense_blocks
         from src.losses.adversarial import AdversarialLoss
         from src.losses.gan import DiscriminatorLoss, GeneratorLoss
 
+        initialize_dense_blocks(model)
         loss, discriminator, adversarial = self.config.loss, None, None
         names = ("pixel", "perceptual", "adversarial", "variation")
         weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}

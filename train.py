@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*.yaml), SR3 and DDPM (sr3_*, ddpm_*), or SRGAN (srgan_*)."""
+"""Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*), SR3 and DDPM (sr3_*, ddpm_*), or a GAN (docs/srgan.md)."""
 
 from src.command import add_device, parser, run
 

@@ -105,6 +105,11 @@ class Family(ABC):
             raise UserError(
                 f"'train.steps' ({train.steps}) and 'train.epochs' ({train.epochs}) contradict each other; set one to 0"
             )
+        if (train.lr_schedule == "milestones") != bool(train.lr_milestones):
+            raise UserError(
+                f"'train.lr_milestones' are {list(train.lr_milestones)}, and 'train.lr_schedule' is "
+                f"{train.lr_schedule}; set both or neither"
+            )
         if train.lr_schedule == "cosine" and train.lr_min >= train.lr:
             raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
         if train.best_metric == "lpips" and train.val_lpips == "none":
@@ -176,7 +181,10 @@ class Family(ABC):
         return checkpoint.model_arrays()
 
     def check_pretrained(self, part, config, path):
-        """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
+        """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit.
+
+        The part "" is all of the model, of a checkpoint of the same system (train.init).
+        """
         return None
 
     @abstractmethod

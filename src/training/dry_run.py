@@ -17,6 +17,7 @@ def dry_run(config):
     train = config.train
     total = sum(parameter.size for parameter in training.parameters())
     trained = sum(parameter.size for parameter in training.trained)
+    shown = 0 if training.shown is training.model else sum(p.size for p in training.shown.get_parameters())
     seconds = []
     for batches in islice(training.batches(Progress()), 3):
         start = time.perf_counter()
@@ -24,8 +25,7 @@ def dry_run(config):
         loss.asnumpy()
         seconds.append(time.perf_counter() - start)
     least = min(seconds[1:] or seconds)
-    copies = 3 + (training.shown is not training.model) + (train.accumulate > 1)
-    state = 4 * (total + copies * trained) / 2**20
+    state = 4 * (total + shown + (3 + (train.accumulate > 1)) * trained) / 2**20
     batch = f"batch {train.batch_size}" + (f" x {train.accumulate} passes" if train.accumulate > 1 else "")
     return [
         f"configuration  {config.name} ({config.system}), {batch} x {config.data.patch_size}²",

@@ -247,6 +247,7 @@ def _initial_weights(family):
         raise UserError(
             f"train.init={config.train.init} is an {before.system}, the configuration an {config.system}: name another"
         )
+    family.check_pretrained("", before, config.train.init)
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     if not family.one_pass:
         now = dataclasses.asdict(config.diffusion)

@@ -35,7 +35,8 @@ def test_it_loads_and_is_consistent(path):
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     config = read_config(path)
     assert config.name == path.stem
-    family = "srgan" if "gan" in path.stem or "srresnet" in path.stem else path.stem.partition("_")[0]
+    of_srgan = any(name in path.stem for name in ("gan", "srresnet", "realesrnet"))
+    family = "srgan" if of_srgan else path.stem.partition("_")[0]
     assert config.system == {"ddpm": "sr3"}.get(family, family)
     assert (family == "ddpm") == (config.system == "sr3" and config.sr3.noise_level == "discrete")
 
@@ -52,7 +53,7 @@ SECTIONS = {
 def test_it_holds_its_family_s_sections_and_no_other_s(path):
     config = read_config(path)
     sections = {name for name, value in config_to_dict(config).items() if isinstance(value, dict)}
-    assert sections == {"data", "train", "eval"} | SECTIONS[config.system]
+    assert sections == {"data", "degradation", "train", "eval"} | SECTIONS[config.system]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ from src import build
 from src.commands.infer import last_names
 from src.config.loader import config_from_dict, load_config, with_overrides
 from src.config.schema import Config
+from src.dataset.degradation import degradation_of
 from src.dataset.pairs import find_picture_set, prepared_lr_up, shared_pictures
 from src.dataset.patches import degraded
 from src.errors import UserError
@@ -18,7 +19,6 @@ from src.host.tracking import open_tracker
 from src.inference.sampling import no_eta, takes_eta
 from src.inference.upscaler import to_network, to_uint8
 from src.metrics.evaluate import BASELINE
-from src.training.degradation import degradation_of
 
 LOGGED_PICTURES = 8  # of each method
 _FOLDERS = "lr_folders", "left_aside"  # of ``PictureSet.lr_source``
@@ -136,7 +136,7 @@ def _degradation(config, seed, **others):
         if value:
             option = f"--{name.replace('_', '-')} {value}"
             raise UserError(f"--degrade {seed} makes LR of HR: leave {option} out, or --degrade")
-    degradation = degradation_of(config)
+    degradation = degradation_of(config.degradation)
     if not degradation:
         raise UserError(
             f"--degrade {seed} asks for settings whose degradation.kind is not none: name a --config with them, "

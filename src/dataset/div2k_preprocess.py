@@ -162,12 +162,12 @@ def _degradation(arguments):
         if arguments.config:
             raise UserError(f"--config {arguments.config} is for --preview-degradation: add it, or leave it out")
         return None
-    from src.config.schema import Config, DegradationConfig
+    from src.config.schema import DegradationConfig
+    from src.dataset.degradation import degradation_of
     from src.families.registry import read_config
-    from src.training.degradation import degradation_of
 
-    given = read_config(arguments.config) if arguments.config else Config(degradation=DegradationConfig(kind="real"))
-    degradation = degradation_of(given)
+    settings = read_config(arguments.config).degradation if arguments.config else DegradationConfig(kind="real")
+    degradation = degradation_of(settings)
     if not degradation:
         raise UserError(f"degradation.kind is none in {arguments.config}: name a configuration that degrades")
     if arguments.split not in (None, "train"):

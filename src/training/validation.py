@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from src.dataset.degradation import degradation_of
 from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
 from src.dataset.patches import VALIDATION, degraded, generator
 from src.errors import UserError
@@ -17,7 +18,6 @@ from src.inference.upscaler import Upscaler, to_network
 from src.metrics.evaluate import Denoising, Report, comparison, evaluate, picture_seed
 from src.metrics.lpips import load_lpips
 from src.metrics.weight_files import find_weights
-from src.training.degradation import degradation_of
 from src.training.distributed import gather_rows
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
@@ -167,7 +167,7 @@ def _refresh(graphs):
 def validation_pairs(config, at_least=1, lr_up=False):
     """The pairs to validate on, sides ``at_least`` so long; each is read: a broken one would end the run half-way."""
     kernel = None if config.data.lr_kernel == "bicubic" else config.data.lr_kernel
-    degradation = degradation_of(config)
+    degradation = degradation_of(config.degradation)
     pairs = find_pairs(data=config.data.val, scale=1 if degradation else config.data.scale, lr_kernel=kernel)
     pairs = pairs[: config.data.val_pictures or None]
     pairs = degraded(pairs, degradation, _SEED) if degradation else pairs

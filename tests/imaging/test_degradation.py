@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.config.schema import Config, DegradationConfig
+from src.config.schema import DegradationConfig
+from src.dataset.degradation import degradation_of
 from src.imaging import degradation as module
 from src.imaging.degradation import gaussian_noise, jpeg, poisson_noise
 from src.imaging.resize import interpolate
-from src.training.degradation import degradation_of
 
 PUBLISHED = DegradationConfig(kind="real")
 
 
 def made(**settings):
-    return degradation_of(Config(degradation=dataclasses.replace(PUBLISHED, **settings)))
+    return degradation_of(dataclasses.replace(PUBLISHED, **settings))
 
 
 def random(seed=0):

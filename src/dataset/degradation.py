@@ -1,11 +1,10 @@
-"""The degradation that a configuration describes."""
+"""The degradation that settings describe."""
 
 from src.imaging.degradation import Degradation, Pass
 
 
-def degradation_of(config):
-    """Return the ``Degradation`` of a configuration, None where LR is made by ``data.lr_kernel``."""
-    degradation = config.degradation
+def degradation_of(degradation):
+    """Return the ``Degradation`` of a ``src.config.schema.DegradationConfig``, None where its kind is none."""
     if degradation.kind == "none":
         return None
     first = Pass(

@@ -75,6 +75,7 @@ class Family(ABC):
         self._check_spacing()
         self._check_patch_size()
         self._check_training()
+        self._check_degradation()
 
     def _check_spacing(self):
         check_spacing(self.config.eval.spacing, self.config.eval.steps)
@@ -133,6 +134,15 @@ class Family(ABC):
             raise UserError(
                 f"'train.encoder_lr' is {train.encoder_lr}, but no encoder trains along; set it to 0, or "
                 "encoder.frozen=false"
+            )
+
+    def _check_degradation(self):
+        kind, kernel = self.config.degradation.kind, self.config.data.lr_kernel
+        if kind != "none" and not self.conditional:
+            raise UserError(f"'degradation.kind' is {kind}, but no LR picture is looked at; set degradation.kind=none")
+        if kind != "none" and kernel != "bicubic":
+            raise UserError(
+                f"'data.lr_kernel' is {kernel}, but 'degradation.kind' {kind} makes LR; set data.lr_kernel=bicubic"
             )
 
     @property

@@ -12,6 +12,7 @@ from src.errors import UserError
 
 EDGES = ("symmetric", "replicate")
 LR_KERNELS = ("bicubic", "maxpool")
+MODES = ("area", "bilinear", "bicubic")  # of :func:`interpolate`
 
 _KERNEL_WIDTH = 4
 _LARGEST_DENOMINATOR = 10**6
@@ -65,6 +66,26 @@ def area_resize(image, size):
     sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", np.float64)
     means = sums / (scales[0].denominator * scales[1].denominator)
     return (means if image.dtype.kind == "f" else np.floor(means + 0.5)).astype(image.dtype)
+
+
+def interpolate(image, mode, scale=None, size=None):
+    """Resize a picture as PyTorch's ``F.interpolate`` does, without antialiasing; ``align_corners`` is False.
+
+    Args:
+        image: float32 (H, W, C), in any range; the result is float32.
+        mode: one of :data:`MODES`: "area" is the mean of all pixels that a pixel of the result touches; "bilinear" and
+            "bicubic" (a = -3/4) weigh its 2 or 4 neighbours in each direction.
+        scale: a positive number; the result is (floor(scale * H), floor(scale * W)), and 1 at least.
+        size: (height, width) of the result, in place of ``scale``.
+    """
+    sizes = size or [max(1, int(scale * length)) for length in image.shape[:2]]
+    result = image
+    for axis, (new, old) in enumerate(zip(sizes, image.shape[:2], strict=True)):
+        factor = new / old if size else scale
+        weights = _touched(new, old) if mode == "area" else _neighbours(new, factor, mode)
+        if new != old or factor != 1:
+            result = _resize_axis(result, axis, *weights, factor, "replicate", np.float64)
+    return result.astype(image.dtype, copy=False)
 
 
 def make_lr(hr, scale, kernel="bicubic"):
@@ -129,13 +150,13 @@ def contributions(output_length, scale):
     return weights / weights.sum(axis=1, keepdims=True), indices
 
 
-def cubic(x):
-    """Return Keys' kernel with a = -1/2 at the distances ``x``; 0 beyond 2."""
+def cubic(x, a=-0.5):
+    """Return Keys' kernel at the distances ``x``; 0 beyond 2."""
     x = np.abs(x)
     x2 = x * x
     x3 = x2 * x
-    inner = 1.5 * x3 - 2.5 * x2 + 1
-    outer = -0.5 * x3 + 2.5 * x2 - 4 * x + 2
+    inner = (a + 2) * x3 - (a + 3) * x2 + 1
+    outer = a * x3 - 5 * a * x2 + 8 * a * x - 4 * a
     return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
 
 
@@ -150,6 +171,25 @@ def area_overlaps(output_length, scale):
     indices = start // p + np.arange(-(-q // p) + 1)
     overlaps = np.minimum(start + q, (indices + 1) * p) - np.maximum(start, indices * p)
     return np.maximum(overlaps, 0).astype(np.float64), indices
+
+
+def _touched(new, old):
+    """Weights and indices, as :func:`contributions`, of the mean of all input samples that an output sample touches."""
+    start = np.arange(new)[:, np.newaxis] * old // new
+    end = -(-np.arange(1, new + 1)[:, np.newaxis] * old // new)
+    indices = start + np.arange((end - start).max())
+    return (indices < end) / (end - start), indices
+
+
+def _neighbours(new, scale, mode):
+    """Weights and indices, as :func:`contributions`, of the 2 or 4 input samples that an output sample lies between."""
+    position = (np.arange(new)[:, np.newaxis] + 0.5) / scale - 0.5
+    first = np.floor(position).astype(np.int64)
+    if mode == "bilinear":
+        indices = first + np.arange(2)
+        return 1 - np.abs(position - indices), indices
+    indices = first + np.arange(-1, 3)
+    return cubic(position - indices, a=-0.75), indices
 
 
 def _resize_axes(image, scales, sizes, weigh, edges, dtype):

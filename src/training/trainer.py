@@ -12,6 +12,7 @@ import mindspore as ms
 from mindspore import nn
 
 from src.dataset.batches import training_batches
+from src.dataset.degradation import degradation_of
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.families.registry import config_of, family_of
@@ -39,6 +40,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     patches = PatchPairs(
         data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
         cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up, lr_kernel=data.lr_kernel,
+        degradation=degradation_of(config.degradation),
     )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill

@@ -11,7 +11,18 @@ import pytest
 from src.errors import UserError
 from src.imaging import resize
 from src.imaging.io import list_images, read_rgb
-from src.imaging.resize import area_overlaps, area_resize, contributions, cubic, fitted, imresize, inside, make_lr
+from src.imaging.resize import (
+    MODES,
+    area_overlaps,
+    area_resize,
+    contributions,
+    cubic,
+    fitted,
+    imresize,
+    inside,
+    interpolate,
+    make_lr,
+)
 
 SCALES = (2, 3, 4, 8, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(1, 8), 1, Fraction(7, 5), Fraction(5, 7))
 
@@ -371,3 +382,30 @@ def test_a_picture_that_fits_is_returned_itself(photo):
     picture = photo[:8, :10]
     assert fitted(picture, (8, 10)) is picture
     np.testing.assert_array_equal(fitted(picture, (5, 20)), imresize(picture, size=(5, 20)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", ["0.37", "1.3", "size"])
+def test_without_antialiasing_it_is_pytorch_s(shared, mode, size):
+    golden = np.load(shared / "golden/srgan/degradations/golden.npz")
+    given = {"size": (10, 9)} if size == "size" else {"scale": float(size)}
+    for picture, expected in zip(golden["image_u8"], golden[f"resize_{size}_{mode}"], strict=True):
+        made = interpolate(picture.astype(np.float32) / 255, mode, **given)
+        assert made.dtype == np.float32
+        np.testing.assert_allclose(made, expected.transpose(1, 2, 0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_interpolation_keeps_flat_pictures_and_sizes(mode):
+    picture = np.full((7, 9, 3), 0.3, np.float32)
+    assert interpolate(picture, mode, scale=1) is picture
+    for given, shape in (({"scale": 1.5}, (10, 13)), ({"scale": 0.01}, (1, 1)), ({"size": (3, 20)}, (3, 20))):
+        made = interpolate(picture, mode, **given)
+        assert made.shape == (*shape, 3)
+        np.testing.assert_allclose(made, 0.3, atol=1e-6)
+
+
+def test_by_area_blocks_become_their_means(photo):
+    picture = photo[:24, :16].astype(np.float32)
+    blocks = picture.reshape(6, 4, 4, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(interpolate(picture, "area", scale=0.25), blocks, rtol=1e-5)

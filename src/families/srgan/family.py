@@ -196,7 +196,7 @@ class SRGAN(OnePass):
             return super().objectives(model, lr_up)
         loss, discriminator, adversarial = self.config.loss, None, None
         names = ("pixel", "perceptual", "adversarial", "variation")
-        weights = {name: weight for name in names if (weight := getattr(loss, name))}
+        weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
         if loss.adversarial:
             discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
         perceptual = self.perceptual_loss() if loss.perceptual else None
@@ -226,7 +226,8 @@ class SRGAN(OnePass):
             return super().perceptual_loss()
         from src.losses.perceptual import load_perceptual
 
-        settings, patch_size = self.config.perceptual, self.config.data.patch_size
+        patch_size = self.config.data.patch_size
+        settings = self.config.perceptual
         loss = load_perceptual(
             settings.network, settings.layers, settings.loss, settings.normalize, settings.weights, download
         )  # fmt: skip

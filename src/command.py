@@ -110,8 +110,8 @@ def add_tiling(arguments):
     group.add_argument("--max-memory", metavar="GB", type=float, help=text)
     text = "largest side of a tile in output pixels, its halo included; 0 never cuts; by default what the memory allows"
     group.add_argument("--tile", metavar="N", type=int, help=text)
-    text = "overlap on each side of a tile in output pixels, or 'exact' for all that the networks can see"
-    group.add_argument("--halo", metavar="N", help=text)
+    text = "overlap on each side of a tile in output pixels, by default 48"
+    group.add_argument("--halo", metavar="N", type=int, help=text)
     text = "all tiles of one size, of --tile or 512, so that one graph is compiled; by default on an Ascend"
     group.add_argument("--fixed-tiles", action=argparse.BooleanOptionalAction, help=text)
 

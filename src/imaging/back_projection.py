@@ -61,17 +61,19 @@ class BackProjection:
         """Make finished pictures agree in place with LR, in [−1, 1], once they are rounded as it is; return them.
 
         Each colour channel is clipped, and then moved to the nearest one in [−1, 1] that MATLAB's reduction of 8-bit
-        pictures, or of 16-bit ones where LR has levels between, maps to ``lr``, up to rounding. Where LR has finer
+        pictures, or of 16-bit ones where LR has levels between, maps to ``lr``, up to rounding. How close that comes is
+        judged by all of a channel: a large picture can be a :class:`src.imaging.spool.Spool`. Where LR has finer
         black-and-white detail than any reduced picture (pixel art, strong sharpening), there is none; the result then
         comes about as close as one can.
         """
         self._check(picture, self._scale, "the pictures to fit")
         self._check(lr, 1, "the LR pictures", picture.shape[:2])
-        np.clip(picture, -1, 1, out=picture)
         close_enough = CLOSE_ENOUGH if _has_8_bits(lr) else CLOSE_ENOUGH / 257
         for plane in np.ndindex(picture.shape[:2]):
-            self._add_spread(picture[plane], self._multipliers(picture[plane], lr[plane], close_enough))
-        np.clip(picture, -1, 1, out=picture)
+            x = picture[plane]
+            self._clip(x)
+            self._add_spread(x, self._multipliers(x, lr[plane], close_enough))
+            self._clip(x)
         return picture
 
     def _multipliers(self, x, lr, close_enough):
@@ -107,6 +109,11 @@ class BackProjection:
             np.clip(strip, -1, 1, out=strip)
             result[block.rows] = self._columns.reduce(np.clip(block.weights @ strip, -1, 1))
         return np.clip(result, -1, 1, out=result)
+
+    def _clip(self, x):
+        for block in self._rows.blocks:
+            rows = slice(block.rows.start * self._scale, block.rows.stop * self._scale)
+            x[rows] = np.clip(x[rows], -1, 1)
 
     def _add_spread(self, x, multipliers):
         for block in self._rows.blocks:

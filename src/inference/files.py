@@ -12,7 +12,7 @@ from src.imaging.strip import at_most, make_grid, repeated
 from src.imaging.transparency import fill_invisible
 from src.inference.results import Report, check_result, result_size, write_result
 from src.inference.sample_statistics import SampleStatistics
-from src.inference.upscaler import to_network, to_pixels
+from src.inference.upscaler import to_network
 
 GRID_PICTURES = 100  # the grid shows the first so many,
 GRID_LONGEST = 256  # reduced to so many pixels
@@ -52,6 +52,8 @@ def upscale_files(
 
     def enlarge(group):
         shape = (len(group), *group[0][1].rgb.shape[:2])
+        if process and upscaler.tiles(shape):
+            raise UserError("--process shows pictures that are not cut into tiles: take smaller ones, or leave it out")
         _begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
         best = _draw(upscaler, group, sampling, seed, samples, process, watch, scale)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
@@ -90,20 +92,23 @@ def _begin(upscaler, watch, jobs, shape, samples, sampling):
 
 def _draw(upscaler, group, sampling, seed, samples, process, watch, scale):
     """Draw and write all samples of a batch; return each job's picture in its source's dtype, of several the best."""
-    statistics = [SampleStatistics() for _ in group] if samples > 1 else None
-    hooks = {"progress": watch.passed} | ({"process": process} if process else {})
     condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
-    size = result_size(group[0][1].rgb.shape[:2], scale)
+    size, own_size = result_size(group[0][1].rgb.shape[:2], scale), upscaler.size(condition)
+    statistics = [SampleStatistics(own_size) for _ in group] if samples > 1 else []
+
+    def see(rows, strip):
+        for own, sr in zip(statistics, strip):  # noqa: B905 - of one sample there are none
+            own.see(rows, sr)
+
+    hooks = {"dtype": group[0][1].rgb.dtype, "see": see, "process": process}
     for k in range(samples):
-        batch_of_sr = upscaler.draw(condition, sampling, [seed + k] * len(group), **hooks)
-        pixels = to_pixels(batch_of_sr, group[0][1].rgb.dtype)
+        pixels = upscaler.pixels(condition, sampling, [seed + k] * len(group), watch.passed, **hooks)
         results = [fitted(one, size) for one in pixels]
         for number, (job, picture) in enumerate(group):
             path = job.sample(k) if statistics else job.result
             write_result(job, path, picture, results[number])
             if statistics:
-                statistics[number].add(batch_of_sr[number], pixels[number], picture.rgb)
-        del batch_of_sr  # the next sample is drawn before the name is given to it
+                statistics[number].add(pixels[number], picture.rgb)
     if not statistics:
         return results
     return [own.write(job, picture, size) for (job, picture), own in zip(group, statistics, strict=True)]
@@ -153,16 +158,13 @@ def _by_size(jobs):
 def unconditional_samples(upscaler, count, size, sampling, seed=0, done=lambda size: None):
     """Sample an unconditional model; yield uint8 (H, W, 3) RGB of ``size`` (H, W). Picture n takes the seed + n.
 
-    In batches that fit, for more would be cut into tiles, each a picture of its own; ``done`` is called with a batch's
-    size after each of its steps.
+    In batches that fit; ``done`` is called with a batch's size after each of its steps.
     """
     together = upscaler.batch(TOGETHER, *size)
     for first in range(0, count, together):
         batch = min(together, count - first)
         condition = upscaler.encode(shape=(batch, 3, *size))
-        yield from to_pixels(
-            upscaler.draw(condition, sampling, seed + first, callback=lambda *_, batch=batch: done(batch))
-        )
+        yield from upscaler.pixels(condition, sampling, seed + first, callback=lambda *_, batch=batch: done(batch))
 
 
 def unconditional_grid(upscaler, count, size, sampling, seed=0):
@@ -175,13 +177,13 @@ def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, proce
     ``size`` is (height, width) in pixels of what the model makes; a cascade's results are larger. Picture n takes seed
     + n. All else is as for :func:`upscale_files`.
     """
-    watch, hooks = watch or Watch(), {"process": process} if process else {}
-    together, small = upscaler.batch(batch, *size), []
+    watch, small = watch or Watch(), []
+    together = upscaler.batch(batch, *size)
     for first in range(0, len(jobs), together):
         group = jobs[first : first + together]
         _begin(upscaler, watch, group, (len(group), *size), 1, sampling)
         condition = upscaler.encode(shape=(len(group), 3, *size))
-        pixels = to_pixels(upscaler.draw(condition, sampling, seed + first, watch.passed, **hooks))
+        pixels = upscaler.pixels(condition, sampling, seed + first, watch.passed, process=process)
         for number, (job, picture) in enumerate(zip(group, pixels, strict=True)):
             write_image(job.result, picture)
             if process:

@@ -22,19 +22,22 @@ class SampleStatistics:
     3) in LR's dtype, whose reduction is nearest to the LR picture.
     """
 
-    def __init__(self):
+    def __init__(self, size):
         self.count = 0
         self.best_lr_psnr = -math.inf
+        self.mean, self._squares = np.zeros((2, 3, *size), np.float32)
 
-    def add(self, sr, pixels, lr):
-        """Take a sample: (3, H, W) float32 in about [−1, 1]; the same as (H, W, 3) in LR's dtype; and LR."""
-        if not self.count:
-            self.mean, self._squares = np.zeros_like(sr), np.zeros_like(sr)
+    def see(self, rows, sr):
+        """Take some rows (a slice) of a sample, (3, n, W) float32 in about [−1, 1]; :meth:`add` is to follow them."""
+        for part in strips(sr.shape[1]):
+            there = slice(rows.start + part.start, rows.start + part.stop)
+            before = sr[:, part] - self.mean[:, there]
+            self.mean[:, there] += before / (self.count + 1)
+            self._squares[:, there] += before * (sr[:, part] - self.mean[:, there])
+
+    def add(self, pixels, lr):
+        """Take a sample whose rows were seen, as (H, W, 3) in LR's dtype; and LR."""
         self.count += 1
-        for rows in strips(sr.shape[1]):
-            before = sr[:, rows] - self.mean[:, rows]
-            self.mean[:, rows] += before / self.count
-            self._squares[:, rows] += before * (sr[:, rows] - self.mean[:, rows])
         error = np.square(imresize(pixels, size=lr.shape[:2]).astype(np.float64) - lr).mean()
         lr_psnr = math.inf if error == 0 else 10 * math.log10(np.iinfo(lr.dtype).max ** 2 / error)
         if lr_psnr > self.best_lr_psnr:

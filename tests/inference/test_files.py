@@ -17,6 +17,7 @@ from src.imaging.metadata import Metadata
 from src.imaging.resize import imresize
 from src.inference.files import TOGETHER, Watch, comparison, unconditional_samples, upscale_files
 from src.inference.jobs import make_folders, plan_jobs
+from src.inference.upscaler import to_pixels
 
 
 class Nearest:
@@ -39,10 +40,15 @@ class Nearest:
     def encode(self, lr):
         return lr
 
-    def draw(self, condition, sampling, seed, progress):
+    def size(self, condition):
+        return tuple(2 * side for side in condition.shape[2:])
+
+    def pixels(self, condition, sampling, seed, progress, dtype, see, process):
         self.batches.append((condition.shape, seed, sampling))
         progress()
-        return condition.repeat(2, 2).repeat(2, 3)
+        sr = condition.repeat(2, 2).repeat(2, 3)
+        see(slice(0, sr.shape[2]), sr)
+        return to_pixels(sr, dtype)
 
 
 class Seen(Watch):

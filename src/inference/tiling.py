@@ -6,6 +6,7 @@ side, of which nothing (sharp) or little (blended) reaches the result. Those at 
 so the network sees the true edge.
 """
 
+import copy
 import itertools
 import math
 from typing import NamedTuple
@@ -57,7 +58,7 @@ class Grid:
     def __init__(
         self, height, width, scale, size_multiple, tile=0, halo=0, sharp=True, sides=None, edges="symmetric"
     ):  # fmt: skip
-        self.scale, self.edges, self._size_multiple, self._sides = scale, edges, size_multiple, sides
+        self.scale, self.edges = scale, edges
         self.size = (height * scale, width * scale)
         unit = math.lcm(scale, size_multiple)
         least = 2 * scale if edges == "symmetric" else 1
@@ -92,8 +93,10 @@ class Grid:
 
     def alone(self, window):
         """The grid of what a window covers as a picture of its own, which is padded as the window is."""
-        height, width = ((part.stop - part.start) // self.scale for part in self.inside(window))
-        return Grid(height, width, self.scale, self._size_multiple, sides=self._sides, edges=self.edges)
+        own = copy.copy(self)
+        own.size, own.padded = tuple(part.stop - part.start for part in self.inside(window)), self.window_size
+        own.windows = [Window(*(_span(0, side, None, None, 0) for side in own.padded))]
+        return own
 
     def read(self, array, window, margin=0):
         """Cut one of :attr:`windows`, with a margin on every side, out of a picture (B, C, …) of the HR or LR size.

@@ -301,11 +301,11 @@ def test_pictures_from_nothing_come_in_batches_that_fit_so_that_none_is_cut_into
         def encode(self, shape):
             return shape
 
-        def draw(self, shape, sampling, seed, callback):
+        def pixels(self, shape, sampling, seed, callback):
             self.batches.append(shape)
             self.seeds.extend(range(seed, seed + shape[0]))
             callback()
-            return np.zeros(shape, np.float32)
+            return np.zeros((shape[0], *shape[2:], 3), np.uint8)
 
     upscaler, done = Upscaler(), []
     pictures = list(unconditional_samples(upscaler, 7, (16, 24), None, 5, done.append))
@@ -465,12 +465,12 @@ def test_a_picture_that_cannot_be_done_does_not_stop_the_others(save, tmp_path, 
     """One is too large for the memory, one for the format, and one is transparent."""
 
     class Small(Nearest):
-        def draw(self, condition, *rest, **hooks):
+        def pixels(self, condition, *rest, **hooks):
             if condition.shape[2:] == (7, 6):
                 raise MemoryError
             if len(condition) > 1:
                 raise UserError("onnxruntime cannot run: no memory")
-            return super().draw(condition, *rest, **hooks)
+            return super().pixels(condition, *rest, **hooks)
 
     for name, mode, size in (("a", "RGB", (6, 7)), ("b", "RGBA", (6, 5)), ("c", "RGB", (40000, 1))):
         save(f"{name}.png", mode, (min(size[0], 400), size[1]))

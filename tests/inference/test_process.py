@@ -5,7 +5,6 @@ import pytest
 
 from src.imaging.resize import imresize
 from src.inference.process import LONGEST, Process
-from src.inference.tile_size import TileOptions
 from src.inference.upscaler import to_pixels
 from tests import tiny
 from tests.inference.fake_networks import Repeating, enlarger
@@ -24,8 +23,7 @@ def test_so_many_steps_are_kept_and_the_last_one_always(count, kept):
 
 def test_frames_are_x_and_the_picture_that_was_seen(tmp_path):
     steps, process = [], Process(9)
-    up = enlarger(4, tile_options=TileOptions(tile=16, halo=4))  # tiles are assembled before they are shown
-    result = up.sample(
+    result = enlarger(4).sample(
         LR, steps=3, process=process, callback=lambda k, step, x, x_0: steps.append((x.copy(), x_0.copy()))
     )
     for number in (0, 1):

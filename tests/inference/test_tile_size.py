@@ -38,7 +38,7 @@ def test_what_does_not_fit_gets_small_windows_and_a_warning(caplog):
         cut = tiling(0.4 * GIB, used=GIB)
         for _ in range(2):
             assert max(cut.grid(1, 1080, 1920).window_size) == 384
-    told = "this picture needs 2.0 GB or so, more than the 1.4 GB that may be used: going on with the smallest tiles"
+    told = "this picture needs 1.7 GB or so, more than the 1.4 GB that may be used: going on with the smallest tiles"
     assert [record.getMessage() for record in caplog.records] == [told] * 2  # once for each model
 
 

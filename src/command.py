@@ -89,11 +89,13 @@ def add_outscale(arguments):
 
 
 def add_format(arguments):
-    """Add ``--format`` and ``--quality``, see ``src.inference.jobs.plan_jobs``."""
+    """Add ``--format`` and ``--quality``, see ``src.inference.jobs.plan_jobs``, and ``--max-pixels``."""
     text = "of results in a folder, by default png; source: as the picture is named, or png where that is not written"
     arguments.add_argument("--format", choices=("jpg", "png", "webp", "source"), help=text)
     text = "from 1 to 100, of .jpg, by default 95, and of .webp, by default lossless"
     arguments.add_argument("--quality", type=int, metavar="N", help=text)
+    text = "of a picture of --input, in millions; more are refused (default: %(default)s)"
+    arguments.add_argument("--max-pixels", type=_factor, metavar="N", default=500, help=text)
 
 
 def _factor(text):

@@ -111,7 +111,7 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
         (["--temperature", "1e300"], "the temperature must be"),
         (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 36"),
         (["--tile", "-1"], "--tile must be a number of pixels"),
-        (["--halo", "much"], "--halo must be a number of pixels or 'exact', not 'much'"),
+        (["--halo", "-1"], "--halo must be a number of pixels, not -1"),
         (["--max-memory", "0"], "--max-memory must be a number of GB above 0"),
         (["--seed", "-1"], "--seed from 0 to"),
         (["--seed", str(2**64)], "--seed from 0 to"),
@@ -209,7 +209,9 @@ def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_check
     ]
     status, printed, lines = tiny.run("infer.py", *arguments, "--tile", 128, "--halo", 16, cwd=tmp_path)
     assert (status, printed) == (0, "a.png\n")
-    assert len(lines) == 1 and lines[0].startswith("in.png: 9 tiles of 104 x 128 pixels, about 0.")
+    assert len(lines) == 1 and lines[0].startswith(
+        "in.png: 9 tiles of 104 x 128 pixels, 1.5 times the work of the whole, about 0."
+    )
     assert lines[0].endswith(" GB, 18 passes of the network")
 
 

@@ -62,8 +62,10 @@ def test_a_cascade_and_its_process_in_a_size_between(command):
 def test_the_process_of_a_folder_of_pictures(command, photo):
     write_image("in/a.png", photo[:6, :8])
     write_image("in/b.png", photo[200:206, :8])
-    written = command("--checkpoint x4.ckpt --input in --output out --process gif --tile 16 --halo 4")
+    written = command("--checkpoint x4.ckpt --input in --output out --process gif")
     assert written == [f"out/{name}" for name in ("a.png", "a_process.gif", "b.png", "b_process.gif")]
+    with pytest.raises(UserError, match="--process shows pictures that are not cut into tiles"):
+        command("--checkpoint x2.ckpt --input in/a.png --output o.png --process gif --tile 12 --halo 2")
     write_image("o_process.png", photo[:6, :8])
     with pytest.raises(UserError, match="o_process.png would overwrite a picture of the input"):
         command("--checkpoint x4.ckpt --input o_process.png --output o.png --process png")

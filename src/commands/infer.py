@@ -67,6 +67,7 @@ def run(args):
         if grid is None:
             with gently(world):
                 options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
+                options["max_pixels"] = round(args.max_pixels * 1e6)
                 upscale_files(upscaler, jobs, sampling, **options, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size

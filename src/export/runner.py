@@ -132,7 +132,14 @@ def main():
     common = {"batch": args.batch, "seed": args.seed, "watch": Paths()}
     if grid is None:
         upscale_files(
-            upscaler, jobs, sampling, compare=args.compare, samples=args.samples, outscale=args.outscale, **common
+            upscaler,
+            jobs,
+            sampling,
+            compare=args.compare,
+            samples=args.samples,
+            outscale=args.outscale,
+            max_pixels=round(args.max_pixels * 1e6),
+            **common,
         )
     else:
         size = (args.size, args.size) if args.size else upscaler.usual_size

@@ -56,29 +56,32 @@ _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands in a file's first box
 
 
-def read_image(path):
+def read_image(path, max_pixels=None):
     """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix, into writable arrays.
 
     The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK is
     converted by Pillow's formula, RGB and gray colour profiles are kept and not applied. 9 to 16 bits are spread over
-    all of 16. 32-bit and float pixels, whose range is not known, are refused. "-" is standard input.
+    all of 16. 32-bit and float pixels, whose range is not known, are refused, and so are more than ``max_pixels``, by
+    default :data:`MAX_PIXELS`. "-" is standard input.
     """
-    path = Path(path)
+    path, most = Path(path), max_pixels or MAX_PIXELS
     try:
         source = _source(path)
-        with _open(source) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with _open(source, most) as image:
+            if image.width * image.height > most:
                 raise Image.DecompressionBombError
-            return picture_of(image, lambda: _open(source))
+            return picture_of(image, lambda: _open(source, most))
     except UserError as error:
         raise UserError(f"cannot read {_shown(path)}: {error}") from error
     # Pillow's decoders answer damaged files with nearly every exception there is, and all mean the same here.
     except Exception as error:
-        raise UserError(_explain(error, path)) from error
+        raise UserError(_explain(error, path, max_pixels)) from error
 
 
-def _open(source):
-    _raise_pixel_limit()
+def _open(source, most):
+    # Pillow's own limit against decompression bombs, which holds in the whole process
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most
     return Image.open(source, formats=_formats())
 
 
@@ -111,7 +114,7 @@ def _shown(path):
     return "standard input" if path == STANDARD_INPUT else path
 
 
-def _explain(error, path):
+def _explain(error, path, max_pixels):
     name = _shown(path)
     if isinstance(error, FileNotFoundError):
         return f"no picture at {name}: there is no such file; check the path"
@@ -122,7 +125,9 @@ def _explain(error, path):
     if isinstance(error, MemoryError):
         return f"cannot read {name}: not enough memory to decode it; cut it into smaller pictures"
     if isinstance(error, Image.DecompressionBombError):
-        return f"cannot read {name}: it has more than {MAX_PIXELS / 1e6:g} million pixels; cut it into smaller pictures"
+        remedy = "cut it into smaller pictures" + (", or raise --max-pixels" if max_pixels else "")
+        most = (max_pixels or MAX_PIXELS) / 1e6
+        return f"cannot read {name}: it has more than {most:g} million pixels; {remedy}"
     if isinstance(error, UnidentifiedImageError):
         return f"cannot read {name}: {_unidentified(path)}"
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -151,7 +156,7 @@ def picture_size(path):
     try:
         if not Path(path).is_file() and Path(path).exists():
             raise OSError("it is no file, whose header could be read ahead")
-        with _open(path) as picture:
+        with _open(path, MAX_PIXELS) as picture:
             # Pillow turns the size of a TIFF as soon as it is opened, that of other formats with their pixels
             tags = getattr(picture, "tag_v2", {})
             width, height = tags.get(_WIDTH, picture.width), tags.get(_HEIGHT, picture.height)
@@ -163,12 +168,6 @@ def picture_size(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read {path} as a picture ({error}): replace or remove the file") from error
     return (width, height) if turned else (height, width)
-
-
-def _raise_pixel_limit():
-    """Raise Pillow's process-wide limit against decompression bombs to ours."""
-    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def write_image(path, array, metadata=None, quality=None):

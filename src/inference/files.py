@@ -36,7 +36,8 @@ class Watch:
 
 
 def upscale_files(
-    upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None
+    upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None,
+    max_pixels=None,
 ):  # fmt: skip
     """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
@@ -46,7 +47,8 @@ def upscale_files(
     sample's steps. A picture that cannot be done is named and passed over, and a UserError counts them at the end.
 
     ``outscale``: finished pictures are resized by :func:`src.imaging.resize.imresize` to so many times their LR
-    pictures' size, rounded; None leaves them as the network's scale makes them.
+    pictures' size, rounded; None leaves them as the network's scale makes them. ``max_pixels`` is as of
+    :func:`src.imaging.io.read_image`.
     """
     watch, report, scale = watch or Watch(), Report(len(jobs)), outscale or upscaler.scale
 
@@ -63,7 +65,7 @@ def upscale_files(
                 process.write(job, number, sr.shape[:2])
             watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
 
-    for group in _groups(upscaler, jobs, batch, scale, report):
+    for group in _groups(upscaler, jobs, batch, scale, report, max_pixels):
         _attempt(enlarge, group, report)
     report.end()
 
@@ -120,13 +122,13 @@ def comparison(lr, sr):
     return np.concatenate([repeated(lr, size), imresize(lr, size=size), sr], axis=1)
 
 
-def _groups(upscaler, jobs, batch, scale, report):
+def _groups(upscaler, jobs, batch, scale, report, max_pixels):
     """Yield lists of (job, picture) of one size and depth, the sizes in the order of their first pictures."""
     for together in _by_size(jobs):
         group = []
         for job in together:
             try:
-                picture = read_image(job.source)
+                picture = read_image(job.source, max_pixels)
                 check_result(job, picture, scale, upscaler.scale)
                 picture = replace(picture, rgb=fill_invisible(picture.rgb, picture.alpha))
             except (MemoryError, UserError) as error:

@@ -240,6 +240,9 @@ def test_limit_of_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(imaging_io, "MAX_PIXELS", 199)
     with pytest.raises(UserError, match="more than .* pixels; cut it into smaller pictures$"):
         read_image(tmp_path / "x.png")
+    with pytest.raises(UserError, match="more than 0.000198 million pixels; .*, or raise --max-pixels$"):
+        read_image(tmp_path / "x.png", max_pixels=198)
+    assert read_image(tmp_path / "x.png", max_pixels=200).rgb.shape == (10, 20, 3)
 
 
 def test_the_size_of_what_is_no_picture(tmp_path):

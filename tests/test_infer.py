@@ -210,7 +210,7 @@ def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_check
     status, printed, lines = tiny.run("infer.py", *arguments, "--tile", 128, "--halo", 16, cwd=tmp_path)
     assert (status, printed) == (0, "a.png\n")
     assert len(lines) == 1 and lines[0].startswith(
-        "in.png: 9 tiles of 104 x 128 pixels, 1.5 times the work of the whole, about 0."
+        "in.png: 9 tiles of 104 x 128 pixels, 1.6 times the work of the whole, about 0."
     )
     assert lines[0].endswith(" GB, 18 passes of the network")
 

@@ -40,7 +40,7 @@ class TileOptions:
 
     max_memory: float | None = None  # GB (2^30 bytes) that may be used in all; None takes most of what is free
     tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
-    halo: int | None = None  # HR pixels on each side of a tile; None: HALO
+    halo: int | None = None  # HR pixels on each side of a tile; None: HALO, or less if one pass sees less far
     fixed: bool | None = None  # tiles of one size, whatever the picture's, for graphs of that size; None: on an Ascend
     beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
 
@@ -102,8 +102,10 @@ class Tiling:
         options = options or TileOptions()
         self.scale, self._edges = scale, edges
         # HR pixels around a window, and LR pixels that the encoder sees around it
-        self.halo, self.margin = HALO if options.halo is None else options.halo, max(min(reach.encoder, MARGIN), 2)
-        self._sharp = reach.local and self.halo >= HALO  # windows agree to far less than a level where they meet
+        one_pass = reach.local and not reach.encoder  # of others, each step sees farther than the one before
+        enough = min(HALO, reach.network) if one_pass else HALO
+        self.halo, self.margin = enough if options.halo is None else options.halo, max(min(reach.encoder, MARGIN), 2)
+        self._sharp = reach.local and self.halo >= enough  # windows agree to far less than a level where they meet
         self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
         self._budget, self._warned = budget, set()
         if options.tile:

@@ -109,7 +109,8 @@ def test_words_tell_tiles_and_memory():
 def test_halo_and_margin():
     assert (tiling().halo, tiling().margin) == (48, 16)
     assert tiling(halo=24).halo == 24
-    assert tiling(reach=Reach(10, 0)).margin == 2  # all that bicubic looks at
+    small = tiling(reach=Reach(10, 0))
+    assert small.halo == 10 and small.margin == 2  # all that bicubic looks at
 
 
 @pytest.mark.parametrize(("halo", "local", "blended"), [(48, True, False), (24, True, True), (48, False, True)])

@@ -28,7 +28,7 @@ from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TILES = {"tiles": {"tile": "as memory allows", "halo": 48, "max_memory": None}}
+TILES = {"tiles": {"tile": "as memory allows", "halo": 0, "max_memory": None}}
 PLAIN = {"spacing": "uniform", "eta": 0.0, "consistency": False}  # what a configuration leaves as it is
 
 

@@ -146,9 +146,8 @@ def test_exports_of_before_say_less(exports, loaded, command, tmp_path, photo):
     up, whole = load_upscaler(tmp_path / "m.onnx", "CPU"), loaded("step")
     assert up.tiling.settings() == whole.tiling.settings()
     assert up.tiling.memory(up.tiling.grid(1, 13, 21), 1) == whole.tiling.memory(whole.tiling.grid(1, 13, 21), 1)
-    for options in (("--halo", "exact"), ("--max-memory", "2")):
-        with pytest.raises(UserError, match="does not say how far its networks see .*: export it anew"):
-            command("--model", "m.onnx", "--input", "in.png", *options)
+    with pytest.raises(UserError, match="does not say how far its networks see .*: export it anew"):
+        command("--model", "m.onnx", "--input", "in.png", "--max-memory", "2")
 
 
 @pytest.mark.parametrize("size", [(16, 12), (5, 9), (30, 20)])
@@ -194,7 +193,7 @@ MISTAKES = {
     "--count 2": "--count and --size are for models that make pictures from nothing: leave --input out",
     "--model {whole} --steps 3": "this model samples nothing: leave steps out",
     "--model {sampler} --steps 3": "steps is 2 in this graph of a whole sampler, not 3: leave it out, or export",
-    "--model {sampler} --tile 64": "only: leave --tile, --max-memory and --halo exact out",
+    "--model {sampler} --tile 64": "only: leave --tile and --max-memory out",
 }
 
 

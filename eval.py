@@ -24,14 +24,16 @@ def arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", nargs="+", metavar="W", help="models of one scale, checkpoints or exports, or none "
                    "for bicubic alone; by default rrdb_lite_x4 and srdiff_lite_x4 in checkpoints/")  # fmt: skip
-    p.add_argument("--config", metavar="YAML", help="take eval and data settings from here, not from the checkpoint; "
-                   "without --checkpoint: score bicubic alone")  # fmt: skip
+    p.add_argument("--config", metavar="YAML", help="take eval, data and degradation settings from here, not from the "
+                   "checkpoint; without --checkpoint: score bicubic alone")  # fmt: skip
     p.add_argument("--data", metavar="DIR", help="HR and LR pictures in any layout of docs/layouts.md, or HR "
                    "alone; else data.test or data.val")  # fmt: skip
     p.add_argument("--hr", metavar="DIR", help="HR pictures, instead of --data")
     p.add_argument("--lr", metavar="DIR", help="their LR pictures; by default they are made")
     p.add_argument("--lr-kernel", choices=LR_KERNELS, help="how LR is made of HR where it is not there: by MATLAB's "
                    "bicubic, the default, or as the largest value of each block of scale x scale pixels")  # fmt: skip
+    p.add_argument("--degrade", type=int, metavar="SEED", help="make LR by the settings 'degradation' of --config, or "
+                   "else of the first checkpoint; picture n is degraded the same for one SEED")  # fmt: skip
     p.add_argument("--scale", type=int, choices=(2, 3, 4, 8), help="without --checkpoint: score bicubic alone, of this "
                    "scale")  # fmt: skip
     p.add_argument("--protocol", choices=PROTOCOLS, help="by default that of the first checkpoint's settings")
@@ -50,8 +52,9 @@ def arguments():
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="eval.NAME=VALUE or data.test=DIR")
     args = p.parse_intermixed_args()
-    if not 0 <= args.seed < 2**63:
-        p.error(f"argument --seed: expected a number from 0 to 2^63 - 1, got {args.seed}")
+    for name in ("seed", "degrade"):
+        if not 0 <= (getattr(args, name) or 0) < 2**63:
+            p.error(f"argument --{name}: expected a number from 0 to 2^63 - 1, got {getattr(args, name)}")
     return args
 
 

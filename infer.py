@@ -6,7 +6,17 @@ from src.host.signals import end_at_once
 if __name__ == "__main__":
     end_at_once()  # while the rest is imported
 
-from src.command import add_device, add_ema, add_outscale, add_runtime, add_sampling, add_tiling, parser, run
+from src.command import (
+    add_device,
+    add_ema,
+    add_format,
+    add_outscale,
+    add_runtime,
+    add_sampling,
+    add_tiling,
+    parser,
+    run,
+)
 from src.diffusion.samplers import SAMPLERS
 from src.host.tracking import add_wandb
 
@@ -19,7 +29,8 @@ def arguments():
                        "default checkpoints/srdiff_lite_x4.ckpt; several enlarge one after the other")  # fmt: skip
     model.add_argument("--model", nargs="+", metavar="M", help="what export.py wrote: a .mindir or .onnx, or their "
                        "folder; or several")  # fmt: skip
-    p.add_argument("--input", metavar="FILE|DIR", help="a picture, or a folder of pictures; any size")
+    p.add_argument("--input", metavar="FILE|DIR", help="a picture, - for standard input, or a folder of pictures; any "
+                   "size")  # fmt: skip
     p.add_argument("--output", default="results", metavar="FILE|DIR", help="a file, or a folder that keeps the names")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it, and with --count "
                    "picture n, counted from 0, from the seed + n")  # fmt: skip
@@ -27,6 +38,7 @@ def arguments():
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_format(p)
     add_outscale(p)
     add_process(p)
     add_from_nothing(p)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*.yaml), or SR3 and DDPM (sr3_*.yaml, ddpm_*.yaml)."""
+"""Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*), SR3 and DDPM (sr3_*, ddpm_*), or a GAN (docs/srgan.md)."""
 
 from src.host.signals import end_at_once
 
@@ -18,6 +18,9 @@ def arguments():
     p.add_argument("--output", metavar="RUN", help="the run's folder; by default runs/NAME")
     p.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run's folder")
     p.add_argument("--dry-run", action="store_true", help="print parameters, memory and the time of a step, then stop")
+    p.add_argument(
+        "--vgg-download", action="store_true", help="fetch weights that the perceptual loss needs and are missing"
+    )
     add_device(p)
     p.add_argument("overrides", nargs="*", metavar="key=value", help="settings, such as train.batch_size=8")
     return p.parse_intermixed_args()

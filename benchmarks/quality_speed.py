@@ -110,13 +110,13 @@ def seconds(upscaler, lr, row):
 
 def measure(upscaler, pictures, conditions, settings, lpips, seed):
     """Return the mean scores of a way to sample: classic PSNR, LPIPS, LR-PSNR."""
-    from src.inference.upscaler import to_uint8
+    from src.inference.upscaler import to_pixels
     from src.metrics.evaluate import picture_seed
     from src.metrics.scores import lr_psnr, protocol_named
 
     score, sampling, found = protocol_named("classic"), upscaler.resolve(**settings), []
     for number, ((hr, lr), condition) in enumerate(zip(pictures, conditions, strict=True)):
-        sr = to_uint8(upscaler.draw(condition, sampling, picture_seed(seed, number)))[0]
+        sr = to_pixels(upscaler.draw(condition, sampling, picture_seed(seed, number)))[0]
         found.append((score(sr, hr, upscaler.scale)[0], lpips(sr, hr), min(lr_psnr(sr, lr), 99.0)))
     return dict(zip(SCORES, np.mean(found, axis=0).tolist(), strict=True))
 

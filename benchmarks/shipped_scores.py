@@ -9,8 +9,9 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import FOLDER, RRDB, SRDIFF, parser, run  # noqa: E402
+from src.command import FOLDER, parser, run  # noqa: E402
 
+SHIPPED = sorted(FOLDER.glob("*.ckpt"))
 RECORD = FOLDER / "scores.json"
 CROPS = {"chelsea": (80, 130), "coffee": (120, 220)}  # top, left of 128 × 128 pixels of scikit-image's photographs
 
@@ -21,7 +22,7 @@ def main():
     args = p.parse_args()
     from src.host.files import write_text
 
-    found = {path.name: scores(path) for path in (RRDB, SRDIFF)}
+    found = {path.name: scores(path) for path in SHIPPED}
     text = json.dumps(found, indent=1)
     print(text)
     if args.write:

@@ -30,7 +30,7 @@ def main():
     p.add_argument("--sizes", nargs="+", default=[], metavar="WxH", help="LR pictures to measure memory with; "
                    "on --device or else the CPU")  # fmt: skip
     p.add_argument("--max-memory", nargs="+", default=[], metavar="GB", help="with --sizes: budgets to try")
-    p.add_argument("--halos", nargs="+", default=[], metavar="N", help="HR pixels, or 'exact'")
+    p.add_argument("--halos", nargs="+", default=[], type=int, metavar="N", help="HR pixels")
     p.add_argument("--tiles", nargs="+", type=int, default=[512], metavar="N", help="with --halos: HR pixels")
     p.add_argument("--picture", default="512x256", metavar="WxH", help="with --halos: the LR picture")
     add_sampling(p, SAMPLERS)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Make a small checkpoint to give away: the averaged weights in float16, with the best way to sample as default.
 
-Its export for the CPU is written beside, to exports/NAME.onnx.
+Its export for the CPU is written beside, to exports/NAME.onnx; the model is called by the file's name.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
@@ -29,11 +30,11 @@ def main():
     from src.weights.checkpoint import config_json, load_checkpoint, save_model
 
     checkpoint = load_checkpoint(args.checkpoint)
-    config = settings_for(config_of(checkpoint), overrides=args.overrides)
-    save_model(args.output, checkpoint.model_arrays(), config_json(config), checkpoint.step, half=True)
     output = Path(args.output)
+    config = replace(settings_for(config_of(checkpoint), overrides=args.overrides), name=output.stem)
+    save_model(output, checkpoint.model_arrays(), config_json(config), checkpoint.step, half=True)
     write_export(output, output.parent / "exports" / f"{output.stem}.onnx")
-    print(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.1f} MB, after {checkpoint.step} steps")
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, after {checkpoint.step} steps")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from src.command import add_device, parser, run  # noqa: E402
 from src.diffusion.schedule import FAMILIES, SPACINGS  # noqa: E402
 from src.errors import UserError  # noqa: E402
 from src.host.files import write_text  # noqa: E402
-from src.inference.upscaler import to_network, to_uint8  # noqa: E402
+from src.inference.upscaler import to_network, to_pixels  # noqa: E402
 
 METRICS = ("lpips", "psnr", "ssim", "lr_psnr")
 ROWS = 10  # shown
@@ -154,7 +154,7 @@ class Search:
         for candidate in wanted:
             if candidate in missing:
                 sampling = self._upscaler.resolve(**candidate._asdict(), **self._options)
-                sr = to_uint8(self._upscaler.draw(condition, sampling, self._seed + number))[0]
+                sr = to_pixels(self._upscaler.draw(condition, sampling, self._seed + number))[0]
                 self.rows(candidate)[str(number)] = self._score(sr, hr, lr)
             progress()
         if missing:

@@ -89,6 +89,16 @@ def add_outscale(arguments):
     arguments.add_argument("--outscale", type=_factor, metavar="S", help=text)
 
 
+def add_format(arguments):
+    """Add ``--format`` and ``--quality``, see ``src.inference.jobs.plan_jobs``, and ``--max-pixels``."""
+    text = "of results in a folder, by default png; source: as the picture is named, or png where that is not written"
+    arguments.add_argument("--format", choices=("jpg", "png", "webp", "source"), help=text)
+    text = "from 1 to 100, of .jpg, by default 95, and of .webp, by default lossless"
+    arguments.add_argument("--quality", type=int, metavar="N", help=text)
+    text = "of a picture of --input, in millions; more are refused (default: %(default)s)"
+    arguments.add_argument("--max-pixels", type=_factor, metavar="N", default=500, help=text)
+
+
 def _factor(text):
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
@@ -103,8 +113,8 @@ def add_tiling(arguments):
     group.add_argument("--max-memory", metavar="GB", type=float, help=text)
     text = "largest side of a tile in output pixels, its halo included; 0 never cuts; by default what the memory allows"
     group.add_argument("--tile", metavar="N", type=int, help=text)
-    text = "overlap on each side of a tile in output pixels, or 'exact' for all that the networks can see"
-    group.add_argument("--halo", metavar="N", help=text)
+    text = "overlap on each side of a tile in output pixels, by default 48"
+    group.add_argument("--halo", metavar="N", type=int, help=text)
     text = "all tiles of one size, of --tile or 512, so that one graph is compiled; by default on an Ascend"
     group.add_argument("--fixed-tiles", action=argparse.BooleanOptionalAction, help=text)
 

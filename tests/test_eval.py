@@ -1,6 +1,7 @@
 """eval.py from its command line, with a nearest-neighbour upscaler in the place of a checkpoint's."""
 
 import csv
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -12,7 +13,9 @@ import pytest
 
 import src.build
 from src.command import RRDB, SRDIFF, run
-from src.config.schema import DataConfig, EvalConfig
+from src.config.schema import DataConfig, DegradationConfig, EvalConfig
+from src.dataset.degradation import degradation_of
+from src.dataset.patches import VALIDATION, generator
 from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of
 from src.imaging.io import read_rgb, write_image
@@ -25,7 +28,7 @@ from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TILES = {"tiles": {"tile": "as memory allows", "halo": 32, "exact": True, "max_memory": None}}
+TILES = {"tiles": {"tile": "as memory allows", "halo": 0, "max_memory": None}}
 PLAIN = {"spacing": "uniform", "eta": 0.0, "consistency": False}  # what a configuration leaves as it is
 
 
@@ -280,6 +283,47 @@ def test_hr_alone_by_maxpool_is_the_test_of_the_seed(evaluate, data, checkpoints
     report = metrics("out")
     assert report["lr_kernel"] == "maxpool" and report["mean"]["nearest"]["psnr"] == pytest.approx(np.mean(expected))
     assert report["mean"]["nearest"]["ssim"] == pytest.approx(np.mean([float(row["ssim"]) for row in rows]))
+
+
+def test_pictures_are_degraded_by_the_settings_of_the_first_model_or_the_file(evaluate, data, checkpoints, caplog):
+    """LR that is there is not looked at; each seed has its degradations; a file's settings are for all models."""
+    caplog.set_level("INFO")
+    checkpoints["clean.ckpt"], photo = Nearest(system="rrdb", name="clean"), Nearest(system="rrdb", name="photo")
+    photo.config = dataclasses.replace(photo.config, degradation=DegradationConfig(kind="real", jpeg_range2=(60, 70)))
+    checkpoints["photo.ckpt"] = photo
+    Path("real.yaml").write_text("system: rrdb\ndegradation: {kind: real, jpeg_range2: [60, 70]}\n")
+    common = ["--data", data, "--lpips", "none", "--save-pictures", "--degrade"]
+    own = ["--checkpoint", "photo.ckpt", "clean.ckpt", "--output", "own"]
+    of_file = ["--checkpoint", "clean.ckpt", "--config", "real.yaml", "--output", "file"]
+    status, out, _ = evaluate(*own, *common, 7)
+    assert status == 0 and "x2, LR degraded by seed 7, pictures 2" in out
+    assert "LR" not in caplog.messages[0].partition("left aside")[0]
+    assert evaluate(*of_file, *common, 7)[0] == 0
+    degradation = degradation_of(photo.config.degradation)
+    for number in range(2):
+        hr, sr = read_rgb(data / f"HR/img_{number}.png"), read_rgb(f"own/pictures/photo/img_{number}.png")
+        lr = degradation(hr, 2, generator(7, VALIDATION, number))
+        np.testing.assert_array_equal(sr, lr.repeat(2, 0).repeat(2, 1))
+        for other in ("own/pictures/clean", "file/pictures/clean"):
+            np.testing.assert_array_equal(sr, read_rgb(f"{other}/img_{number}.png"))
+    report = metrics("own")
+    assert report["degradation"]["seed"] == 7 and report["degradation"]["jpeg_range2"] == [60, 70]
+    assert report["lr_kernel"] is None and report["lr_folders"] == []
+    assert evaluate(*own, *common, 8)[0] == 0 and metrics("own")["mean"] != report["mean"]
+    for arguments, message in (
+        (
+            ["--checkpoint", "clean.ckpt", *common, 0],
+            "error: --degrade 0 asks for settings whose degradation.kind is not",
+        ),
+        (
+            [*own, "--hr", data / "HR", "--lr", data / "LR", "--degrade", 0],
+            "error: --degrade 0 makes LR of HR: leave --lr",
+        ),
+        ([*own, *common, 0, "--lr-kernel", "bicubic"], "error: --degrade 0 makes LR of HR: leave --lr-kernel bicubic"),
+        ([*own, *common, -1], "error: argument --degrade: expected a number from 0 to 2^63 - 1, got -1"),
+    ):
+        status, _, err = evaluate(*arguments)
+        assert status == 2 and last_line(err).startswith(message)
 
 
 def test_the_kernel_is_named_and_has_no_effect_where_lr_is_given(evaluate, data):

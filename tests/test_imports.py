@@ -36,7 +36,7 @@ WITHOUT_MINDSPORE = {  # room: its files that neither import mindspore nor load 
     "imaging": "*",
     "diffusion": "*",
     "inference": "*",
-    "dataset": "div2k_preprocess manifest pairs patches preprocess sources",
+    "dataset": "degradation div2k_preprocess manifest pairs patches preprocess sources",
     "export": "cache load",
 }
 # These load it in functions alone, as each family.py does.

@@ -12,7 +12,7 @@ from PIL import Image
 import infer
 from src.build import load_upscaler
 from src.errors import UserError
-from src.imaging.io import read_rgb, write_image
+from src.imaging.io import read_image, read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import side_by_side
 from src.metrics.scores import lr_psnr
@@ -54,8 +54,9 @@ def test_a_folder_and_its_broken_picture(folder, tmp_path, tiny_checkpoints):
     arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--input", folder, "--output", out, "--device", "CPU"]
     status, printed, lines = tiny.run("infer.py", *arguments, "--compare", cwd=tmp_path / "cwd")
     assert status == 2
-    assert lines[-1].startswith("error: 1 of 4 pictures could not be read: cannot read ")
-    assert sum(line.startswith("error:") for line in lines) == 1 and not any("Traceback" in line for line in lines)
+    assert lines[-1] == "error: 1 of 4 pictures could not be done: the lines above say why"
+    assert sum("d.png" in line for line in lines) == 1
+    assert sum(line.startswith("error:") for line in lines) == 2 and not any("Traceback" in line for line in lines)
     expected = [out / f"{stem}{end}.png" for stem in ("a", "b é", "c") for end in ("", "_compare")]
     assert printed.splitlines() == list(map(str, expected))
     assert sorted(out.iterdir()) == sorted(expected) and list((tmp_path / "cwd").iterdir()) == []
@@ -110,7 +111,7 @@ def test_any_number_of_steps(command, folder, tmp_path, steps):
         (["--temperature", "1e300"], "the temperature must be"),
         (["--tile", "32", "--halo", "16"], "a tile of 32 pixels leaves nothing between halos of 16: .* at least 36"),
         (["--tile", "-1"], "--tile must be a number of pixels"),
-        (["--halo", "much"], "--halo must be a number of pixels or 'exact', not 'much'"),
+        (["--halo", "-1"], "--halo must be a number of pixels, not -1"),
         (["--max-memory", "0"], "--max-memory must be a number of GB above 0"),
         (["--seed", "-1"], "--seed from 0 to"),
         (["--seed", str(2**64)], "--seed from 0 to"),
@@ -173,6 +174,27 @@ def test_a_consistent_picture_reduces_to_its_input(command, folder, tmp_path):
     assert lr_psnr(read_rgb(tmp_path / "x.png"), read_rgb(folder / "a.png")) >= 50
 
 
+@pytest.mark.parametrize("tile", [(), ("--tile", 96, "--halo", 16)])
+def test_sixteen_bits_are_consistent_to_their_levels(command, tmp_path, photo, tile):
+    low = np.random.default_rng(0).integers(0, 256, (40, 30, 3))
+    lr = (imresize(photo, 1 / 8)[:40, :30].astype(int) * 200 + 8000 + low).astype(np.uint16)
+    write_image(tmp_path / "a.png", lr)
+    command("--input", tmp_path / "a.png", "--output", tmp_path / "x.tif", "--consistency", *tile)
+    result = read_image(tmp_path / "x.tif").rgb
+    assert result.dtype == np.uint16
+    assert np.sqrt(np.square(imresize(result, 1 / 4).astype(float) - lr).mean()) < 2  # of 65536 levels
+
+
+def test_a_folder_in_another_format(command, folder, tmp_path):
+    (folder / "c.jpg").unlink()
+    written = command("--input", folder, "--output", tmp_path / "out", "--format", "jpg", "--quality", 70)
+    assert written == [str(tmp_path / "out" / f"{name}.jpg") for name in ("a", "b é")]
+    with pytest.raises(
+        UserError, match="--format and --quality are for pictures of --input: leave them out of --count"
+    ):
+        command("--count", 1, "--format", "jpg")
+
+
 def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_checkpoints):
     write_image(tmp_path / "in.png", photo[:80, :60])
     arguments = [
@@ -187,7 +209,9 @@ def test_tiles_are_told_with_their_number_and_memory(tmp_path, photo, tiny_check
     ]
     status, printed, lines = tiny.run("infer.py", *arguments, "--tile", 128, "--halo", 16, cwd=tmp_path)
     assert (status, printed) == (0, "a.png\n")
-    assert len(lines) == 1 and lines[0].startswith("in.png: 9 tiles of 104 x 128 pixels, about 0.")
+    assert len(lines) == 1 and lines[0].startswith(
+        "in.png: 9 tiles of 104 x 128 pixels, 1.6 times the work of the whole, about 0."
+    )
     assert lines[0].endswith(" GB, 18 passes of the network")
 
 

@@ -62,8 +62,10 @@ def test_a_cascade_and_its_process_in_a_size_between(command):
 def test_the_process_of_a_folder_of_pictures(command, photo):
     write_image("in/a.png", photo[:6, :8])
     write_image("in/b.png", photo[200:206, :8])
-    written = command("--checkpoint x4.ckpt --input in --output out --process gif --tile 16 --halo 4")
+    written = command("--checkpoint x4.ckpt --input in --output out --process gif")
     assert written == [f"out/{name}" for name in ("a.png", "a_process.gif", "b.png", "b_process.gif")]
+    with pytest.raises(UserError, match="--process shows pictures that are not cut into tiles"):
+        command("--checkpoint x2.ckpt --input in/a.png --output o.png --process gif --tile 12 --halo 2")
     write_image("o_process.png", photo[:6, :8])
     with pytest.raises(UserError, match="o_process.png would overwrite a picture of the input"):
         command("--checkpoint x4.ckpt --input o_process.png --output o.png --process png")
@@ -99,7 +101,7 @@ def test_a_cascade(command):
         ("--checkpoint x4.ckpt --input in.png --size 8", "--size 8 is of pictures from nothing"),
         ("--checkpoint gray.ckpt --count 0", "--count must be from 1 to 100000, .* not 0 and None"),
         ("--checkpoint gray.ckpt --count 1 --size 0", "--size from 1 to 16384, not 1 and 0"),
-        ("--checkpoint gray.ckpt --count 2 --samples 2", "--samples, --compare and --outscale are for"),
+        ("--checkpoint gray.ckpt --count 2 --samples 2", "--outscale, --format and --quality are for"),
         ("--checkpoint gray.ckpt --count 2 --outscale 3", "for pictures of --input: leave them out of --count"),
         ("--checkpoint gray.ckpt --count 2 --output x.png", "--output must be one, not the file x.png"),
         ("--checkpoint gray.ckpt --count 2 --output in.png", "--output must be one, not the file in.png"),

@@ -62,7 +62,7 @@ def test_a_step_of_training_takes_the_prepared_pictures(triples):
     batches = next(training.batches(Progress()))
     ((hr, _, _, _, lr_up),) = batches
     np.testing.assert_allclose(lr_up.asnumpy(), -hr.asnumpy(), atol=1e-6)
-    loss, _, taken = training.step(batches)
+    loss, _, taken, _ = training.step(batches)
     assert taken and np.isfinite(loss.asnumpy())
 
 

@@ -7,9 +7,10 @@ from scripts import quickstart_pictures
 from src.build import load_upscaler
 from src.families.registry import read_config
 from src.host.device import select_device
+from src.training.dry_run import dry_run
 from src.training.loop import Progress
 from src.training.run import run_training
-from src.training.trainer import Training, dry_run, training_of
+from src.training.trainer import Training, training_of
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_sr3
 from tests.event_files import events

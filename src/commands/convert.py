@@ -45,20 +45,23 @@ def blended(first, second, alpha):
 
     Network interpolation, (1 − α)·A + α·B (arXiv 1809.00219, section 3.4), of every tensor, as the paper's own script
     does: statistics of BatchNorm are interpolated like weights. Moving averages are taken where there are any. The
-    settings are A's; B may be what A's training could start from. Different networks are a UserError.
+    settings are A's, or B's where A is what B's training could start from. Different networks are a UserError.
     """
-    config, other = config_of(first), config_of(second)
-    ours, theirs = first.model_arrays(), family_of(config).pretrained_arrays("", second)
-    problem = None
-    if not ours:
-        problem = "the former makes no pictures"
-    elif alone := [name for name in {**ours, **theirs} if name not in ours or name not in theirs]:
+    configs, problem = [config_of(first), config_of(second)], None
+    for config in configs:
+        family = family_of(config)
+        ours, theirs = (family.pretrained_arrays("", each) for each in (first, second))
+        if ours.keys() == theirs.keys():
+            break
+    if alone := [name for name in {**ours, **theirs} if name not in ours or name not in theirs]:
         problem = f"only one of them has {listed(alone)}"
     elif unlike := [name for name in ours if ours[name].shape != theirs[name].shape]:
         problem = f"'{unlike[0]}' is {ours[unlike[0]].shape} and {theirs[unlike[0]].shape}"
     if problem:
         raise UserError(f"{first.path} and {second.path} are different networks, {problem}: name two of one network")
-    config = replace(config, name=f"{config.name}_{other.name}_{alpha:g}")
+    for each, checkpoint in zip(configs, (first, second), strict=True):
+        family.check_pretrained("", each, checkpoint.path)
+    config = replace(config, name=f"{'_'.join(each.name for each in configs)}_{alpha:g}")
     weights = np.float32(1 - alpha), np.float32(alpha)
     return config, {
         name: weights[0] * ours[name].astype(np.float32) + weights[1] * theirs[name].astype(np.float32) for name in ours
@@ -77,15 +80,15 @@ def _convert(args):
     obj = read(source)
     config, arrays, conversion = converted(obj, given, source)
     print(f"found      {container_of(obj)}: {conversion.form}")
-    _write(args.output, config, arrays, conversion.step, conversion.unused)
+    _write(args.output, config, arrays, conversion.step, conversion.unused, conversion.part)
 
 
-def _write(target, config, arrays, step, unused=()):
+def _write(target, config, arrays, step, unused=(), part=""):
     from src.weights.checkpoint import config_json, save_model
 
     save_model(target, arrays, config_json(config), step)
-    print(f"system     {config.system} x{config.data.scale}, {step} steps done")
-    print("\n".join(family_of(config).summary()))
+    print(f"system     {config.system}" + (f", its {part}" if part else f" x{config.data.scale}, {step} steps done"))
+    print("\n".join(line for line in family_of(config).summary() if line.startswith(part)))
     print(f"used       {len(arrays)} tensors, {sum(array.size for array in arrays.values())} values")
     print(f"not used   {', '.join(unused) or 'nothing'}")
     print(f"written    {target}")

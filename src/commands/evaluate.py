@@ -54,9 +54,11 @@ def run(args):
         evaluate_generation(models, config, args, output)
         return
     scale = common_scale(models, args.scale, config.data.scale)
-    data, found = find_pictures(models, config, scale, args.data, args.hr, args.lr, args.lr_kernel)
+    data, found = find_pictures(models, config, scale, args.data, args.hr, args.lr, args.lr_kernel, args.degrade)
     pairs = found.pairs
     about = describe(models, data=data, seed=args.seed) | fid.describe() | found.lr_source()
+    if args.degrade is not None:
+        about["degradation"] = {"seed": args.degrade} | asdict(config.degradation)
     measure = {"protocol": config.eval.protocol, "scale": scale}
     lpips = lpips_distance(args.lpips, args.lpips_weights, args.lpips_download, args.device)
     sets = open_sets(fid, len(pairs), args.device)

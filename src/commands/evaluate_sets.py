@@ -21,7 +21,7 @@ from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import find_weights
 
 # options of scores beside an HR picture
-_OF_PAIRS = "lr", "lr_kernel", "scale", "protocol", "lpips_weights", "lpips_download"
+_OF_PAIRS = "lr", "lr_kernel", "degrade", "scale", "protocol", "lpips_weights", "lpips_download"
 
 
 class FidOptions(NamedTuple):
@@ -131,7 +131,9 @@ def evaluate_generation(models, config, args, output):
     ``config`` holds the settings whose pictures are compared with where the command line names none.
     """
     fid = given_fid(args, default="pytorch-fid")
-    unread = [f"--{name.replace('_', '-')}" for name in _OF_PAIRS if getattr(args, name)]
+    given = {name: getattr(args, name) for name in _OF_PAIRS}
+    given = [name for name, value in given.items() if value is not None and value is not False]
+    unread = [f"--{name.replace('_', '-')}" for name in given]
     if unread := unread + ["--fid none"] * (fid.form == "none"):
         raise UserError(f"FID and IS are all that is measured here: leave {', '.join(unread)} out")
     files, data = _reference_files(models, config, fid, args.data, args.hr)

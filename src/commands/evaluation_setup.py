@@ -10,12 +10,14 @@ from src import build
 from src.commands.infer import last_names
 from src.config.loader import config_from_dict, load_config, with_overrides
 from src.config.schema import Config
+from src.dataset.degradation import degradation_of
 from src.dataset.pairs import find_picture_set, prepared_lr_up, shared_pictures
+from src.dataset.patches import degraded
 from src.errors import UserError
 from src.families.registry import SCHEMAS, family_of
 from src.host.tracking import open_tracker
 from src.inference.sampling import no_eta, takes_eta
-from src.inference.upscaler import to_network, to_uint8
+from src.inference.upscaler import to_network, to_pixels
 from src.metrics.evaluate import BASELINE
 
 LOGGED_PICTURES = 8  # of each method
@@ -42,7 +44,7 @@ class Model(NamedTuple):
         prepared = prepared_lr_up(pair, lr, self.upscaler.scale) if family_of(self.config).takes_lr_up else {}
         prepared = {name: to_network(pictures) for name, pictures in prepared.items()}
         condition = self.upscaler.encode(to_network([lr]), **prepared)
-        sr = to_uint8(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
+        sr = to_pixels(self.upscaler.draw(condition, self.sampling, seed, callback=lambda *_: on_step()))[0]
         if self.upscaler.one_pass:
             on_step()
         return sr
@@ -51,8 +53,8 @@ class Model(NamedTuple):
 def settings_for(config, config_file=None, overrides=()):
     """Return a checkpoint's configuration (None: without one) with this command line's ``eval`` and data settings.
 
-    Of a YAML file ``eval``, ``data.val`` and ``data.test`` hold instead. Of ``overrides``, ``key=value`` texts on top,
-    only ``eval.*`` and ``data.test`` mean something, and ``data.val`` where ``data.test`` is empty.
+    Of a YAML file ``eval``, ``degradation``, ``data.val`` and ``data.test`` hold instead. Of ``overrides``,
+    ``key=value`` texts on top, only ``eval.*`` and ``data.test`` mean something, and ``data.val`` where that is empty.
     """
     for override in overrides:
         if not override.startswith(("eval.", "data.val=", "data.test=")):
@@ -66,7 +68,7 @@ def settings_for(config, config_file=None, overrides=()):
             raise UserError(f"'{override}' has no effect where data.test is '{given.data.test}': change data.test=DIR")
     if config:
         data = dataclasses.replace(config.data, val=given.data.val, test=given.data.test)
-        given = dataclasses.replace(config, eval=given.eval, data=data)
+        given = dataclasses.replace(config, eval=given.eval, data=data, degradation=given.degradation)
     family_of(given).check()
     return given
 
@@ -99,13 +101,15 @@ def common_scale(models, wanted=None, default=4):
     return scale
 
 
-def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=None):
+def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=None, degrade=None):
     """Return the folder of the pictures to score, for the report, and their :class:`src.dataset.pairs.PictureSet`.
 
     Say how they are paired, and so where a model was validated on some of them while it was trained. Where no folder
     is named, ``data.test`` of the settings ``config``, or else ``data.val``, is taken; of a preprocessed root the test
-    pictures. All else is as of :func:`src.dataset.pairs.find_picture_set`.
+    pictures. With the seed ``degrade`` LR is made by the degradation of ``config``, whatever LR is there. All else is
+    as of :func:`src.dataset.pairs.find_picture_set`.
     """
+    degradation = None if degrade is None else _degradation(config, degrade, lr=lr, lr_kernel=lr_kernel)
     split = "test"
     if not (data or hr or lr):
         data, split = (config.data.test, "test") if config.data.test else (config.data.val, "val")
@@ -114,14 +118,31 @@ def find_pictures(models, config, scale, data=None, hr=None, lr=None, lr_kernel=
                 f"expected the pictures to score in data.{split}, but {data} does not exist: name others with --data"
                 + ", or make these with div2k_preprocess.py --val-count" * (Path(data).name == "test")
             )
-    found = find_picture_set(data, hr, lr, scale, split, lr_kernel)
-    for line in found.told(scale):
+    paired = 1 if degradation else scale
+    found = find_picture_set(data, hr, lr, paired, split, lr_kernel)
+    for line in found.told(paired):
         logging.info("%s", line)
     counts = {model.name: len(_validated_on(model.trained.data, found.pairs)) for model in models}
     seen = ", ".join(f"{name} was validated on {count}" for name, count in counts.items() if count)
     if seen:
         logging.info("of the %d pictures, %s: to test on others, name them with --data", len(found.pairs), seen)
+    if degradation:
+        found = dataclasses.replace(found, pairs=degraded(found.pairs, degradation, degrade))
     return data or hr, found
+
+
+def _degradation(config, seed, **others):
+    for name, value in others.items():
+        if value:
+            option = f"--{name.replace('_', '-')} {value}"
+            raise UserError(f"--degrade {seed} makes LR of HR: leave {option} out, or --degrade")
+    degradation = degradation_of(config.degradation)
+    if not degradation:
+        raise UserError(
+            f"--degrade {seed} asks for settings whose degradation.kind is not none: name a --config with them, "
+            "such as configs/rrdb_photo_lite_x4.yaml"
+        )
+    return degradation
 
 
 def _validated_on(data, pairs):

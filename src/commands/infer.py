@@ -15,6 +15,7 @@ from src.errors import UserError, one_line
 from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
 from src.imaging.io import picture_size
+from src.imaging.sixteen_bits import eight_bits
 from src.imaging.strip import at_most, repeated, side_by_side
 from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
@@ -35,11 +36,14 @@ def run(args):
     if is_scheduler():
         return
     world = launched_world()
+    if not world.is_first:
+        quieten()
     kinds = tuple(dict.fromkeys(args.process or ()))
     mean_and_variance = 2 if args.samples > 1 else 0
     tile_options = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance)
     if args.count is None:
-        jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, kinds), None
+        jobs = plan_jobs(args.input, args.output, args.compare, args.samples, kinds, args.format, args.quality)
+        grid = None
     else:
         jobs, grid = plan_unconditional(args.output, args.count, args.seed)
     make_folders(jobs)
@@ -63,6 +67,7 @@ def run(args):
         if grid is None:
             with gently(world):
                 options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
+                options["max_pixels"] = round(args.max_pixels * 1e6)
                 upscale_files(upscaler, jobs, sampling, **options, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
@@ -80,7 +85,6 @@ def share(jobs, args, world):
         logging.info("rank 0 of %d: %d of %d pictures, the others do the rest", world.size, len(own), len(jobs))
     else:
         args.wandb = "off"
-        quieten()
     return own
 
 
@@ -130,8 +134,11 @@ def _check_unconditional(args):
         raise UserError(
             f"--count must be from 1 to {MOST_PICTURES}, --size from 1 to {LARGEST}, not {args.count} and {args.size}"
         )
-    if args.samples > 1 or args.compare or args.outscale:
-        raise UserError("--samples, --compare and --outscale are for pictures of --input: leave them out of --count")
+    if args.samples > 1 or args.compare or args.outscale or args.format or args.quality:
+        raise UserError(
+            "--samples, --compare, --outscale, --format and --quality are for pictures of --input: leave them out of "
+            "--count"
+        )
     if not (args.checkpoint or args.model):
         raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
 
@@ -216,7 +223,8 @@ class InferenceWatch(Watch):
         if self._tracker and self._pictures <= LOGGED_PICTURES:
             # LR is None of an unconditional model
             picture = sr if lr is None else side_by_side(repeated(lr, sr.shape[:2]), sr)
-            self._tracker.pictures(self._pictures, {f"pictures/{job.result.stem}": at_most(picture, LONGEST)})
+            picture = eight_bits(at_most(picture, LONGEST))
+            self._tracker.pictures(self._pictures, {f"pictures/{job.result.stem}": picture})
 
     def summed_up(self, path):
         tqdm.write(str(path))  # on stdout, past the bar

@@ -1,17 +1,23 @@
 """What train.py does."""
 
 from src.commands.ranks import meet
-from src.families.registry import read_config
+from src.errors import UserError
+from src.families.registry import family_of, read_config
 from src.host.device import select_device
+from src.host.ranks import launched
 
 
 def run(args):
     """Train as the command line says."""
     config = read_config(args.config, args.overrides)
+    if args.vgg_download and launched():
+        raise UserError("--vgg-download is for one process: fetch once, with --dry-run, then start the others without")
     select_device(args.device)
     world = meet(args.device)
+    if args.vgg_download:
+        family_of(config).perceptual_loss(download=True)
     if args.dry_run:
-        from src.training.trainer import dry_run
+        from src.training.dry_run import dry_run
 
         print("\n".join(dry_run(config)))
     else:

@@ -162,7 +162,7 @@ def _build(sources, schemas, stored=False):
     if system not in list(schemas):
         raise UserError(f"{where}: 'system' must be one of {', '.join(schemas)}, got {shown(system)}")
     schema, flat = schemas[system], {"system": system}
-    common = {each.name for each in dataclasses.fields(Config)}
+    common = {each.name for each in dataclasses.fields(Config)} - {"degradation"}  # which is younger than such files
     for where, settings in sources:
         # with all that is common it is a config.yaml, once of all families
         written = stored or (isinstance(settings, dict) and common <= settings.keys())

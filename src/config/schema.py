@@ -19,6 +19,7 @@ _EXPECTED = {
     bool: "true or false",
     str: "text",
     tuple[int, ...]: "a list of whole numbers such as [1, 2, 4]",
+    tuple[float, ...]: "a list of numbers such as [0.5, 2]",
 }
 _TEXT = {  # how a value is written
     int: (r"[-+]?(0|[1-9][0-9]{0,999})", int),
@@ -61,8 +62,8 @@ class Setting(NamedTuple):
 
 def _as(kind, value):
     """Return ``value`` as ``kind``, or None where it is of another."""
-    if kind == tuple[int, ...]:
-        items = [_as(int, item) for item in value] if isinstance(value, list | tuple) else [None]
+    if get_origin(kind) is tuple:
+        items = [_as(get_args(kind)[0], item) for item in value] if isinstance(value, list | tuple) else [None]
         return None if None in items else tuple(items)
     if isinstance(value, str) and kind in _TEXT:
         pattern, read = _TEXT[kind]
@@ -121,6 +122,63 @@ class DataConfig:
     prefetch: int = setting(4, at_least=1)  # batches kept ready
     sink: bool = False  # Ascend and GPU: feed the device through a queue of its own (not with train.accumulate)
     cache_mb: int = setting(2048, at_least=0)  # decoded pictures are kept in memory if all of them fit in so many MiB
+
+
+def between(least, most=math.inf):
+    """The rule of a range, its ends in order, inside of limits."""
+    words = f"two numbers, the lower one first, from {least}" + (f" to {most}" if most < math.inf else " up")
+    return words, lambda ends: len(ends) == 2 and least <= ends[0] <= ends[1] <= most
+
+
+def parts(count):
+    """The rule of the probabilities of so many things of which one happens."""
+    return (
+        f"{count} numbers from 0 up with the sum 1",
+        lambda numbers: len(numbers) == count and min(numbers) >= 0 and math.isclose(sum(numbers), 1, abs_tol=1e-6),
+    )
+
+
+PROBABILITY = {"at_least": 0, "at_most": 1}
+ODD = ("two odd numbers", lambda sizes: all(size % 2 for size in sizes))
+AROUND_ONE = ("a range above 0 with 1 in it", lambda ends: len(ends) == 2 and 0 < ends[0] <= 1 <= ends[1])
+SIGMA = ("a range above 0", lambda ends: ends[0] > 0)
+
+
+@dataclass(frozen=True)
+class DegradationConfig:
+    """How LR is made of HR in training and validation, in place of data.lr_kernel; names and values of Real-ESRGAN's.
+
+    "real" is its two passes of blur, resize, noise and JPEG (arXiv 2107.10833, section 3). A range has equal chances.
+    """
+
+    kind: Literal["none", "real"] = "none"
+    gt_usm: bool = False  # sharpen HR of training by an unsharp mask; LR is made of that, and all losses look at it
+    # of all blurs
+    kernel_size: tuple[int, ...] = setting((7, 21), between(1), ODD)  # pixels, odd
+    # Gaussian, generalized Gaussian and plateau, each first the same in all directions, then not
+    kernel_prob: tuple[float, ...] = setting((0.45, 0.25, 0.12, 0.03, 0.12, 0.03), parts(6))
+    sinc_prob: float = setting(0.1, **PROBABILITY)  # of a low-pass filter that rings in place of these
+    betag_range: tuple[float, ...] = setting((0.5, 4.0), AROUND_ONE)  # exponents of generalized ones, half below 1
+    betap_range: tuple[float, ...] = setting((1.0, 2.0), AROUND_ONE)  # of plateaus
+    final_sinc_prob: float = setting(0.8, **PROBABILITY)  # of a low-pass filter at the end
+    # of all noise
+    gaussian_noise_prob: float = setting(0.5, **PROBABILITY)  # else Poisson noise
+    gray_noise_prob: float = setting(0.4, **PROBABILITY)  # of noise that is the same for all colours
+    # the first pass
+    blur_sigma: tuple[float, ...] = setting((0.2, 3.0), between(0), SIGMA)  # pixels
+    resize_prob: tuple[float, ...] = setting((0.2, 0.7, 0.1), parts(3))  # enlarge, reduce, keep
+    resize_range: tuple[float, ...] = setting((0.15, 1.5), AROUND_ONE)  # of HR's size
+    noise_range: tuple[float, ...] = setting((1.0, 30.0), between(0))  # σ of Gaussian noise, of 255
+    poisson_scale_range: tuple[float, ...] = setting((0.05, 3.0), between(0))  # times Poisson noise
+    jpeg_range: tuple[int, ...] = setting((30, 95), between(1, 100))  # quality
+    # the second pass
+    second_blur_prob: float = setting(0.8, **PROBABILITY)
+    blur_sigma2: tuple[float, ...] = setting((0.2, 1.5), between(0), SIGMA)
+    resize_prob2: tuple[float, ...] = setting((0.3, 0.4, 0.3), parts(3))
+    resize_range2: tuple[float, ...] = setting((0.3, 1.2), AROUND_ONE)  # of LR's size
+    noise_range2: tuple[float, ...] = setting((1.0, 25.0), between(0))
+    poisson_scale_range2: tuple[float, ...] = setting((0.05, 2.5), between(0))
+    jpeg_range2: tuple[int, ...] = setting((30, 95), between(1, 100))
 
 
 @dataclass(frozen=True)
@@ -204,5 +262,6 @@ class Config:
     system: str = "srdiff"  # the family, which decides what other sections there are
     seed: int = setting(0, SEED)
     data: DataConfig = field(default_factory=DataConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

@@ -54,8 +54,9 @@ def make_batch(patches, first, batch_size, noise_steps=None, draws=1, continuous
     """Return one batch, a tuple of :func:`training_batches`' columns in NumPy."""
     samples = range(first, first + batch_size)
     hr, lr, *lr_up = zip(*map(patches.sample, samples), strict=True)
+    is_one = lr[0] is hr[0]
     hr = _to_network(hr)
-    batch = [hr, hr if patches.scale == 1 else _to_network(lr)]
+    batch = [hr, hr if is_one else _to_network(lr)]
     if noise_steps:
         drawn = [noise_at(patches.seed, k, hr.shape[1:], noise_steps, draws, continuous) for k in samples]
         batch += map(np.concatenate, zip(*drawn, strict=True))

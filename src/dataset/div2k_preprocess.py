@@ -17,10 +17,14 @@ if __name__ == "__main__":
 
 from src import command
 from src.dataset.manifest import SPLITS, check_ours
+from src.dataset.patches import PatchPairs
 from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
 from src.dataset.shards import Shard
 from src.dataset.sources import DATASETS, find_sources
 from src.errors import UserError
+from src.imaging.io import write_image
+from src.imaging.resize import imresize
+from src.imaging.strip import make_grid, side_by_side
 
 _DESCRIPTION = """Prepare the pictures of DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder for training: cut
 them into patches or, with --sizes, make a square of each whole picture. Patches: writes OUTPUT/{train,val}/X1 and
@@ -35,11 +39,13 @@ and in manifest.json; 2: bad input or a disk that cannot be written, told in one
 
 _OF_PATCHES = {"scale": 4, "patch_size": 480, "stride": 320}  # options and their defaults
 _OF_SQUARES = {"crop": "centre", "resample": "bicubic"}
+_EXAMPLES, _SIDE = 12, 128  # of degradation: how many, and the side of their HR at most
 
 
 def main(argv=None):
     arguments = _parser().parse_args(argv)
     options = _options(arguments)
+    degradation = _degradation(arguments)
     root, output, shard = arguments.root.absolute(), arguments.output.absolute(), arguments.shard
     scale = None if arguments.sizes else options["scale"]  # of official LR pictures
     sources, messages = find_sources(root, arguments.dataset, scale, arguments.val_count, arguments.split)
@@ -50,6 +56,8 @@ def main(argv=None):
     plan = make_plan(sources, root, options)
     manifest = preprocess(sources, plan, output, arguments.workers, arguments.force, shard)
     if manifest["complete"]:
+        if degradation:
+            _preview(degradation, arguments.preview_degradation, output, manifest["options"])
         return _summary(manifest, output)
     skipped = sum(entry["error"] is not None for entry in shard.entries(manifest))
     print(f"shard {shard.number}/{shard.count}: done")
@@ -97,6 +105,10 @@ def _parser():
     parser.add_argument("--workers", type=int, default=cores, help="processes")
     text = "write the Ith of N shares of the pictures; whichever of the N runs ends last completes manifest.json"
     parser.add_argument("--shard", type=_shard, metavar="I/N", help=text)
+    text = "when all is done, also write a picture of training patches as these were degraded: LR | bicubic | HR"
+    parser.add_argument("--preview-degradation", type=Path, metavar="PNG", help=text)
+    text = "whose settings 'degradation' it shows; by default Real-ESRGAN's"
+    parser.add_argument("--config", type=Path, metavar="YAML", help=text)
     parser.add_argument("--force", action="store_true", help="replace an output made with other options")
     return parser
 
@@ -147,6 +159,34 @@ def _options(arguments):
         _check_patches(**own)
     rest = {"split": arguments.split} if arguments.split else {}
     return {"datasets": arguments.dataset, **own, "val_count": arguments.val_count, **rest}
+
+
+def _degradation(arguments):
+    """Return the ``Degradation`` to show, or None."""
+    if not arguments.preview_degradation:
+        if arguments.config:
+            raise UserError(f"--config {arguments.config} is for --preview-degradation: add it, or leave it out")
+        return None
+    from src.config.schema import DegradationConfig
+    from src.dataset.degradation import degradation_of
+    from src.families.registry import read_config
+
+    settings = read_config(arguments.config).degradation if arguments.config else DegradationConfig(kind="real")
+    degradation = degradation_of(settings)
+    if not degradation:
+        raise UserError(f"degradation.kind is none in {arguments.config}: name a configuration that degrades")
+    if arguments.split not in (None, "train"):
+        raise UserError(f"--preview-degradation shows training patches, of which --split {arguments.split} makes none")
+    return degradation
+
+
+def _preview(degradation, path, output, options):
+    scale = options["scale"]
+    side = min(_SIDE, options["sizes"][-1] if "sizes" in options else options["patch_size"]) // scale * scale
+    patches = PatchPairs(output, scale=scale, patch_size=side, degradation=degradation)
+    samples = [patches.sample(index) for index in range(_EXAMPLES)]
+    write_image(path, make_grid([side_by_side(lr, imresize(lr, scale), hr) for hr, lr in samples]))
+    print(f"examples of degradation: {path}")
 
 
 def _check_patches(scale, patch_size, stride):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Pair:
     lr: Path | None = None
     lr_up: Path | None = None
     lr_kernel: str = "bicubic"  # how LR is made, one of ``src.imaging.resize.LR_KERNELS``
+    degrade: Callable | None = None  # makes LR in its place, of (HR, scale)
 
 
 def without_partners(pictures):

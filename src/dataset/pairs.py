@@ -37,7 +37,7 @@ class PictureSet:
     def lr_source(self):
         """Where LR came from, for a report: the kernel that made it, or the folders; and what was left aside."""
         folders = sorted({str(pair.lr.parent) for pair in self.pairs if pair.lr})
-        kernel = None if folders else self.pairs[0].lr_kernel
+        kernel = None if folders or self.pairs[0].degrade else self.pairs[0].lr_kernel
         edges = "symmetric" if kernel == "bicubic" else None  # of ``src.imaging.resize.imresize``
         return {
             "lr_kernel": kernel,
@@ -180,7 +180,7 @@ def shared_pictures(pairs, others):
 def load_pair(pair, scale):
     """Read HR, uint8 (H, W, 3), cropped to a multiple of ``scale``, and LR, uint8 (H/scale, W/scale, 3).
 
-    An absent LR is made by the pair's kernel; at scale 1 it is HR itself.
+    An absent LR is made by the pair's ``degrade``, or else by its kernel; at scale 1 that leaves HR itself.
     """
     hr = read_rgb(pair.hr)
     lr = None if pair.lr is None else read_rgb(pair.lr)
@@ -188,6 +188,8 @@ def load_pair(pair, scale):
     hr = hr[: height * scale, : width * scale]
     if lr is not None:
         return hr, lr[:height, :width]
+    if pair.degrade:
+        return hr, pair.degrade(hr, scale)
     return hr, hr if scale == 1 else make_lr(hr, scale, pair.lr_kernel)
 
 

@@ -15,6 +15,7 @@ from src.diffusion.schedule import half_log_snr
 from src.errors import UserError
 
 BLOCK = 1 << 16  # elements; two such blocks of float32 (512 KB) stay in a core's own cache
+_STATE_ROWS = 256  # between two states of a generator that are kept
 
 
 class Coefficients(NamedTuple):
@@ -155,24 +156,57 @@ class SeededNoise:
     """A sampler's noise source for a batch: each picture has a seed of its own, from 0 to 2^128 − 1.
 
     Drawn with NumPy's counter-based Philox generator, so that a picture's sample is the same alone and in any batch.
+    Of a large picture, :meth:`part` gives the numbers that a rectangle has in the whole.
     """
 
     def __init__(self, seeds):
-        self.seeds = [int(seed) for seed in seeds]
+        self.seeds, self._states = [int(seed) for seed in seeds], {}
         for seed in self.seeds:
             if not 0 <= seed < 2**128:
                 raise UserError(f"a seed must be from 0 to 2^128 - 1, not {seed}")
 
     def __call__(self, k, shape):
         """The k-th draw: a new float32 array ``shape``, whose first dimension is the batch."""
-        if shape[0] != len(self.seeds):
-            raise UserError(f"each picture of a batch needs a seed: {shape[0]} pictures, {len(self.seeds)} seeds")
+        self._check(shape)
         draws = np.empty(shape, np.float32)
         for index, seed in enumerate(self.seeds):
-            # the draw's number sits in the counter's top word, 2^192 blocks away from the next draw's
-            generator = np.random.Generator(np.random.Philox(key=seed, counter=k << 192))
-            generator.standard_normal(dtype=np.float32, out=draws[index : index + 1])
+            _generator(seed, k).standard_normal(dtype=np.float32, out=draws[index : index + 1])
         return draws
+
+    def part(self, k, shape, rows, columns):
+        """Those rows and columns (slices) of the k-th draw ``shape`` (B, C, H, W), of which no more is held."""
+        self._check(shape)
+        draws = np.empty((*shape[:2], rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        for index, seed in enumerate(self.seeds):
+            generator = _generator(seed, k)
+            if (k, seed) not in self._states:
+                self._states[k, seed] = list(_states(generator, shape[1] * shape[2], shape[3]))
+            for channel in range(shape[1]):
+                known, beyond = divmod(channel * shape[2] + rows.start, _STATE_ROWS)
+                generator.bit_generator.state = self._states[k, seed][known]
+                drawn = generator.standard_normal((beyond + draws.shape[2], shape[3]), np.float32)
+                draws[index, channel] = drawn[beyond:, columns]
+        return draws
+
+    def _check(self, shape):
+        if shape[0] != len(self.seeds):
+            raise UserError(f"each picture of a batch needs a seed: {shape[0]} pictures, {len(self.seeds)} seeds")
+
+
+def _generator(seed, k):
+    # the draw's number sits in the counter's top word, 2^192 blocks away from the next draw's
+    return np.random.Generator(np.random.Philox(key=seed, counter=k << 192))
+
+
+def _states(generator, count, width):
+    """Draw ``count`` rows; yield the generator's state before every so many.
+
+    A normal number takes one or more random words (the ziggurat), so where a row begins is known by drawing alone.
+    """
+    drawn = np.empty((_STATE_ROWS, width), np.float32)
+    for first in range(0, count, _STATE_ROWS):
+        yield generator.bit_generator.state
+        generator.standard_normal(dtype=np.float32, out=drawn[: count - first])
 
 
 def seeds_of(seed, count):

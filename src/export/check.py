@@ -43,7 +43,7 @@ def _stages(exported, original, lr, sampling, seed):
     conditions = [each.encode(lr) if each.conditional else each.encode(shape=lr.shape) for each in both]
     if hasattr(exported, "predict"):
         if exported.conditional:
-            yield "condition", [as_numpy(condition.features(0)[0]) for condition in conditions]
+            yield "condition", [as_numpy(condition.features[0]) for condition in conditions]
             yield "base picture", [condition.lr_up for condition in conditions]
         x_t = SeededNoise([seed])(0, conditions[0].shape)
         steps = original.schedule.steps()[::-1]  # t rising

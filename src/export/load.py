@@ -76,17 +76,16 @@ def _tiling(artefact, options, device_memory):
     edges = about.get("edges", "symmetric")  # exports of before do not say
     if artefact.fixed_size:
         batch, *size = artefact.fixed_size
-        if options.tile is not None or options.max_memory is not None or options.halo == "exact":
+        if options.tile is not None or options.max_memory is not None:
             raise UserError(
-                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile, --max-memory and --halo "
-                "exact out"
+                f"this graph takes LR pictures of {size[1]} x {size[0]} only: leave --tile and --max-memory out"
             )
         return FixedTiling(scale, multiple, size, batch, options.halo, edges)
     if options.fixed:
         return FixedTiling.of(scale, multiple, options, edges)
     if "reach" in about and "cost" in about:
         reach, cost = Reach(**about["reach"]), Cost(**about["cost"])
-    elif options.tile is None or options.halo == "exact":
+    elif options.tile is None:
         raise UserError(
             f"{artefact.path} does not say how far its networks see and what memory they need: export it anew with "
             "export.py, or name pixels with --tile and --halo"

@@ -10,7 +10,7 @@ import tempfile
 import zipapp
 from pathlib import Path
 
-from src.command import add_device, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
+from src.command import add_device, add_format, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
 from src.diffusion.samplers import SAMPLERS
 from src.errors import UserError
 from src.export.artefact import RUNTIMES, Artefact
@@ -42,13 +42,14 @@ def pack(folder):
 def arguments():
     p = parser(__doc__.partition("\n")[0])
     p.add_argument("--model", required=True, help="X.onnx or X.mindir, with its files beside it; or their folder")
-    p.add_argument("--input", help="a picture or a folder of pictures")
+    p.add_argument("--input", help="a picture, - for standard input, or a folder of pictures")
     p.add_argument("--output", default="results", help="a file, or a folder that keeps the names")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
     p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
                    "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_format(p)
     add_outscale(p)
     nothing = p.add_argument_group("models that make pictures from nothing", "no --input; --output is a folder")
     nothing.add_argument("--count", type=int, metavar="N", help="how many pictures (default: 1), SEED.png and on, and "
@@ -75,8 +76,8 @@ def check(args):
         raise UserError(f"--threads must be from 1 to 1024, not {args.threads}")
     if args.input is not None and (args.count is not None or args.size is not None):
         raise UserError("--count and --size are for models that make pictures from nothing: leave --input out")
-    if args.input is None and (args.samples > 1 or args.compare or args.outscale):
-        raise UserError("--samples, --compare and --outscale are for pictures of --input: name some")
+    if args.input is None and (args.samples > 1 or args.compare or args.outscale or args.format or args.quality):
+        raise UserError("--samples, --compare, --outscale, --format and --quality are for --input: name pictures")
 
 
 def resolved(upscaler, args):
@@ -118,7 +119,12 @@ def main():
     if args.input is None:
         jobs, grid = plan_unconditional(args.output, args.count or 1, args.seed)
     else:
-        jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples), None
+        jobs, grid = (
+            plan_jobs(
+                args.input, args.output, args.compare, args.samples, file_format=args.format, quality=args.quality
+            ),
+            None,
+        )
     artefact = Artefact(args.model, args.runtime, args.device, args.threads)
     upscaler = upscaler_of(artefact, tile_options(args, artefact.fixed_size is not None))
     sampling = resolved(upscaler, args)
@@ -126,7 +132,14 @@ def main():
     common = {"batch": args.batch, "seed": args.seed, "watch": Paths()}
     if grid is None:
         upscale_files(
-            upscaler, jobs, sampling, compare=args.compare, samples=args.samples, outscale=args.outscale, **common
+            upscaler,
+            jobs,
+            sampling,
+            compare=args.compare,
+            samples=args.samples,
+            outscale=args.outscale,
+            max_pixels=round(args.max_pixels * 1e6),
+            **common,
         )
     else:
         size = (args.size, args.size) if args.size else upscaler.usual_size

@@ -75,6 +75,7 @@ class Family(ABC):
         self._check_spacing()
         self._check_patch_size()
         self._check_training()
+        self._check_degradation()
 
     def _check_spacing(self):
         check_spacing(self.config.eval.spacing, self.config.eval.steps)
@@ -105,6 +106,11 @@ class Family(ABC):
             raise UserError(
                 f"'train.steps' ({train.steps}) and 'train.epochs' ({train.epochs}) contradict each other; set one to 0"
             )
+        if (train.lr_schedule == "milestones") != bool(train.lr_milestones):
+            raise UserError(
+                f"'train.lr_milestones' are {list(train.lr_milestones)}, and 'train.lr_schedule' is "
+                f"{train.lr_schedule}; set both or neither"
+            )
         if train.lr_schedule == "cosine" and train.lr_min >= train.lr:
             raise UserError(f"'train.lr_min' must be below 'train.lr' ({train.lr}), got {train.lr_min}")
         if train.best_metric == "lpips" and train.val_lpips == "none":
@@ -128,6 +134,15 @@ class Family(ABC):
             raise UserError(
                 f"'train.encoder_lr' is {train.encoder_lr}, but no encoder trains along; set it to 0, or "
                 "encoder.frozen=false"
+            )
+
+    def _check_degradation(self):
+        kind, kernel = self.config.degradation.kind, self.config.data.lr_kernel
+        if kind != "none" and not self.conditional:
+            raise UserError(f"'degradation.kind' is {kind}, but no LR picture is looked at; set degradation.kind=none")
+        if kind != "none" and kernel != "bicubic":
+            raise UserError(
+                f"'data.lr_kernel' is {kernel}, but 'degradation.kind' {kind} makes LR; set data.lr_kernel=bicubic"
             )
 
     @property
@@ -159,6 +174,10 @@ class Family(ABC):
         One of them is the model's own. ``lr_up``: batches bring LR↑.
         """
 
+    def perceptual_loss(self, download=False):
+        """Return a loss by a classifier, whose weights are found or fetched; UserError where training takes none."""
+        raise UserError("this configuration has no perceptual loss: leave out --vgg-download, or set loss.perceptual")
+
     def groups(self, model):
         """The trained parameters as a list of (parameters, learning rate)."""
         return [(model.trainable_params(), self.config.train.lr)]
@@ -172,7 +191,10 @@ class Family(ABC):
         return checkpoint.model_arrays()
 
     def check_pretrained(self, part, config, path):
-        """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit."""
+        """Refuse a checkpoint of :meth:`pretrained` whose network, of the settings ``config``, does not fit.
+
+        The part "" is all of the model, of a checkpoint of the same system (train.init).
+        """
         return None
 
     @abstractmethod

@@ -58,21 +58,25 @@ class BackProjection:
         return x
 
     def fit(self, picture, lr):
-        """Make finished pictures agree in place with LR, in [−1, 1], once they are rounded to 8 bits; return them.
+        """Make finished pictures agree in place with LR, in [−1, 1], once they are rounded as it is; return them.
 
         Each colour channel is clipped, and then moved to the nearest one in [−1, 1] that MATLAB's reduction of 8-bit
-        pictures maps to ``lr``, up to rounding. Where LR has finer black-and-white detail than any reduced picture
-        (pixel art, strong sharpening), there is none; the result then comes about as close as one can.
+        pictures, or of 16-bit ones where LR has levels between, maps to ``lr``, up to rounding. How close that comes is
+        judged by all of a channel: a large picture can be a :class:`src.imaging.spool.Spool`. Where LR has finer
+        black-and-white detail than any reduced picture (pixel art, strong sharpening), there is none; the result then
+        comes about as close as one can.
         """
         self._check(picture, self._scale, "the pictures to fit")
         self._check(lr, 1, "the LR pictures", picture.shape[:2])
-        np.clip(picture, -1, 1, out=picture)
+        close_enough = CLOSE_ENOUGH if _has_8_bits(lr) else CLOSE_ENOUGH / 257
         for plane in np.ndindex(picture.shape[:2]):
-            self._add_spread(picture[plane], self._multipliers(picture[plane], lr[plane]))
-        np.clip(picture, -1, 1, out=picture)
+            x = picture[plane]
+            self._clip(x)
+            self._add_spread(x, self._multipliers(x, lr[plane], close_enough))
+            self._clip(x)
         return picture
 
-    def _multipliers(self, x, lr):
+    def _multipliers(self, x, lr, close_enough):
         """Return the μ, (height, width), for which clip(x + Dᵀ μ) is the nearest picture to x that is reduced to lr.
 
         μ are the Lagrange multipliers of the constraint, and what is missing of lr is the gradient of the dual problem.
@@ -90,7 +94,7 @@ class BackProjection:
             stalled = not error < PROGRESS * least  # NaN is, too
             if error < least:
                 best, least = trial, error
-            if stalled or error <= CLOSE_ENOUGH:
+            if stalled or error <= close_enough:
                 break
             multipliers, previous = trial + self._solve(missing), multipliers
             age = age + 1 if np.vdot(missing, multipliers - previous) > 0 else 0
@@ -105,6 +109,11 @@ class BackProjection:
             np.clip(strip, -1, 1, out=strip)
             result[block.rows] = self._columns.reduce(np.clip(block.weights @ strip, -1, 1))
         return np.clip(result, -1, 1, out=result)
+
+    def _clip(self, x):
+        for block in self._rows.blocks:
+            rows = slice(block.rows.start * self._scale, block.rows.stop * self._scale)
+            x[rows] = np.clip(x[rows], -1, 1)
 
     def _add_spread(self, x, multipliers):
         for block in self._rows.blocks:
@@ -178,6 +187,11 @@ class _Block(NamedTuple):
 def reduction_matrix(length, scale):
     """Return the reduction D of one dimension to ``length`` LR samples, of ``scale`` HR samples each: float64."""
     return _dense(*_taps(length, scale))[0]
+
+
+def _has_8_bits(lr):
+    levels = (lr + 1) * 127.5
+    return np.allclose(levels, np.rint(levels), rtol=0, atol=1e-3)
 
 
 def _within(start, part):

@@ -1,126 +1,162 @@
-"""Reading any picture as 8-bit RGB, writing pictures whole or not at all, listing a folder's pictures."""
+"""Reading any picture, writing pictures whole or not at all, listing a folder's pictures."""
 
+import contextlib
+import functools
+import io
+import os
 import re
-from dataclasses import dataclass
+import select
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from src.errors import UserError
 from src.host.files import replacing
+from src.imaging.metadata import Metadata
+from src.imaging.picture import picture_of
+from src.imaging.sixteen_bits import eight_bits, write_png
+from src.imaging.tiff import write_tiff
 
-READ_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-READ_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+READ_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
+READ_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".heic", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
 MAX_PIXELS = 500_000_000
+STANDARD_INPUT = Path("-")
+_PATIENCE = 60  # seconds in which somebody must begin to write to a pipe
 
-# suffix: (Pillow's format, its options, may it hold an alpha channel, its longest side in pixels)
-_JPEG = ("JPEG", {"quality": 95, "subsampling": "4:4:4"}, False, 65500)
-_TIFF = ("TIFF", {"compression": "tiff_adobe_deflate"}, True, None)
+
+class _Format(NamedTuple):
+    name: str  # Pillow's
+    options: dict
+    alpha: bool
+    sixteen_bits: bool
+    longest: int | None = None  # side in pixels
+
+
+_JPEG = _Format("JPEG", {"quality": 95, "subsampling": "4:4:4"}, False, False, 65500)
+_TIFF = _Format("TIFF", {}, True, True)
 _WRITERS = {
-    ".png": ("PNG", {"compress_level": 3}, True, None),
+    ".png": _Format("PNG", {"compress_level": 3}, True, True),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".bmp": ("BMP", {}, False, None),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}, True, 16383),
+    ".bmp": _Format("BMP", {}, False, False),
+    ".webp": _Format("WEBP", {"lossless": True, "exact": True}, True, False, 16383),
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
 WRITE_SUFFIXES = tuple(sorted(_WRITERS))
 
 # Tags of TIFF, and the EXIF tag of which 5 to 8 are the orientations that swap height and width
-_WIDTH, _HEIGHT, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
-_WHITE_IS_ZERO = 0  # a photometric interpretation
+_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+_HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands in a file's first box
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture as read from a file, upright and in 8 bits."""
-
-    rgb: np.ndarray  # uint8 (H, W, 3); a gray picture has three equal channels
-    alpha: np.ndarray | None  # uint8 (H, W), 255 where opaque; None where the file has no transparency
-    gray: bool  # whether the file's pixels are of a gray kind; a palette of grays or an RGB file of grays is not
-
-
-def read_image(path):
+def read_image(path, max_pixels=None):
     """Read a picture of one of :data:`READ_FORMATS`, whatever its suffix, into writable arrays.
 
     The EXIF orientation is applied; of several frames or pages the first is taken. Palettes are resolved, CMYK is
-    converted by Pillow's formula, colour profiles are not applied. 16-bit gray is divided by 257 and rounded; of 16-bit
-    colour Pillow keeps the high byte. 32-bit and float pixels, whose range is not known, are refused.
+    converted by Pillow's formula, RGB and gray colour profiles are kept and not applied. 9 to 16 bits are spread over
+    all of 16. 32-bit and float pixels, whose range is not known, are refused, and so are more than ``max_pixels``, by
+    default :data:`MAX_PIXELS`. "-" is standard input.
     """
-    path = Path(path)
-    _raise_pixel_limit()
+    path, most = Path(path), max_pixels or MAX_PIXELS
     try:
-        with Image.open(path, formats=READ_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+        source = _source(path)
+        with _open(source, most) as image:
+            if image.width * image.height > most:
                 raise Image.DecompressionBombError
-            return _picture(image, path)
-    except UserError:
-        raise
+            return picture_of(image, lambda: _open(source, most))
+    except UserError as error:
+        raise UserError(f"cannot read {_shown(path)}: {error}") from error
     # Pillow's decoders answer damaged files with nearly every exception there is, and all mean the same here.
     except Exception as error:
-        raise UserError(_explain(error, path)) from error
+        raise UserError(_explain(error, path, max_pixels)) from error
 
 
-def _picture(image, path):
-    # Pillow turns 16-bit gray with alpha into RGBA; only the raw mode, known before loading, tells.
-    gray_in_rgba = image.format == "PNG" and bool(image.tile) and str(image.tile[0][3]).startswith("LA;16")
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode[0] in "IF":
-        image = _eight_bits(image, path)
-    gray = image.mode in ("1", "L", "LA", "La")
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if gray else "RGBA")
-        alpha = np.array(image.getchannel("A"))
-    return Picture(np.array(image.convert("RGB")), alpha, gray or gray_in_rgba)
+def _open(source, most):
+    # Pillow's own limit against decompression bombs, which holds in the whole process
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most
+    return Image.open(source, formats=_formats())
 
 
-def _eight_bits(image, path):
-    # Some formats and releases of Pillow give 16-bit gray as mode "I", with values up to 65535.
-    if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))):
-        kind = "float" if image.mode == "F" else "signed or 32-bit integer"
-        problem = f"its pixels are {kind} numbers of unknown range"
-        raise UserError(f"cannot read {path}: {problem}; save it with 8 or 16 bits")
-    tags = getattr(image, "tag_v2", {})
-    largest = (1 << tags.get(_BITS_PER_SAMPLE, (16,))[0]) - 1
-    values = np.asarray(image).astype(np.int64)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        values = largest - values
-    return Image.fromarray(((values * 255 + largest // 2) // largest).astype(np.uint8))
+@functools.cache
+def _formats():
+    """Return those of the formats that are installed here."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return tuple(name for name in READ_FORMATS if name in Image.OPEN)
 
 
-def _explain(error, path):
+def _source(path):
+    """Return the path, of a file; of standard input or a pipe, which can be read only once, the content."""
+    if path == STANDARD_INPUT:
+        return io.BytesIO(sys.stdin.buffer.read())
+    if not path.is_fifo():
+        return path
+    # opened so, a pipe that nobody writes to does not keep us waiting
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+        if not select.select([pipe], [], [], _PATIENCE)[0]:
+            raise UserError(f"nobody has written to this pipe for {_PATIENCE} seconds; write a picture to it")
+        os.set_blocking(pipe.fileno(), True)
+        return io.BytesIO(pipe.read())
+
+
+def _shown(path):
+    return "standard input" if path == STANDARD_INPUT else path
+
+
+def _explain(error, path, max_pixels):
+    name = _shown(path)
     if isinstance(error, FileNotFoundError):
-        return f"no picture at {path}: there is no such file; check the path"
+        return f"no picture at {name}: there is no such file; check the path"
     if isinstance(error, IsADirectoryError):
-        return f"expected a picture at {path}: it is a folder; name a file in it"
+        return f"expected a picture at {name}: it is a folder; name a file in it"
     if isinstance(error, OSError) and error.errno is not None:  # from the operating system; Pillow's own have none
-        return f"cannot read {path}: {error.strerror}; check the path and its permissions"
+        return f"cannot read {name}: {error.strerror}; check the path and its permissions"
     if isinstance(error, MemoryError):
-        return f"cannot read {path}: not enough memory to decode it; cut it into smaller pictures"
+        return f"cannot read {name}: not enough memory to decode it; cut it into smaller pictures"
     if isinstance(error, Image.DecompressionBombError):
-        return f"cannot read {path}: it has more than {MAX_PIXELS / 1e6:g} million pixels; cut it into smaller pictures"
+        remedy = "cut it into smaller pictures" + (", or raise --max-pixels" if max_pixels else "")
+        most = (max_pixels or MAX_PIXELS) / 1e6
+        return f"cannot read {name}: it has more than {most:g} million pixels; {remedy}"
     if isinstance(error, UnidentifiedImageError):
-        if path.stat().st_size == 0:
-            return f"cannot read {path}: the file is empty; copy or download it again"
-        return f"cannot read {path}: not a picture, or damaged; expected one of {', '.join(READ_FORMATS)}"
+        return f"cannot read {name}: {_unidentified(path)}"
     reason = " ".join(str(error).split()) or type(error).__name__
-    return f"cannot read {path}: the picture is damaged or truncated ({reason}); copy or download it again"
+    return f"cannot read {name}: the picture is damaged or truncated ({reason}); copy or download it again"
+
+
+def _unidentified(path):
+    head = b""
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(12)
+        if not head:
+            return "the file is empty; copy or download it again"
+    if head[8:] in _HEIC and "HEIF" not in _formats():
+        return "it is a HEIC picture; pip install pillow-heif reads it"
+    return f"not a picture, or damaged; expected one of {', '.join(READ_FORMATS)}"
 
 
 def read_rgb(path):
-    """Read a picture as :func:`read_image` does; return its uint8 (H, W, 3) RGB without alpha."""
-    return read_image(path).rgb
+    """Read a picture as :func:`read_image` does; return its RGB rounded to uint8 (H, W, 3), without alpha."""
+    return eight_bits(read_image(path).rgb)
 
 
 def picture_size(path):
     """Read a picture's (height, width), after its EXIF orientation, from its header; decoding can still fail."""
-    _raise_pixel_limit()
     try:
-        with Image.open(path, formats=READ_FORMATS) as picture:
+        if not Path(path).is_file() and Path(path).exists():
+            raise OSError("it is no file, whose header could be read ahead")
+        with _open(path, MAX_PIXELS) as picture:
             # Pillow turns the size of a TIFF as soon as it is opened, that of other formats with their pixels
             tags = getattr(picture, "tag_v2", {})
             width, height = tags.get(_WIDTH, picture.width), tags.get(_HEIGHT, picture.height)
@@ -134,53 +170,65 @@ def picture_size(path):
     return (width, height) if turned else (height, width)
 
 
-def _raise_pixel_limit():
-    """Raise Pillow's process-wide limit against decompression bombs to ours."""
-    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < MAX_PIXELS:
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-
-
-def write_image(path, array):
+def write_image(path, array, metadata=None, quality=None):
     """Write a picture in the format of the path's suffix (one of :data:`WRITE_SUFFIXES`), whole or not at all.
 
-    ``array`` is uint8: (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha. PNG, BMP, WebP
-    and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray: it comes back as RGB.
+    PNG, BMP, WebP and TIFF are lossless, JPEG has quality 95 without chroma subsampling. WebP has no gray: it comes
+    back as RGB.
+
+    Args:
+        array: (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha; uint8, or for PNG and
+            TIFF uint16.
+        metadata: a :class:`src.imaging.metadata.Metadata`; what the format cannot hold of it is left out.
+        quality: from 1 to 100, of JPEG, and of WebP, which is lossy then.
     """
-    path = Path(path)
+    path, metadata = Path(path), metadata or Metadata()
     if path.suffix.lower() not in _WRITERS:
         suffixes = ", ".join(WRITE_SUFFIXES)
         raise UserError(f"cannot write {path}: the suffix must be one of {suffixes}, not '{path.suffix}'")
-    file_format, options, holds_alpha, longest = _WRITERS[path.suffix.lower()]
     _check_pixels(array, path)
-    if array.ndim == 3 and array.shape[2] in (2, 4) and not holds_alpha:
-        raise UserError(f"cannot write {path}: {file_format} holds no alpha channel; write .png, .webp or .tif instead")
-    if longest and max(array.shape[:2]) > longest:
-        problem = f"{file_format} holds at most {longest} pixels a side, not {array.shape[1]}x{array.shape[0]}"
-        raise UserError(f"cannot write {path}: {problem}; write .png or .tif instead")
+    own = format_of(path)
+    options = own.options if quality is None else _with_quality(own, quality, path)
+    size = array.shape[:2]
     with replacing(path, "picture") as temporary:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format=file_format, **options)
+        if own is _TIFF:
+            write_tiff(temporary, array, metadata.tags(size))
+        elif array.dtype == np.uint16:
+            write_png(temporary, array, metadata.options(own.name, size))
+        else:
+            image = Image.fromarray(np.ascontiguousarray(array))
+            image.save(temporary, format=own.name, **options, **metadata.options(own.name, size))
+
+
+def _with_quality(own, quality, path):
+    if own.name not in ("JPEG", "WEBP") or not 1 <= quality <= 100:
+        raise UserError(f"cannot write {path}: the quality is of .jpg and .webp, from 1 to 100; got {quality}")
+    return own.options | {"quality": quality} | ({"lossless": False} if own.name == "WEBP" else {})
 
 
 def _check_pixels(array, path):
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.uint16):
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8, not {kind}")
+        raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8 or uint16, not {kind}")
     channels = array.shape[2:] if array.ndim in (2, 3) else None
     if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
         expected = "(H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty"
         raise UserError(f"cannot write {path}: expected {expected}, got {array.shape}")
+    own, problem = format_of(path), None
+    if channels in ((2,), (4,)) and not own.alpha:
+        problem = "no alpha channel; write .png, .webp or .tif instead"
+    elif array.dtype == np.uint16 and not own.sixteen_bits:
+        problem = "8 bits a colour and not 16; write .png or .tif instead"
+    elif own.longest and max(array.shape[:2]) > own.longest:
+        size = f"{array.shape[1]}x{array.shape[0]}"
+        problem = f"at most {own.longest} pixels a side, not {size}; write .png or .tif instead"
+    if problem:
+        raise UserError(f"cannot write {path}: {own.name} holds {problem}")
 
 
-def holds_alpha(path):
-    """Tell whether the format of a file name can hold an alpha channel."""
-    writer = _WRITERS.get(Path(path).suffix.lower())
-    return writer is not None and writer[2]
-
-
-def longest_side(path):
-    """Return how many pixels a side the format of a file name can hold; None for any number."""
-    writer = _WRITERS.get(Path(path).suffix.lower())
-    return writer[3] if writer else None
+def format_of(path):
+    """Return what is known of the format in which a name of :data:`WRITE_SUFFIXES` is written."""
+    return _WRITERS[Path(path).suffix.lower()]
 
 
 def list_images(folder):

@@ -12,6 +12,7 @@ from src.errors import UserError
 
 EDGES = ("symmetric", "replicate")
 LR_KERNELS = ("bicubic", "maxpool")
+MODES = ("area", "bilinear", "bicubic")  # of :func:`interpolate`
 
 _KERNEL_WIDTH = 4
 _LARGEST_DENOMINATOR = 10**6
@@ -26,11 +27,12 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     """Resize a picture as MATLAB's bicubic ``imresize(image, scale)`` or ``imresize(image, size)`` does.
 
     Keys' cubic convolution (IEEE Trans. ASSP 29(6), 1981, equation 15; a = -1/2), widened against aliasing when it
-    shrinks. The dimension that shrinks most is resized first, of equal ones the rows. A uint8 picture is rounded
-    (halves away from zero) and clipped after each dimension; a float picture is computed in float64, and neither.
+    shrinks. The dimension that shrinks most is resized first, of equal ones the rows. A uint8 or uint16 picture is
+    rounded (halves away from zero) and clipped after each dimension; a float picture is computed in float64, neither.
 
     Args:
-        image: (H, W) or (H, W, C), uint8, float32 or float64, in any range; the result has its channels and dtype.
+        image: (H, W) or (H, W, C), uint8, uint16, float32 or float64, in any range; the result has its channels and
+            dtype.
         scale: a positive int, float or Fraction. A float stands for the nearest fraction with a
             denominator up to 10**6, so 1/3 means one third and 0.1 one tenth; the result is
             (ceil(scale * H), ceil(scale * W)).
@@ -42,7 +44,8 @@ def imresize(image, scale=None, edges="symmetric", size=None):
     if edges not in EDGES:
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
-    result = _resize_axes(image, scales, sizes, contributions, edges, rounded=image.dtype == np.uint8)
+    dtype = np.float64 if image.dtype.kind == "f" else image.dtype
+    result = _resize_axes(image, scales, sizes, contributions, edges, dtype)
     return result.astype(image.dtype, copy=False)
 
 
@@ -60,9 +63,29 @@ def area_resize(image, size):
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
     # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
-    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", rounded=False)
+    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", np.float64)
     means = sums / (scales[0].denominator * scales[1].denominator)
-    return (np.floor(means + 0.5) if image.dtype == np.uint8 else means).astype(image.dtype)
+    return (means if image.dtype.kind == "f" else np.floor(means + 0.5)).astype(image.dtype)
+
+
+def interpolate(image, mode, scale=None, size=None):
+    """Resize a picture as PyTorch's ``F.interpolate`` does, without antialiasing; ``align_corners`` is False.
+
+    Args:
+        image: float32 (H, W, C), in any range; the result is float32.
+        mode: one of :data:`MODES`: "area" is the mean of all pixels that a pixel of the result touches; "bilinear" and
+            "bicubic" (a = -3/4) weigh its 2 or 4 neighbours in each direction.
+        scale: a positive number; the result is (floor(scale * H), floor(scale * W)), and 1 at least.
+        size: (height, width) of the result, in place of ``scale``.
+    """
+    sizes = size or [max(1, int(scale * length)) for length in image.shape[:2]]
+    result = image
+    for axis, (new, old) in enumerate(zip(sizes, image.shape[:2], strict=True)):
+        factor = new / old if size else scale
+        weights = _touched(new, old) if mode == "area" else _neighbours(new, factor, mode)
+        if new != old or factor != 1:
+            result = _resize_axis(result, axis, *weights, factor, "replicate", np.float64)
+    return result.astype(image.dtype, copy=False)
 
 
 def make_lr(hr, scale, kernel="bicubic"):
@@ -78,9 +101,9 @@ def make_lr(hr, scale, kernel="bicubic"):
 
 
 def _check_image(image):
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.float32, np.float64):
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"a picture to resize must be a NumPy array of uint8, float32 or float64, not {kind}")
+        raise UserError(f"a picture to resize must be a NumPy array of uint8, uint16 or float, not {kind}")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise UserError(f"a picture to resize must be (H, W) or (H, W, C) and not empty, not {image.shape}")
 
@@ -127,13 +150,13 @@ def contributions(output_length, scale):
     return weights / weights.sum(axis=1, keepdims=True), indices
 
 
-def cubic(x):
-    """Return Keys' kernel with a = -1/2 at the distances ``x``; 0 beyond 2."""
+def cubic(x, a=-0.5):
+    """Return Keys' kernel at the distances ``x``; 0 beyond 2."""
     x = np.abs(x)
     x2 = x * x
     x3 = x2 * x
-    inner = 1.5 * x3 - 2.5 * x2 + 1
-    outer = -0.5 * x3 + 2.5 * x2 - 4 * x + 2
+    inner = (a + 2) * x3 - (a + 3) * x2 + 1
+    outer = a * x3 - 5 * a * x2 + 8 * a * x - 4 * a
     return np.where(x <= 1, inner, np.where(x <= 2, outer, 0.0))
 
 
@@ -150,18 +173,37 @@ def area_overlaps(output_length, scale):
     return np.maximum(overlaps, 0).astype(np.float64), indices
 
 
-def _resize_axes(image, scales, sizes, weigh, edges, rounded):
+def _touched(new, old):
+    """Weights and indices, as :func:`contributions`, of the mean of all input samples that an output sample touches."""
+    start = np.arange(new)[:, np.newaxis] * old // new
+    end = -(-np.arange(1, new + 1)[:, np.newaxis] * old // new)
+    indices = start + np.arange((end - start).max())
+    return (indices < end) / (end - start), indices
+
+
+def _neighbours(new, scale, mode):
+    """Weights and indices, as :func:`contributions`, of the 2 or 4 input samples that an output sample lies between."""
+    position = (np.arange(new)[:, np.newaxis] + 0.5) / scale - 0.5
+    first = np.floor(position).astype(np.int64)
+    if mode == "bilinear":
+        indices = first + np.arange(2)
+        return 1 - np.abs(position - indices), indices
+    indices = first + np.arange(-1, 3)
+    return cubic(position - indices, a=-0.75), indices
+
+
+def _resize_axes(image, scales, sizes, weigh, edges, dtype):
     result = image if image.ndim == 3 else image[:, :, np.newaxis]
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, rounded)
+        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, dtype)
     return result.reshape(sizes + image.shape[2:])
 
 
-def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
-    """Resize (H, W, C) along one axis by the weights, to uint8 (rounded, clipped) or to float64."""
+def _resize_axis(image, axis, weights, indices, scale, edges, dtype):
+    """Resize (H, W, C) along one axis by the weights, to uint8 or uint16 (rounded, clipped) or to float64."""
     shape = list(image.shape)
     shape[axis] = output_length = len(weights)
-    result = np.empty(shape, np.uint8 if rounded else np.float64)
+    result = np.empty(shape, dtype)
     # Views with the resized dimension first; the blocks below do the transposing piecewise, inside the cache.
     source, target = np.moveaxis(image, axis, 0), np.moveaxis(result, axis, 0)
     rows = max(1, int(_BLOCK_ROWS * min(scale, 1)))
@@ -173,8 +215,8 @@ def _resize_axis(image, axis, weights, indices, scale, edges, rounded):
         for left in range(0, source.shape[1], columns):
             samples = source[needed, left : left + columns].astype(np.float64)
             sums = _weighted_sums(samples, weights[block], indices[block] - first)
-            if rounded:
-                np.clip(sums, 0, 255, out=sums)
+            if result.dtype != np.float64:
+                np.clip(sums, 0, np.iinfo(result.dtype).max, out=sums)
                 sums += _ALMOST_HALF
             target[block, left : left + columns] = sums.astype(result.dtype, copy=False)
     return result

@@ -77,21 +77,21 @@ class Cascade(Upscaler):
     def encode(self, lr=None, lr_up=None, shape=None):
         return self.stages[0].encode(lr, lr_up, shape)
 
-    def draw(self, condition, sampling, seed=0, progress=None, process=None, **others):
+    def size(self, condition):
+        return tuple(side * math.prod(stage.scale for stage in self.stages[1:]) for side in condition.shape[2:])
+
+    def strips(self, condition, sampling, seed=0, progress=None, process=None, **others):
         """See :class:`Upscaler`; stage n, from 0, takes the seed, below 2^64, plus n·2^64.
 
         ``process`` keeps steps of the last stage; the others go to every stage's ``draw``.
         """
-        picture, last = None, len(self.stages) - 1
-        for number, (stage, own) in enumerate(zip(self.stages, sampling, strict=True)):
-            if number:
-                condition = stage.encode(np.clip(picture, -1, 1))
-                seed = [one + _SEEDS for one in seeds_of(seed, len(picture))]
-            if process is not None and number == last:
-                others = others | {"process": process}
+        for stage, after, own in zip(self.stages, self.stages[1:], sampling[:-1], strict=False):
             picture = stage.draw(condition, own, seed, progress, **others)
-            del condition  # its features may be as large as what the next stage needs
-        return picture
+            condition = after.encode(np.clip(picture, -1, 1))
+            seed = [one + _SEEDS for one in seeds_of(seed, len(picture))]
+        if process is not None:
+            others = others | {"process": process}
+        yield from self.stages[-1].strips(condition, sampling[-1], seed, progress, **others)
 
     def _inputs(self, size):
         """Pair each stage with the (height, width) of what it takes."""

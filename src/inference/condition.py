@@ -1,57 +1,64 @@
-"""What a diffusion model computes once per picture, window by window, and keeps within a budget."""
+"""What a model is given once per picture, and what its networks make of it before the first step."""
 
-import numpy as np
+from src.errors import UserError
 
 
 class Condition:
-    """What denoising a batch of pictures needs beside x_t and t: the network's features for every window of the grid.
+    """A batch of pictures to sample: their size, LR, and, of a diffusion model, the network's features and LR↑.
 
-    Features are computed from a window with a margin of LR pixels around it, so that they are those of the whole
-    picture to the encoder's precision, and cut back to the window. Those that do not fit the budget in bytes, of more
-    than one window, are computed anew at each step. The base picture is ``lr_up`` (B, 3, H, W), or the networks' own.
-    An unconditional model has neither: without LR and LR↑, a condition is the pictures' size alone.
+    Of pictures that are not cut, ``features`` (a tuple of the network's condition, or ()) and the base picture
+    ``lr_up`` (B, 3, H, W) are computed at once. Of others they are computed window by window, by :meth:`of`.
+
+    Args:
+        grid, count: how pictures are cut, and how many there are.
+        networks: those that encode; None where nothing is encoded.
+        lr, lr_up: (B, 3, h, w), and LR↑ (B, 3, H, W) in place of the networks' own; both None of an unconditional
+            model.
+        margin: LR pixels that the encoder sees around a window, so that its features are those of the whole picture to
+            the encoder's precision.
     """
 
-    def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2, budget=float("inf")):
+    def __init__(self, grid, count, networks=None, lr=None, lr_up=None, margin=2):
         self.grid, self.shape, self.lr = grid, (count, 3, *grid.size), lr  # the shape is that of what is sampled
-        self.lr_up = lr_up  # NumPy without padding, the base picture: LR↑, or the encoder's picture
-        self._networks, self._prepared_lr_up, self._margin, self._budget = networks, lr_up, margin, budget
-        self._unconditional, self._kept = lr is None and lr_up is None, {}
-        if self._unconditional:
-            return
-        if lr_up is None and not grid.whole:
-            self.lr_up = np.zeros(self.shape, np.float32)
-        for number, window in enumerate(grid.windows):
-            features, base = self._encode(window)
-            if self.lr_up is None:
-                self.lr_up = grid.crop(base)
-            elif lr_up is None:
-                grid.add(self.lr_up, base, window)
-            size = 0 if grid.whole else features.nbytes
-            if size <= self._budget:
-                self._kept[number] = features
-                self._budget -= size
+        self.lr_up, self.features = lr_up, ()  # NumPy without padding
+        self._networks, self._margin = networks, margin
+        if grid.whole and networks is not None:
+            features, self.lr_up = self._encode(grid.windows[0])
+            self.features = (features,)
 
-    def features(self, number):
-        """What the network takes beside x_t and t for the window of that number: a tuple of its condition, or ()."""
-        if self._unconditional:
-            return ()
-        if number in self._kept:
-            return (self._kept[number],)
-        return self._encode(self.grid.windows[number])[:1]
+    def of(self, window):
+        """The condition of what one of the grid's windows covers, as of a picture of its own."""
+        if self.grid.whole:
+            return self
+        own = Condition(self.grid.alone(window), self.shape[0])
+        rows, columns = self.grid.inside(window)
+        if self.lr is not None:
+            low_rows, low_columns = (
+                slice(part.start // self.grid.scale, part.stop // self.grid.scale) for part in (rows, columns)
+            )
+            own.lr = self.lr[:, :, low_rows, low_columns]
+        if self._networks is not None:
+            features, own.lr_up = self._encode(window)
+            own.features = (features,)
+        return own
+
+    def check_whole(self):
+        if not self.grid.whole:
+            raise UserError("pictures in tiles are sampled one tile after the other, and have no steps as a whole: "
+                            "take --tile 0, more memory or smaller pictures")  # fmt: skip
 
     def _encode(self, window):
-        """Features and LR↑ of a window without its margin: NumPy, or of the only window as the network gave them."""
+        """Features of a window, of a whole picture as the network gave them, and the LR↑ of what it covers, NumPy."""
         grid, scale, lr, lr_up = self.grid, self.grid.scale, None, None
         if self.lr is not None:
             lr, corner = grid.read(self.lr, window, self._margin)
-        if self._prepared_lr_up is not None:
-            lr_up, corner = grid.read(self._prepared_lr_up, window, self._margin * scale)
+        if self.lr_up is not None:
+            lr_up, corner = grid.read(self.lr_up, window, self._margin * scale)
             corner = [n // scale for n in corner]  # the same as in LR
         features, base = self._networks.encode(lr, lr_up)
-        if grid.whole:
-            return features, base
-        encoded, size = ([side // scale for side in sides] for sides in (base.shape[2:], grid.window_size))
-        features = self._networks.cut(features, encoded, corner, size)
-        rows, columns = (slice(n * scale, (n + m) * scale) for n, m in zip(corner, size, strict=True))
+        rows, columns = (slice(n * scale, n * scale + part.stop - part.start)
+                         for n, part in zip(corner, grid.inside(window), strict=True))  # fmt: skip
+        if not grid.whole:
+            encoded, size = ([side // scale for side in sides] for sides in (base.shape[2:], grid.window_size))
+            features = self._networks.cut(features, encoded, corner, size)
         return features, base[:, :, rows, columns]

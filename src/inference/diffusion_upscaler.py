@@ -4,7 +4,7 @@ import numpy as np
 
 from src.diffusion.noise_level import StepNumber
 from src.diffusion.process import noise_from_velocity, x0_coefficients
-from src.diffusion.samplers import SeededNoise, seeds_of, weighted_sum
+from src.diffusion.samplers import weighted_sum
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
 from src.inference.condition import Condition
@@ -54,9 +54,7 @@ class DiffusionUpscaler(Upscaler):
             expected = (lr.shape[0], 3, *grid.size)
             if lr_up is not None and lr_up.shape != expected:
                 raise UserError(f"lr_up must have the shape {expected}, not {lr_up.shape}")
-        count = len(lr_up if lr is None else lr)
-        budget = self.tiling.features_budget(grid, count)
-        return Condition(grid, count, self.networks, lr, lr_up, self.tiling.margin, budget)
+        return Condition(grid, len(lr_up if lr is None else lr), self.networks, lr, lr_up, self.tiling.margin)
 
     def _grid_of_enlarged(self, lr_up):
         if lr_up is None or not self.networks.lr_up_suffices:
@@ -71,21 +69,16 @@ class DiffusionUpscaler(Upscaler):
         """The network's raw prediction (ε or v) for x_t: both (B, 3, H, W) float32 NumPy.
 
         ``t`` (B,) is what the network is told of the noise: int32 the step in [0, T), or float32 √ᾱ in (0, 1). Without
-        a ``condition`` it is that of x_t's shape, of an unconditional model.
+        a ``condition`` it is that of x_t's shape, of an unconditional model. Pictures in tiles are a UserError.
         """
         if condition is None:
             condition = self._unconditional(x_t.shape)
+        condition.check_whole()
         grid, t = condition.grid, self.noise_level.checked(t)
-        x_t = np.asarray(x_t, np.float32)
-        result = None if grid.whole else np.zeros_like(x_t)
-        for number, window in enumerate(grid.windows):
-            values = self.networks.denoise(grid.read(x_t, window)[0], t, *condition.features(number))
-            if grid.whole:
-                result = grid.crop(values)
-            else:
-                grid.add(result, values, window)
-            if progress is not None:
-                progress()
+        x_t = grid.read(np.asarray(x_t, np.float32), grid.windows[0])[0]
+        result = grid.crop(self.networks.denoise(x_t, t, *condition.features))
+        if progress is not None:
+            progress()
         return result
 
     def predict_noise(self, x_t, t, condition):
@@ -100,15 +93,11 @@ class DiffusionUpscaler(Upscaler):
         """The x_0 that the network sees in x_t, clipped to [−1, 1] if the target is; a sampler's ``denoise``."""
         prediction = self.predict(x_t, np.full(x_t.shape[0], self.noise_level.of(step)), condition, progress)
         of_xt, of_prediction = x0_coefficients(self.prediction, step.alpha_bar)
-        out = None if condition.grid.whole else prediction  # a whole picture's prediction is the network's own array
-        x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)], out=out)
+        x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)])
         return np.clip(x_0, -1, 1, out=x_0) if self.target.clip else x_0
 
-    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None, process=None):
+    def _draw(self, condition, sampling, noise, progress=None, callback=None, process=None):
         """See :class:`Upscaler`; ``process`` is a :class:`src.inference.process.Process` that keeps some steps."""
-        self._check_sized(condition)
-        if noise is None:
-            noise = SeededNoise(seeds_of(seed, condition.shape[0]))
         steps, base, lr = self._steps(sampling), condition.lr_up, condition.lr
         if sampling.consistency:  # among the pictures whose MATLAB reduction is LR (as DDNM does, arXiv 2212.00490)
             if lr is None:
@@ -129,5 +118,4 @@ class DiffusionUpscaler(Upscaler):
                 each(*step)
 
         x_0 = sampling.function()(denoise, condition.shape, steps, noise, sampling.temperature, after)
-        picture = self.target.to_picture(x_0, base)
-        return projection.fit(picture, lr) if sampling.consistency else picture
+        return self.target.to_picture(x_0, base)

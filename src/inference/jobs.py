@@ -1,11 +1,16 @@
 """Which picture becomes which file, settled before any work."""
 
+import logging
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from src.errors import UserError
-from src.imaging.io import WRITE_SUFFIXES, list_images
+from src.imaging.io import STANDARD_INPUT, WRITE_SUFFIXES, list_images
+
+_LOSSY, _ALSO_JPEG = (".jpg", ".jpeg", ".webp"), (".jfif", ".jpe", ".mpo")
+_NAMED = 5  # files that a line names
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,7 @@ class Job:
 
     source: Path | None
     result: Path
+    quality: int | None = None  # of a result that may be lossy; None: the best
 
     def sample(self, k):
         """Where sample k of several goes, k from 0; with a number from 1."""
@@ -39,30 +45,72 @@ class Job:
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
 
 
-def plan_jobs(source, output, compare=False, samples=1, process=()):
+def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=None, quality=None):
     """A :class:`Job` for each picture of a file or folder, that writes what :meth:`Job.outputs` says.
 
     The output is for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
-    and is a PNG; pictures that differ in their suffix alone keep it (``a.jpg`` → ``a.jpg.png``).
+    and is a PNG, or of ``file_format`` "jpg", "png", "webp" or "source"; those that would have one name keep their
+    pictures' suffix (``a.jpg`` → ``a.jpg.png``). A source "-" is standard input. ``quality`` is of .jpg and .webp.
     """
+    if "://" in str(source):
+        raise UserError(f"--input {source} is an address: download it, or pipe it (curl -L URL | … --input -)")
     source, output = Path(source), Path(output)
-    if not source.exists():
+    if source != STANDARD_INPUT and not source.exists():
         raise UserError(f"no picture or folder at {source} (--input)")
     names_file = output.suffix.lower() in WRITE_SUFFIXES and not output.is_dir()
+    if names_file and file_format:
+        raise UserError(f"--format is of results in a folder, and --output {output} is a file: leave one of them out")
     if source.is_dir():
         if names_file or output.is_file():
             raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
         sources = list_images(source)
-    elif names_file:
-        return _checked([Job(source, output)], samples, compare, process)
+        _tell_left_out(source, sources)
     else:
-        if output.suffix and not output.is_dir():
+        if output.suffix and not names_file and not output.is_dir():
             raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
         sources = [source]
-    stems = [path.stem.lower() for path in sources]
-    names = [path.stem if stems.count(path.stem.lower()) == 1 else path.name for path in sources]
-    jobs = [Job(path, output / f"{name}.png") for path, name in zip(sources, names, strict=True)]
+    results = [output] if names_file else _results(sources, output, file_format or "png")
+    lossy = [result.suffix.lower() in _LOSSY for result in results]
+    if quality is not None and not (any(lossy) and 1 <= quality <= 100):
+        raise UserError(f"--quality is of .jpg and .webp, from 1 to 100, not {quality}: take --format jpg or webp, too")
+    places = zip(sources, results, lossy, strict=True)
+    jobs = [Job(path, result, quality if own else None) for path, result, own in places]
     return _checked(jobs, samples, compare, process)
+
+
+def _results(sources, folder, file_format):
+    """Name the results in a folder, each after its source."""
+    stems = ["stdin" if path == STANDARD_INPUT else path.stem for path in sources]
+    suffixes = [_suffix(path, file_format) for path in sources]
+    names = [stem + suffix for stem, suffix in zip(stems, suffixes, strict=True)]
+    known = Counter(map(str.lower, names))
+    return [
+        folder / (name if known[name.lower()] == 1 else path.name + suffix)
+        for path, name, suffix in zip(sources, names, suffixes, strict=True)
+    ]
+
+
+def _suffix(source, file_format):
+    if file_format != "source":
+        return f".{file_format}"
+    suffix = source.suffix.lower()
+    return ".jpg" if suffix in _ALSO_JPEG else source.suffix if suffix in WRITE_SUFFIXES else ".png"
+
+
+def _tell_left_out(folder, taken):
+    """Count and name in one line what of a folder is not taken, but for hidden files."""
+    kinds = {"sub-folders": [], "links to nothing": [], "other files": []}
+    for path in sorted(set(folder.iterdir()) - set(taken)):
+        if not path.name.startswith("."):
+            kind = "sub-folders" if path.is_dir() else "other files" if path.exists() else "links to nothing"
+            kinds[kind].append(path.name)
+    if words := "; ".join(f"{kind} ({len(names)}): {listed(names)}" for kind, names in kinds.items() if names):
+        logging.info("left out of %s: %s", folder, words)
+
+
+def listed(names):
+    """Some names in words, of many the first."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def plan_unconditional(output, count, seed=0):

@@ -5,7 +5,7 @@ import numpy as np
 from src.imaging.io import write_image
 from src.imaging.resize import fitted
 from src.imaging.strip import Frame, at_most, film_strip, within, write_animation
-from src.inference.upscaler import to_uint8
+from src.inference.upscaler import to_pixels
 
 LONGEST = 512  # pixels of a frame's longer side: larger ones are reduced
 
@@ -27,7 +27,7 @@ class Process:
     def __call__(self, k, step, x, x_0):
         """Keep step k, if it is one to keep; see ``callback`` of ``src.diffusion.samplers.sampler``."""
         if k in self._wanted:
-            noisy, clean = ([at_most(one, LONGEST) for one in to_uint8(batch)] for batch in (x, self._to_picture(x_0)))
+            noisy, clean = ([at_most(one, LONGEST) for one in to_pixels(batch)] for batch in (x, self._to_picture(x_0)))
             self._kept.append((f"{k + 1}/{self._total}", list(zip(noisy, clean, strict=True))))
 
     def frames(self, number, size=None):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from src.diffusion.samplers import SeededNoise, seeds_of
 from src.errors import UserError
-from src.imaging.back_projection import BackProjection
+from src.inference.condition import Condition
 from src.inference.upscaler import Upscaler
 
 
@@ -47,40 +46,37 @@ class SamplerUpscaler(Upscaler):
             raise UserError("this graph of a whole sampler makes LR↑ itself: leave lr_up out")
         if lr is None:
             raise UserError("this model enlarges pictures: give them as lr, an array (B, 3, h, w)")
-        return np.asarray(lr, np.float32)
+        lr = np.asarray(lr, np.float32)
+        return Condition(self._grid(lr), len(lr), lr=lr)
 
     def _unconditional(self, shape):
-        condition, (height, width) = super()._unconditional(shape), self.usual_size
-        if tuple(shape[2:]) != (height, width):  # tiles would be pictures of their own
+        height, width = self.usual_size
+        if len(shape) == 4 and tuple(shape[2:]) != (height, width):
             raise UserError(
                 f"this graph of a whole sampler makes pictures of {width} x {height}, not {shape[3]} x {shape[2]}: "
                 "ask for these, or export with --graph step"
             )
-        return condition
+        return super()._unconditional(shape)
 
-    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
+    def _draw(self, condition, sampling, noise, progress=None, callback=None):
         """See :class:`Upscaler`; the callback comes after the last step, for each of them, with the picture twice."""
-        self._check_sized(condition)
-        grid = self._grid(condition) if self.conditional else condition.grid
-        count = condition.shape[0]
-        if noise is None:
-            noise = SeededNoise(seeds_of(seed, count))
-        draws = [noise(k, (count, 3, *grid.size)) for k in range(self._draws)]
-        result = np.zeros((count, 3, *grid.size), np.float32)
-        for window in grid.windows:
-            inputs = [grid.read(condition, window)[0]] if self.conditional else []
-            z = np.stack([grid.read(draw, window)[0] for draw in draws])
-            for first in range(0, count, self._batch):
-                part = slice(first, first + self._batch)
-                grid.add(result[part], self._run([lr[part] for lr in inputs], z[:, part]), window)
-                if progress is not None:
-                    progress()
-        if sampling.consistency and not (grid.whole and grid.window_size == grid.size):
-            BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
+        grid, window, shape = condition.grid, condition.grid.windows[0], condition.shape
+        inputs = [grid.read(condition.lr, window)[0]] if self.conditional else []
+        z = np.stack([grid.read(noise(k, shape), window)[0] for k in range(self._draws)])
+        result = np.empty(shape, np.float32)
+        for first in range(0, shape[0], self._batch):
+            part = slice(first, first + self._batch)
+            result[part] = grid.crop(self._run([lr[part] for lr in inputs], z[:, part]))
+            if progress is not None:
+                progress()
         if callback is not None:
             for k in range(sampling.steps):
                 callback(k, None, result, result)
         return result
+
+    def _fits(self, condition, sampling):
+        # a picture of the graph's own size agrees already
+        return sampling.consistency and not (condition.grid.whole and condition.grid.window_size == condition.grid.size)
 
     def _run(self, inputs, noise):
         """The graph on up to its batch of pictures; a smaller one is filled with the last picture."""

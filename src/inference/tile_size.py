@@ -18,12 +18,13 @@ from src.host.ranks import launched_size
 from src.inference.tiling import Grid, check_tile
 
 GIB = 1 << 30
-HALO = 32  # HR pixels; docs/tiling.md has what other halos deviate by
+HALO = 48  # HR pixels; docs/tiling.md has what other halos deviate by
 MARGIN = 16  # LR pixels that the encoder sees around a tile; the same
-_SMALLEST = 256  # HR pixels; smaller tiles would be halo for the most part
+_SMALLEST = 384  # HR pixels; smaller tiles would be halo for the most part
 _FIXED = 512  # HR pixels, the side of tiles of one size
 _WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
 _PICTURE = 12  # bytes of one HR pixel: three colours in float32
+_RESULT = 8  # of one of the whole result: as it is written, and Pillow's copy meanwhile
 _SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
 # (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
 # were read and can be dropped, whose number stands under that name in the statistics.
@@ -39,7 +40,7 @@ class TileOptions:
 
     max_memory: float | None = None  # GB (2^30 bytes) that may be used in all; None takes most of what is free
     tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
-    halo: int | str | None = None  # HR pixels on each side of a tile, "exact" for the receptive field; None: HALO
+    halo: int | None = None  # HR pixels on each side of a tile; None: HALO, or less if one pass sees less far
     fixed: bool | None = None  # tiles of one size, whatever the picture's, for graphs of that size; None: on an Ascend
     beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
 
@@ -48,16 +49,14 @@ class TileOptions:
             raise UserError(f"--max-memory must be a number of GB above 0, not {self.max_memory}")
         if self.tile is not None and self.tile < 0:
             raise UserError(f"--tile must be a number of pixels, 0 for whole pictures, not {self.tile}")
-        if self.halo not in (None, "exact"):
-            if not str(self.halo).isdecimal() or len(str(self.halo)) > 6:
-                raise UserError(f"--halo must be a number of pixels or 'exact', not '{self.halo}'")
-            object.__setattr__(self, "halo", int(self.halo))
+        if self.halo is not None and not 0 <= self.halo < 10**6:
+            raise UserError(f"--halo must be a number of pixels, not {self.halo}")
         if self.fixed and self._names_another_size:
-            raise UserError("--fixed-tiles are of the size --tile: leave --max-memory, --tile 0 and --halo exact out")
+            raise UserError("--fixed-tiles are of the size --tile: leave --max-memory and --tile 0 out")
 
     @property
     def _names_another_size(self):
-        return self.tile == 0 or self.max_memory is not None or self.halo == "exact"
+        return self.tile == 0 or self.max_memory is not None
 
     def on(self, device, local):
         """These options for a device, whose compiler may want one size; ``local`` as of :class:`Reach`."""
@@ -71,7 +70,7 @@ class Reach(NamedTuple):
 
     network: int  # radius of what runs on tiles, HR pixels
     encoder: int = 0  # radius of the condition, LR pixels; 0 where nothing is encoded beforehand
-    local: bool = True  # False where a layer sees the whole picture (attention, normalisation): no halo is exact then
+    local: bool = True  # False where a layer sees the whole picture (attention, normalisation)
 
 
 class Cost(NamedTuple):
@@ -80,7 +79,7 @@ class Cost(NamedTuple):
     denoise: float  # of a pass, per HR pixel of its window
     encode: float = 0  # of encoding, per LR pixel of a window with its margin
     features: float = 0  # of the condition that is kept, per HR pixel
-    pictures: int = 2  # HR pictures in float32 that live at once
+    pictures: int = 2  # pictures of a window's size in float32 that live at once
     pairs: float = 0  # of a pass, per pair of HR pixels of one picture's window, which attention compares
 
 
@@ -103,9 +102,10 @@ class Tiling:
         options = options or TileOptions()
         self.scale, self._edges = scale, edges
         # HR pixels around a window, and LR pixels that the encoder sees around it
-        self.halo = reach.network if options.halo == "exact" else HALO if options.halo is None else options.halo
-        self.margin = max(reach.encoder if options.halo == "exact" else min(reach.encoder, MARGIN), 2)
-        self.exact = reach.local and self.halo >= reach.network  # tiles give what the whole picture gives
+        one_pass = reach.local and not reach.encoder  # of others, each step sees farther than the one before
+        enough = min(HALO, reach.network) if one_pass else HALO
+        self.halo, self.margin = enough if options.halo is None else options.halo, max(min(reach.encoder, MARGIN), 2)
+        self._sharp = reach.local and self.halo >= enough  # windows agree to far less than a level where they meet
         self._size_multiple, self._reach, self._cost, self._options = size_multiple, reach, cost, options
         self._budget, self._warned = budget, set()
         if options.tile:
@@ -116,7 +116,7 @@ class Tiling:
         whole, free = self._cut(height, width, 0), self._budget()
         if self._options.tile is not None:
             grid = self._cut(height, width, self._options.tile)
-        elif self.memory(whole, batch, free) <= free.networks:
+        elif self._fits(whole, batch, free):
             return whole
         else:
             grid = self._largest(height, width, batch, free)
@@ -132,30 +132,18 @@ class Tiling:
         return fitting
 
     def describe(self, grid, batch):
-        """Say in words what a grid's windows are and how much memory they will have taken in the end."""
+        """Say in words what a grid's windows are, their work, and how much memory they will have taken in the end."""
         free = self._budget()
-        total = free.used + self.memory(grid, batch, free)
-        if free.machine is None:
-            kept = len(grid.windows) * math.prod(grid.window_size) * batch * self._cost.features
-            total += min(kept, self.features_budget(grid, batch, free))
-        height, width = grid.window_size
-        return f"{len(grid.windows)} tiles of {width} x {height} pixels, about {total / GIB:.1f} GB"
+        return f"{_tiles(grid)}, about {(free.used + self.memory(grid, batch, free)) / GIB:.1f} GB"
 
     def settings(self):
         """What decides how pictures are cut, as a dict for reports."""
         options = self._options
         tile = "as memory allows" if options.tile is None else options.tile
-        return {"tile": tile, "halo": self.halo, "exact": self.exact, "max_memory": options.max_memory}
-
-    def features_budget(self, grid, batch, free=None):
-        """Bytes of features that may be kept between the steps, in the machine's memory."""
-        free = free or self._budget()
-        if free.machine is None:
-            return max(free.networks - self.memory(grid, batch, free), 0)
-        return max(free.machine - self._pictures(grid, batch), 0)
+        return {"tile": tile, "halo": self.halo, "max_memory": options.max_memory}
 
     def memory(self, grid, batch, free=None):
-        """Bytes that a batch needs where the networks run, beyond what is used already, its features not kept."""
+        """Bytes that a batch needs where the networks run, beyond what is used already."""
         on_machine = (free or self._budget()).machine is None
         pixels = math.prod(grid.window_size) * batch
         rows, columns = (side // self.scale + 2 * self.margin for side in grid.window_size)
@@ -168,23 +156,38 @@ class Tiling:
         return pictures_fit and self.memory(grid, batch, free) <= free.networks
 
     def _pictures(self, grid, batch):
-        return math.prod(grid.size) * batch * _PICTURE * (self._cost.pictures + self._options.beside)
+        """Bytes of the machine's memory: what a window's sampling holds, and what grows with the picture."""
+        at_once = math.prod(map(min, grid.size, grid.window_size)) * self._cost.pictures
+        if not grid.whole:
+            at_once += 2 * grid.window_size[0] * grid.size[1]  # a strip of the result, and as much of noise
+        return batch * (at_once * _PICTURE + self._kept(grid))
+
+    def _kept(self, grid):
+        pixels = math.prod(grid.size)
+        return pixels * (_RESULT + _PICTURE * (self._options.beside + 1 / self.scale**2))  # LR in float32
 
     def _cut(self, height, width, tile):
         return Grid(
-            height, width, self.scale, self._size_multiple, tile, self.halo, self.exact, edges=self._edges
+            height, width, self.scale, self._size_multiple, tile, self.halo, self._sharp, edges=self._edges
         )  # fmt: skip
 
     def _largest(self, height, width, batch, free):
-        """The grid with the largest windows that fit, or else the smallest ones."""
+        """The grid with the largest windows that fit, or else the smallest ones, if the result fits at all."""
         side = max(_SMALLEST, 4 * self.halo)
         grid = self._cut(height, width, side)
         while True:
             side += max(self._size_multiple, side // 8)
             larger = self._cut(height, width, side)
-            if self.memory(larger, batch, free) > free.networks:
+            if not self._fits(larger, batch, free):
                 break
             grid = larger
+        machine = free.networks if free.machine is None else free.machine
+        if self._kept(grid) * batch > max(machine, 0):
+            raise UserError(
+                f"the result of {math.prod(grid.size) / 1e6:.0f} million pixels alone needs "
+                f"{self._kept(grid) * batch / GIB:.1f} GB, more than the {max(machine, 0) / GIB:.1f} GB that are left "
+                "for it: cut the picture into smaller ones, or raise --max-memory"
+            )
         need = self.memory(grid, batch, free)
         if need > free.networks:
             self._warn_once(
@@ -216,13 +219,13 @@ class FixedTiling:
 
     def __init__(self, scale, size_multiple, size, batch=1, halo=None, edges="symmetric"):
         self.size, self._edges = tuple(size), edges
-        self.scale, self.exact, self.margin = scale, False, 0
+        self.scale, self.margin = scale, 0
         self.halo = min(HALO, min(size) * scale // 4) if halo is None else halo
         self._size_multiple, self._sides, self._batch = size_multiple, tuple(side * scale for side in size), batch
 
     def grid(self, batch, height, width):
         return Grid(
-            height, width, self.scale, self._size_multiple, halo=self.halo, exact=False, sides=self._sides,
+            height, width, self.scale, self._size_multiple, halo=self.halo, sharp=False, sides=self._sides,
             edges=self._edges,
         )  # fmt: skip
 
@@ -230,16 +233,16 @@ class FixedTiling:
         """As many pictures as the graphs take."""
         return self._batch
 
-    def features_budget(self, grid, batch):
-        """Half of what the machine has free: the pictures want the rest."""
-        return max(host_budget(), 0) / 2
-
     def describe(self, grid, batch):
-        height, width = grid.window_size
-        return f"{len(grid.windows)} tiles of {width} x {height} pixels"
+        return _tiles(grid)
 
     def settings(self):
-        return {"tile": max(self._sides), "halo": self.halo, "exact": False, "max_memory": None}
+        return {"tile": max(self._sides), "halo": self.halo, "max_memory": None}
+
+
+def _tiles(grid):
+    height, width = grid.window_size
+    return f"{len(grid.windows)} tiles of {width} x {height} pixels, {grid.work:.1f} times the work of the whole"
 
 
 def memory_budget(options, device=None, alone=False):

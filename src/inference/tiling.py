@@ -1,10 +1,13 @@
 """Any picture size in bounded memory: mirrored padding to what the network divides, and overlapping windows over it.
 
-A network that is applied window by window gives what it gives for the whole picture wherever its receptive field lies
-inside the window. Windows therefore overlap by a halo on each side, of which nothing (exact) or little (blended)
-reaches the result. Those at the picture's edges begin and end there, so the network sees the true edge.
+A window is enlarged as if it were a picture of its own, in all steps of a sampler. What it gives is what the whole
+picture would give, wherever what is beyond its borders has not been felt. Windows therefore overlap by a halo on each
+side, of which nothing (sharp) or little (blended) reaches the result. Those at the picture's edges begin and end there,
+so the network sees the true edge.
 """
 
+import copy
+import itertools
 import math
 from typing import NamedTuple
 
@@ -45,15 +48,15 @@ class Grid:
         tile: the largest side of a window, its halo included; 0 takes the whole picture. Sides get as small as the
             number of windows allows.
         halo: how far in from a window's edge its result counts; at the picture's own edges it counts up to the edge.
-        exact: whether the halo covers the receptive field: windows then meet in a sharp border, else they are blended
-            over a halo's width.
+        sharp: whether windows meet in a sharp border, at least a halo inside both; else they are blended over a halo's
+            width.
         sides: (height, width), multiples of size_multiple and scale, that every window has, instead of ``tile``; a
             smaller picture is mirrored to fill one.
         edges: "symmetric" repeats the edge pixel; "reflect" does not, and extends by no more than the network needs.
     """
 
     def __init__(
-        self, height, width, scale, size_multiple, tile=0, halo=0, exact=True, sides=None, edges="symmetric"
+        self, height, width, scale, size_multiple, tile=0, halo=0, sharp=True, sides=None, edges="symmetric"
     ):  # fmt: skip
         self.scale, self.edges = scale, edges
         self.size = (height * scale, width * scale)
@@ -66,7 +69,7 @@ class Grid:
         else:
             largest = [min(check_tile(tile, halo, unit), n) if 0 < tile < n else n for n in self.padded]
             widths = [_shrunk(n, side, halo, unit) for n, side in zip(self.padded, largest, strict=True)]
-        rows, columns = (_spans(n, side, halo, unit, exact) for n, side in zip(self.padded, widths, strict=True))
+        rows, columns = (_spans(n, side, halo, unit, sharp) for n, side in zip(self.padded, widths, strict=True))
         self.windows = [Window(row, column) for row in rows for column in columns]
 
     @property
@@ -78,6 +81,22 @@ class Grid:
     @property
     def whole(self):
         return len(self.windows) == 1
+
+    @property
+    def work(self):
+        """The pixels of all windows for each of the padded picture: what the overlap costs."""
+        return len(self.windows) * math.prod(self.window_size) / math.prod(self.padded)
+
+    def inside(self, window):
+        """(rows, columns), slices of the HR picture that a window covers: LR pixels whole, without mirrored ones."""
+        return tuple(slice(s.start, min(s.stop, size)) for s, size in zip(window, self.size, strict=True))
+
+    def alone(self, window):
+        """The grid of what a window covers as a picture of its own, which is padded as the window is."""
+        own = copy.copy(self)
+        own.size, own.padded = tuple(part.stop - part.start for part in self.inside(window)), self.window_size
+        own.windows = [Window(*(_span(0, side, None, None, 0) for side in own.padded))]
+        return own
 
     def read(self, array, window, margin=0):
         """Cut one of :attr:`windows`, with a margin on every side, out of a picture (B, C, …) of the HR or LR size.
@@ -92,16 +111,32 @@ class Grid:
         )
         return np.ascontiguousarray(_take(_take(array, 2, rows, self.edges), 3, columns, self.edges)), (top, left)
 
-    def add(self, result, values, window):
-        """Add to ``result``, (B, C, H, W) float32 of the HR size, what the network made of one of :attr:`windows`."""
+    def assembled(self, results):
+        """Put together what became of each of :attr:`windows`, (B, C, …) float32, without what was mirrored.
+
+        Yields (rows, strip) from top to bottom: a slice of the HR picture's rows, and (B, C, rows, W) float32.
+        """
+        results, before = iter(results), None
+        bands = [list(band) for _, band in itertools.groupby(self.windows, lambda window: window.rows.start)]
+        ends = [min(band[0].rows.first, self.size[0]) for band in bands[1:]] + [self.size[0]]
+        for band, end in zip(bands, ends, strict=True):
+            top, bottom = (min(n, self.size[0]) for n in (band[0].rows.first, band[0].rows.last))
+            for window, values in zip(band, results):  # noqa: B905 - the next band's results follow
+                if window is band[0]:
+                    strip = np.zeros((*values.shape[:2], bottom - top, self.size[1]), np.float32)
+                    if before is not None:
+                        strip[:, :, : before.shape[2]] = before
+                self._add(strip, values, window, top)
+            yield slice(top, end), strip[:, :, : end - top]
+            before = strip[:, :, end - top :].copy()
+
+    def _add(self, strip, values, window, top):
         rows, columns = window
-        bottom, right = min(rows.last, self.size[0]), min(columns.last, self.size[1])
-        if bottom <= rows.first or right <= columns.first:
-            return
-        part = values[:, :, rows.first - rows.start : bottom - rows.start]
-        part = part[:, :, :, columns.first - columns.start : right - columns.start]
-        weight = rows.weight[: bottom - rows.first, None] * columns.weight[: right - columns.first]
-        result[:, :, rows.first : bottom, columns.first : right] += part * weight
+        right, height = min(columns.last, self.size[1]), min(rows.last, self.size[0]) - top
+        if right > columns.first and height > 0:
+            values = values[:, :, rows.first - rows.start :, columns.first - columns.start :]
+            weight = rows.weight[:height, None] * columns.weight[: right - columns.first]
+            strip[:, :, :, columns.first : right] += values[:, :, :height, : right - columns.first] * weight
 
     def crop(self, values):
         """The picture's own pixels of what one window over all of it gave, (B, C, H, W)."""
@@ -135,14 +170,14 @@ def _shrunk(length, side, halo, unit):
     return next(n for n in range(min(smaller, side), side + 1, unit) if _count(length, n, halo, unit) == count)
 
 
-def _spans(length, side, halo, unit, exact):
+def _spans(length, side, halo, unit, sharp):
     """Spread windows evenly over a length; what remains becomes overlap."""
     count = _count(length, side, halo, unit)
     starts = [i * (length - side) // unit // max(count - 1, 1) * unit for i in range(count)]
     # Neighbours hand over in the middle of their overlap, which lies at least a halo inside both.
     cuts = [(start + left + side) / 2 for left, start in zip(starts, starts[1:], strict=False)]
     # No ramp may reach into the next one, or three windows would share a pixel.
-    ramp = 0 if exact else min([halo, *np.diff(starts).tolist()])
+    ramp = 0 if sharp else min([halo, *np.diff(starts).tolist()])
     around = zip(starts, [None, *cuts], [*cuts, None], strict=True)
     return [_span(start, side, before, after, ramp) for start, before, after in around]
 

@@ -5,8 +5,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from src.diffusion.samplers import SeededNoise, seeds_of
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
+from src.imaging.spool import Spool
 from src.inference.condition import Condition
 from src.inference.sampling import Sampling
 
@@ -14,7 +16,7 @@ _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 
 
 class Upscaler(ABC):
-    """A model with all that turns uint8 pictures into its networks' arrays and back.
+    """A model with all that turns uint8 or uint16 pictures into its networks' arrays and back.
 
     ``networks`` are of :mod:`src.inference.networks`, ``tiling`` cuts pictures into windows, ``name`` and ``system``
     are for reports, and ``sampling`` is the model's own :class:`src.inference.sampling.Sampling`, all of it.
@@ -61,6 +63,10 @@ class Upscaler(ABC):
     def passes(self, shape, sampling):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
 
+    def size(self, condition):
+        """(H, W) of what :meth:`draw` makes."""
+        return condition.shape[2:]
+
     def encode(self, lr=None, lr_up=None, shape=None):
         """Compute what all samples of a batch share: the condition for :meth:`draw`.
 
@@ -85,18 +91,88 @@ class Upscaler(ABC):
     def _unconditional(self, shape):
         if len(shape) != 4 or shape[1] != 3 or min(shape) < 1:
             raise UserError(f"the shape of pictures is (B, 3, H, W), not {tuple(shape)}")
-        return Condition(self.tiling.grid(shape[0], *shape[2:]), shape[0])
+        grid = self.tiling.grid(shape[0], *shape[2:])
+        if not grid.whole:
+            raise UserError(
+                f"pictures from nothing cannot be made in tiles, each would be a picture of its own: take less than "
+                f"{shape[3]} x {shape[2]} pixels, --tile 0 or more memory"
+            )
+        return Condition(grid, shape[0])
 
-    @abstractmethod
-    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
-        """Draw one sample of each picture: (B, 3, H, W) float32 NumPy in about [−1, 1].
+    def draw(self, condition, sampling, seed=0, progress=None, **hooks):
+        """Draw one sample of each picture: (B, 3, H, W) float32 NumPy in about [−1, 1]; arguments of :meth:`strips`."""
+        result = None
+        for rows, strip in self.strips(condition, sampling, seed, progress, **hooks):
+            if strip.shape[2:] == tuple(self.size(condition)):
+                return strip
+            if result is None:
+                result = np.empty((*strip.shape[:2], *self.size(condition)), np.float32)
+            result[:, :, rows] = strip
+        return result
+
+    def pixels(self, condition, sampling, seed=0, progress=None, dtype=np.uint8, see=None, **hooks):
+        """Draw one sample of each picture: (B, H, W, 3) uint8 or uint16, never all of it in float32 where it is cut.
+
+        ``see(rows, strip)`` is called with each of the :meth:`strips`, whose arguments the others are.
+        """
+        result = np.empty((condition.shape[0], *self.size(condition), 3), dtype)
+        for rows, strip in self.strips(condition, sampling, seed, progress, **hooks):
+            result[:, rows] = to_pixels(strip, dtype)
+            if see is not None:
+                see(rows, strip)
+        return result
+
+    def strips(self, condition, sampling, seed=0, progress=None, noise=None, **hooks):
+        """Draw one sample of each picture, from top to bottom: yield (slice of rows, (B, 3, n, W) float32 NumPy).
+
+        Pictures that are cut are sampled window by window, all steps of one before the next; others are one strip.
 
         Args:
             seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
             progress: called after each pass of a network over a window.
-            noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step); None takes a seeded source.
-            callback: called after each step as ``callback(k, step, x, x_0)``; the arrays are reused, copy what is kept.
+            noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step) for the pictures as a whole,
+                and is asked anew for each window; None takes a seeded source, of which the windows' parts are drawn.
+            callback: called after each step as ``callback(k, step, x, x_0)``, of pictures that are not cut; the arrays
+                are reused, copy what is kept.
         """
+        if condition is None:
+            raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
+        hooks = {name: hook for name, hook in hooks.items() if hook is not None}
+        if hooks:
+            condition.check_whole()
+        if noise is None:
+            noise = SeededNoise(seeds_of(seed, condition.shape[0]))
+        grid, fits = condition.grid, self._fits(condition, sampling)
+        if grid.whole:
+            picture = self._draw(condition, sampling, noise, progress, **hooks)
+            yield (
+                slice(0, grid.size[0]),
+                self._fit(np.require(picture, requirements="W"), condition) if fits else picture,
+            )
+            return
+        parts = (
+            self._draw(condition.of(window), sampling, _part(noise, condition, window), progress)
+            for window in grid.windows
+        )
+        if not fits:
+            yield from grid.assembled(parts)
+            return
+        spool = Spool(condition.shape)
+        for rows, strip in grid.assembled(parts):
+            spool.write_rows(rows, strip)
+        self._fit(spool, condition)
+        yield from ((rows, spool.rows(rows)) for rows in strips(grid.size[0]))
+
+    def _fits(self, condition, sampling):
+        """Whether what :meth:`_draw` gave is yet to be made to agree with LR."""
+        return sampling.consistency
+
+    def _fit(self, picture, condition):
+        return BackProjection(*condition.lr.shape[2:], self.scale).fit(picture, condition.lr)
+
+    def _draw(self, condition, sampling, noise, progress=None, **hooks):
+        """One sample of pictures that are not cut: (B, 3, H, W) float32 NumPy."""
+        raise NotImplementedError
 
     def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
         """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1]; options are those of both."""
@@ -104,22 +180,26 @@ class Upscaler(ABC):
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
     def upscale(self, pictures, seeds=None, **options):
-        """Upscale a list of uint8 (h, w, 3) to a list of uint8 (H, W, 3); arguments as of :meth:`samples`."""
-        return list(to_uint8(next(self.samples(pictures, seeds, 1, **options))))
+        """Upscale a list of uint8 or uint16 (h, w, 3) to (H, W, 3) of that dtype; arguments as of :meth:`samples`."""
+        condition, sampling, seeds, others = self._given(pictures, seeds, **options)
+        return list(self.pixels(condition, sampling, seeds, dtype=pictures[0].dtype, **others))
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
-        """Draw ``count`` samples of the same pictures, uint8 (h, w, 3) of one size; what they share is computed once.
+        """Draw ``count`` samples of uint8 or uint16 (h, w, 3) of one size; what samples share is computed once.
 
         Yields (B, 3, H, W) float32, about [−1, 1]. Sample k takes the seeds, one for each picture and by default 0, 1,
         2, …, plus k. ``lr_up`` is a list of uint8 (H, W, 3), used as they are instead of the network's own LR↑; of
         diffusion models only. Options are as of :meth:`sample`.
         """
         self.check_samples(count)
-        sampling, others = self._resolved(options)
-        seeds = range(len(pictures)) if seeds is None else seeds
-        condition = self.encode(to_network(pictures), None if lr_up is None else to_network(lr_up))
+        condition, sampling, seeds, others = self._given(pictures, seeds, lr_up, **options)
         for k in range(count):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
+
+    def _given(self, pictures, seeds=None, lr_up=None, **options):
+        sampling, others = self._resolved(options)
+        condition = self.encode(to_network(pictures), None if lr_up is None else to_network(lr_up))
+        return condition, sampling, range(len(pictures)) if seeds is None else seeds, others
 
     def _resolved(self, options):
         own = {name: value for name, value in options.items() if name in Sampling._fields}
@@ -129,10 +209,6 @@ class Upscaler(ABC):
         if lr.ndim != 4 or lr.shape[1] != 3 or 0 in lr.shape:
             raise UserError(f"LR pictures must be an array (B, 3, h, w), not {tuple(lr.shape)}")
         return self.tiling.grid(lr.shape[0], *lr.shape[2:])
-
-    def _check_sized(self, condition):
-        if condition is None:
-            raise UserError(f"this model makes pictures from nothing, but of which size? {_REMEDY}")
 
 
 class OnePassUpscaler(Upscaler):
@@ -157,35 +233,44 @@ class OnePassUpscaler(Upscaler):
     def _encode(self, lr, lr_up):
         if lr_up is not None:
             raise UserError("this model has no use for LR↑: leave lr_up out")
-        return np.asarray(lr, np.float32)
+        lr = np.asarray(lr, np.float32)
+        return Condition(self._grid(lr), len(lr), lr=lr)
 
-    def draw(self, condition, sampling, seed=0, progress=None, noise=None, callback=None):
+    def _draw(self, condition, sampling, noise, progress=None, **hooks):
         """See :class:`Upscaler`; seed, noise and callback have no effect, since nothing is sampled here."""
-        grid = self._grid(condition)
-        result = np.zeros((*condition.shape[:2], *grid.size), np.float32)
-        for window in grid.windows:
-            grid.add(result, self.networks.regress(grid.read(condition, window)[0]), window)
-            if progress is not None:
-                progress()
-        if sampling.consistency:
-            BackProjection(*condition.shape[2:], self.scale).fit(result, condition)
+        grid, lr = condition.grid, condition.lr
+        result = grid.crop(self.networks.regress(grid.read(lr, grid.windows[0])[0]))
+        if progress is not None:
+            progress()
         return result
 
 
+def _part(noise, condition, window):
+    """The noise source of a window, from that of the pictures."""
+    rows, columns = condition.grid.inside(window)
+    if isinstance(noise, SeededNoise):
+        return lambda k, shape: noise.part(k, condition.shape, rows, columns)
+    return lambda k, shape: np.ascontiguousarray(noise(k, condition.shape)[:, :, rows, columns])
+
+
 def to_network(pictures):
-    """List of uint8 (H, W, 3), all of one size → (B, 3, H, W) float32 in [−1, 1]."""
-    return np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
+    """List of uint8 or uint16 (H, W, 3), all of one size and dtype → (B, 3, H, W) float32 in [−1, 1]."""
+    result = np.empty((len(pictures), 3, *pictures[0].shape[:2]), np.float32)
+    result[:] = [picture.transpose(2, 0, 1) for picture in pictures]
+    result /= np.float32(np.iinfo(pictures[0].dtype).max / 2)
+    result -= 1
+    return result
 
 
-def to_uint8(pictures):
-    """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8."""
-    result = np.empty((pictures.shape[0], *pictures.shape[2:], 3), np.uint8)
+def to_pixels(pictures, dtype=np.uint8):
+    """(B, 3, H, W) float32 in about [−1, 1] → (B, H, W, 3) uint8 or uint16."""
+    result, largest = np.empty((pictures.shape[0], *pictures.shape[2:], 3), dtype), np.iinfo(dtype).max
     for rows in strips(pictures.shape[2]):
         part = pictures[:, :, rows].transpose(0, 2, 3, 1)
-        result[:, rows] = np.clip(np.rint((part + 1) * 127.5), 0, 255)
+        result[:, rows] = np.clip(np.rint((part + 1) * (largest / 2)), 0, largest)
     return result
 
 
 def strips(height):
     """Rows, 64 at a time, as slices: the temporaries of a whole 8K picture would take gigabytes."""
-    return [slice(top, top + 64) for top in range(0, height, 64)]
+    return [slice(top, min(top + 64, height)) for top in range(0, height, 64)]

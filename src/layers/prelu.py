@@ -26,8 +26,9 @@ class _Slope(nn.Cell):
 
     def bprop(self, x, weight, out, dout):
         b, c, h, w = x.shape
-        negative = (x < 0).astype(ms.float32)
-        slope = weight.reshape(1, -1, 1, 1)
-        sums = (dout * negative * x).reshape(b * c, h * w).sum(-1).reshape(b, c).sum(0)  # rows are summed fast
+        negative = (x < 0).astype(x.dtype)
+        slope = weight.reshape(1, -1, 1, 1).astype(x.dtype)
+        products = (dout * negative * x).astype(ms.float32)  # sums of 16 bits would overflow
+        sums = products.reshape(b * c, h * w).sum(-1).reshape(b, c).sum(0)  # rows are summed fast
         d_weight = sums if weight.shape[0] > 1 else sums.sum().reshape(1)
         return dout * (1 - negative + slope * negative), d_weight

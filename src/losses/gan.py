@@ -1,5 +1,6 @@
 """What a generator and a discriminator minimise, on pictures in [0, 1] (arXiv 1406.2661, section 3)."""
 
+import mindspore as ms
 from mindspore import nn, ops
 
 from src.losses.adversarial import total_variation
@@ -20,14 +21,15 @@ class GeneratorLoss(nn.Cell):
         self.pixel_loss, self.perceptual, self.adversarial = PixelLoss(pixel_loss), perceptual, adversarial
 
     def construct(self, hr, lr):
-        """The loss, its weighted parts (n,), and the discriminator's batch: HR and the picture, in [0, 1]."""
+        """The loss and its weighted parts (n,); for a discriminator's batch, HR and the picture in [0, 1] besides."""
         hr, sr = _to_unit(hr), _to_unit(self.generator(lr))
         total, values = 0.0, ()
         for i in range(len(self.parts)):
             value = self.weights[i] * self._part(self.parts[i], sr, hr)
             total = total + value
             values = values + (value,)
-        return total, ops.stack(values), hr, ops.stop_gradient(sr)
+        parts = ops.stack(values)
+        return (total, parts) if self.discriminator is None else (total, parts, hr, ops.stop_gradient(sr))
 
     def _part(self, part, sr, hr):
         if part == "pixel":
@@ -39,14 +41,15 @@ class GeneratorLoss(nn.Cell):
         if self.adversarial.kind != "relativistic":  # the logits of real pictures play no part
             fake = self.discriminator(sr)
             return self.adversarial.generator(fake, fake)
-        real = ops.stop_gradient(self.discriminator(hr))
+        real = self.discriminator(hr)
         return self.adversarial.generator(real, self.discriminator(sr))
 
 
 class DiscriminatorLoss(nn.Cell):
     """What a discriminator minimises, for batches as :class:`GeneratorLoss` hands them on.
 
-    With a ``generator`` for batches of HR and LR in [−1, 1]: then the generator's step comes after it.
+    With a ``generator`` for batches of HR and LR in [−1, 1]: then the generator's step comes after it, with the
+    discriminator's new weights and another pass, which BatchNorm's statistics follow too.
     """
 
     parts = ("discriminator",)
@@ -65,4 +68,4 @@ class DiscriminatorLoss(nn.Cell):
 
 
 def _to_unit(picture):
-    return (picture + 1) * 0.5
+    return (picture.astype(ms.float32) + 1) * 0.5

@@ -75,13 +75,12 @@ class PerceptualLoss(nn.Cell):
     deviation. No layer behind the last is built.
     """
 
-    exact = True
-
     def __init__(self, network="vgg19", layers=None, loss="l1", normalize=True):
         super().__init__()
         layers = layers or {"conv5_4": 1.0}
         self.backbone = vgg(network, layers)
         self.weights = tuple(layers[name] for name in VGG_LAYERS[network] if name in layers)
+        self.min_side = self.backbone.min_side
         self.difference = PixelLoss(loss)
         self.normalize = normalize
         self.mean = ms.Tensor(np.array(_MEAN, np.float32).reshape(1, 3, 1, 1))
@@ -103,11 +102,9 @@ class PerceptualLoss(nn.Cell):
 class LPIPSLoss(nn.Cell):
     """The mean LPIPS distance (arXiv 1801.03924) by an ``LPIPS`` Cell."""
 
-    exact = True
-
     def __init__(self, lpips):
         super().__init__()
-        self.lpips = lpips
+        self.lpips, self.min_side = lpips, lpips.min_side
         _freeze(self)
 
     def construct(self, sr, hr):

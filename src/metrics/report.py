@@ -29,7 +29,7 @@ def as_table(report, about):
 
     ``about`` has "seed"; "methods", name → dict, whose options of sampling are shown; if there are sets "fid", a dict
     with "as", who prepares pictures so, and "reference"; "pictures", how many each method made, if these have no
-    scores; and perhaps "lr_kernel", which made LR.
+    scores; and perhaps "lr_kernel", which made LR, or "degradation", its settings and "seed".
     """
     titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
     shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
@@ -43,6 +43,7 @@ def as_table(report, about):
     head = f"pictures {len(report.names) if report.scores else about['pictures']}, seed {about['seed']}"
     if report.scores:
         scale = f"x{report.scale}" + ", LR by maxpool" * (about.get("lr_kernel") == "maxpool")
+        scale += f", LR degraded by seed {about['degradation']['seed']}" if "degradation" in about else ""
         head = f"protocol {report.protocol} ({PROTOCOLS[report.protocol].description}), {scale}, {head}"
     return "\n".join([head, *_aligned(rows), *_too_small(report), *_fid_notes(report, about)])
 

@@ -137,8 +137,8 @@ class LossLimit:
 
     @property
     def value(self):
-        """The limit; infinity without enough log lines, and for losses that may be below 0, as a hinge's."""
-        if not self.ratio or len(self.losses) < _ENOUGH or median(self.losses) <= 0:
+        """The limit; infinity without enough log lines, and where losses cross 0, as a hinge's may."""
+        if not self.ratio or len(self.losses) < _ENOUGH or min(self.losses) <= 0:
             return math.inf
         return self.ratio * median(self.losses)
 

@@ -21,7 +21,10 @@ from src.training.run_folder import RunFolder
 from src.training.trainer import Training, training_of
 from src.weights.checkpoint import config_json
 
-_PATHS = ("data.train", "data.val", "data.test", "encoder.checkpoint", "train.init")  # may differ from host to host
+_PATHS = (  # may differ from host to host
+    "data.train", "data.val", "data.test", "train.init", "encoder.checkpoint", "generator.checkpoint",
+    "discriminator.checkpoint", "perceptual.weights",
+)  # fmt: skip
 _FORMATS = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
 _FORMATS["loss"] = "loss {:.4g}"
 _REMEDY = "try a smaller train.lr, or a longer train.warmup_steps"

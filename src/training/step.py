@@ -70,7 +70,7 @@ class Update(nn.Cell):
 
     A step whose loss or gradient is not finite, or whose loss is above :meth:`skip_above`'s limit, changes neither
     weights, moments nor averages; only the optimiser's count of steps goes on, since the learning rate is a function of
-    it. All ranks decide alike, for they decide on the means.
+    it, and BatchNorm's moving statistics follow every pass. All ranks decide alike, for they decide on the means.
 
     A gradient whose global norm is above ``clip_norm`` is scaled down to it; 0 leaves it. Gradients carry the scale of
     the ``scaler`` and are sums over so many ``passes``. ``mean`` and ``gradient_mean`` are Cells that average a tensor

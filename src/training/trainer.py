@@ -2,9 +2,6 @@
 
 import dataclasses
 import logging
-import resource
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +12,7 @@ import mindspore as ms
 from mindspore import nn
 
 from src.dataset.batches import training_batches
+from src.dataset.degradation import degradation_of
 from src.dataset.patches import PatchPairs
 from src.errors import UserError
 from src.families.registry import config_of, family_of
@@ -24,7 +22,6 @@ from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
 from src.layers.ranks import MeanOverRanks
 from src.training.distributed import gradient_mean
 from src.training.ema import MovingAverage
-from src.training.loop import Progress
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import JointStep, TrainStep, Update
 from src.training.validation import DenoisingValidation, Validation, validation_of
@@ -43,6 +40,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     patches = PatchPairs(
         data.train, scale=data.scale, patch_size=data.patch_size, seed=config.seed, flip=data.flip, rotate=data.rotate,
         cache_bytes=data.cache_mb << 20, lr_up=family.takes_lr_up, lr_kernel=data.lr_kernel,
+        degradation=degradation_of(config.degradation),
     )  # fmt: skip
     samples = train.batch_size * train.accumulate * world.size
     # of epochs: the steps done, and as many as the rest of the samples fill
@@ -251,6 +249,7 @@ def _initial_weights(family):
         raise UserError(
             f"train.init={config.train.init} is an {before.system}, the configuration an {config.system}: name another"
         )
+    family.check_pretrained("", before, config.train.init)
     logging.info("the weights start from %s's, after %d steps", config.train.init, checkpoint.step)
     if not family.one_pass:
         now = dataclasses.asdict(config.diffusion)
@@ -258,42 +257,6 @@ def _initial_weights(family):
             if now[name] != value:
                 logging.warning("they were trained with diffusion.%s=%s, and it is %s now", name, value, now[name])
     return [*initial, ("", checkpoint)]
-
-
-def dry_run(config):
-    """Build everything, run three steps on real patches; return lines of text: parameters, memory, time of a step."""
-    training = training_of(config)
-    train = config.train
-    total = sum(parameter.size for parameter in training.parameters())
-    trained = sum(parameter.size for parameter in training.trained)
-    seconds = []
-    for batches in islice(training.batches(Progress()), 3):
-        start = time.perf_counter()
-        loss, *_ = training.step(batches)
-        loss.asnumpy()
-        seconds.append(time.perf_counter() - start)
-    least = min(seconds[1:] or seconds)
-    copies = 3 + (training.shown is not training.model) + (train.accumulate > 1)
-    state = 4 * (total + copies * trained) / 2**20
-    batch = f"batch {train.batch_size}" + (f" x {train.accumulate} passes" if train.accumulate > 1 else "")
-    return [
-        f"configuration  {config.name} ({config.system}), {batch} x {config.data.patch_size}²",
-        f"pictures       {training.pictures}",
-        f"parameters     {total:,} ({trained:,} trained)",
-        f"memory         {state:,.0f} MiB for parameters, gradients, their average and Adam's state; "
-        f"{_peak_memory() / 2**20:,.0f} MiB at the peak of these steps, measured",
-        f"first step     {seconds[0]:.1f} s with compilation",
-        f"one step       {1000 * least:,.0f} ms; {training.steps:,} steps take about "
-        f"{training.steps * least / 3600:,.1f} h",
-    ]
-
-
-def _peak_memory():
-    """Bytes at the peak so far: of the accelerator's memory, or of the process where it is the CPU's."""
-    if ms.get_context("device_target") == "CPU":
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # KiB on Linux
-    return ms.runtime.max_memory_allocated()
 
 
 def usable_sink(wanted):

@@ -6,8 +6,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from src.dataset.degradation import degradation_of
 from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
-from src.dataset.patches import VALIDATION, generator
+from src.dataset.patches import VALIDATION, degraded, generator
 from src.errors import UserError
 from src.export.onnx_model import CurrentGraph
 from src.host.device import device_memory
@@ -20,7 +21,7 @@ from src.metrics.weight_files import find_weights
 from src.training.distributed import gather_rows
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
-_SEED = 0  # of their noise: the losses of runs with different seeds can be compared
+_SEED = 0  # of their noise, and of degradations: runs with different seeds can be compared
 
 
 def validation_of(family, model, world):
@@ -166,8 +167,10 @@ def _refresh(graphs):
 def validation_pairs(config, at_least=1, lr_up=False):
     """The pairs to validate on, sides ``at_least`` so long; each is read: a broken one would end the run half-way."""
     kernel = None if config.data.lr_kernel == "bicubic" else config.data.lr_kernel
-    pairs = find_pairs(data=config.data.val, scale=config.data.scale, lr_kernel=kernel)
+    degradation = degradation_of(config.degradation)
+    pairs = find_pairs(data=config.data.val, scale=1 if degradation else config.data.scale, lr_kernel=kernel)
     pairs = pairs[: config.data.val_pictures or None]
+    pairs = degraded(pairs, degradation, _SEED) if degradation else pairs
     for pair in pairs:
         hr, lr = load_pair(pair, config.data.scale)
         if lr_up:

@@ -40,6 +40,9 @@ class Checkpoint:
     def model_arrays(self, ema=True):
         """The arrays that make pictures, averages in place of the weights that have one (``ema=False``: none)."""
         names = [name for name in self.arrays if name.split(".")[0] not in _FOR_TRAINING]
+        if not names:
+            parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.arrays))
+            raise UserError(f"{self.path} makes no pictures, it holds {parts or 'nothing'}: name a model's checkpoint")
         return {name: self.arrays[PREFIX + name if ema and PREFIX + name in self.arrays else name] for name in names}
 
 

@@ -94,7 +94,7 @@ def test_a_discriminator(run, shared, tmp_path):
     checkpoint = load_checkpoint(tmp_path / "d.ckpt")
     assert {name.split(".")[0] for name in checkpoint.arrays} == {"discriminator"}
     assert json.loads(checkpoint.config_json)["discriminator"]["network"] == "unet"
-    with pytest.raises(UserError, match="has no 'generator"):
+    with pytest.raises(UserError, match="makes no pictures, it holds discriminator"):
         load_model(tmp_path / "d.ckpt")
 
 
@@ -239,10 +239,13 @@ def test_a_blend_is_between_two_networks(run, networks, tmp_path, alpha):
 
 @pytest.mark.parametrize(
     ("golden", "first", "second", "expected"),
-    [("esrgan_new_arch_x4", "RRDB_PSNR_x4", "RRDB_ESRGAN_x4", "sr_interp")],
+    [
+        ("esrgan_new_arch_x4", "RRDB_PSNR_x4", "RRDB_ESRGAN_x4", "sr_interp"),
+        ("realesr_general_x4v3", "realesr-general-wdn-x4v3", "realesr-general-x4v3", "sr_dn"),
+    ],
 )
 def test_a_blend_gives_the_pictures_of_the_public_programs(run, shared, tmp_path, golden, first, second, expected):
-    """ESRGAN's net_interp.py at 0.5."""
+    """ESRGAN's net_interp.py at 0.5, and Real-ESRGAN's -dn 0.5."""
     from src.build import load_upscaler
 
     folder = shared / "golden/srgan" / golden

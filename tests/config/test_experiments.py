@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from src.config.loader import config_to_dict
+from src.config.schema import DegradationConfig
 from src.families.registry import family_of, read_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -35,7 +36,8 @@ def test_it_loads_and_is_consistent(path):
 def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     config = read_config(path)
     assert config.name == path.stem
-    family = "srgan" if "gan" in path.stem or "srresnet" in path.stem else path.stem.partition("_")[0]
+    of_srgan = any(name in path.stem for name in ("gan", "srresnet", "realesrnet"))
+    family = "srgan" if of_srgan else path.stem.partition("_")[0]
     assert config.system == {"ddpm": "sr3"}.get(family, family)
     assert (family == "ddpm") == (config.system == "sr3" and config.sr3.noise_level == "discrete")
 
@@ -52,7 +54,7 @@ SECTIONS = {
 def test_it_holds_its_family_s_sections_and_no_other_s(path):
     config = read_config(path)
     sections = {name for name, value in config_to_dict(config).items() if isinstance(value, dict)}
-    assert sections == {"data", "train", "eval"} | SECTIONS[config.system]
+    assert sections == {"data", "degradation", "train", "eval"} | SECTIONS[config.system]
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)
@@ -149,3 +151,29 @@ def test_the_regression_baseline_has_sr3_s_network():
     baseline, sr3 = (read_config(CONFIGS / f"{name}.yaml") for name in ("sr3_regression_16_128", "sr3_16_128"))
     assert family_of(baseline).one_pass and not family_of(sr3).one_pass and baseline.train.pixel_loss == "l2"
     assert dataclasses.replace(baseline.sr3, noise_level="continuous") == sr3.sr3 and baseline.data == sr3.data
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "lr"), [("realesrnet_x4", 1_000_000, 2e-4), ("realesrgan_x4", 400_000, 1e-4)]
+)
+def test_real_esrgan_s_numbers(name, steps, lr):
+    config = read_config(CONFIGS / f"{name}.yaml")
+    train, generator = config.train, config.generator
+    assert (generator.network, generator.features, generator.blocks, generator.growth) == ("rrdb", 64, 23, 32)
+    assert (train.steps, train.lr, train.lr_schedule, train.beta1, train.beta2) == (steps, lr, "constant", 0.9, 0.99)
+    assert (train.batch_size, config.data.patch_size, config.data.rotate, train.ema_decay) == (12, 256, False, 0.999)
+    assert config.degradation == DegradationConfig(kind="real", gt_usm=True)
+    if name == "realesrgan_x4":
+        loss, layers = config.loss, "conv1_2=0.1,conv2_2=0.1,conv3_4=1,conv4_4=1,conv5_4=1"
+        assert (loss.pixel, loss.perceptual, loss.adversarial, loss.kind) == (1, 1, 0.1, "vanilla")
+        assert (config.perceptual.layers, config.perceptual.loss, config.discriminator.network) == (
+            layers,
+            "l1",
+            "unet",
+        )
+
+
+def test_the_photo_model_is_the_lite_one_on_degraded_pictures():
+    photo, lite = (read_config(CONFIGS / f"{name}.yaml") for name in ("rrdb_photo_lite_x4", "rrdb_lite_x4"))
+    assert (photo.encoder, photo.data) == (lite.encoder, lite.data) and photo.degradation.kind == "real"
+    assert not photo.eval.consistency  # the input, with its noise and blocks, is not to be reproduced

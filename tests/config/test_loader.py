@@ -111,6 +111,19 @@ def test_what_was_stored_with_every_family_s_sections_loses_the_others(load):
         config_from_dict({"system": "rrdb", "unet": {"widht": 1}}, stored=True)
 
 
+def test_a_config_yaml_of_before_the_degradation_loses_them_too(load):
+    sections = "name: a\nsystem: rrdb\nseed: 0\ndata: {}\ntrain: {}\neval: {}\nunet: {multipliers: [1]}\n"
+    assert load(sections) == Plain(name="a", system="rrdb")
+
+
+def test_lists_of_numbers(load):
+    settings = load("system: rrdb\ndegradation: {blur_sigma: [1, 2.5e+0]}\n", "degradation.resize_range2=[.5, 1]")
+    assert settings.degradation.blur_sigma == (1.0, 2.5) and settings.degradation.resize_range2 == (0.5, 1.0)
+    assert loader.config_from_dict(json.loads(json.dumps(config_to_dict(settings))), SCHEMAS) == settings
+    with pytest.raises(UserError, match=r"'degradation.blur_sigma' expects a list of numbers such as \[0.5, 2\], got"):
+        load("system: rrdb\ndegradation: {blur_sigma: 1}\n")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [

@@ -6,12 +6,14 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
+from src.config.schema import DegradationConfig
 from src.dataset.batches import (
     dropout_keys_at,
     make_batch,
     noise_at,
     training_batches,
 )
+from src.dataset.degradation import degradation_of
 from src.dataset.patches import ORDER, PatchPairs, generator
 from src.errors import UserError
 from tests.dataset.pictures import crops, write_pictures
@@ -68,6 +70,21 @@ def test_at_scale_1_lr_is_hr(tmp_path, photo):
     assert hr is lr and hr.shape == expected[0].shape and hr.min() >= -1 and np.abs(hr).max() <= 1
     on_demand = PatchPairs(folder, scale=1, patch_size=16, seed=3, cache_bytes=1000)
     assert not on_demand.cached and np.array_equal(make_batch(on_demand, 3, 2)[0], hr)
+
+
+def test_at_scale_1_a_degradation_makes_lr_all_the_same(tmp_path, photo):
+    folder = write_pictures(tmp_path, crops(photo, 5))
+    degradation = degradation_of(DegradationConfig(kind="real"))
+    hr, lr = make_batch(PatchPairs(folder, scale=1, patch_size=16, seed=3, degradation=degradation), 3, 2)
+    assert hr.shape == lr.shape == (2, 3, 16, 16) and (hr != lr).any()
+
+
+def test_ranks_degrade_as_one_process_would(tmp_path, photo):
+    degradation = degradation_of(DegradationConfig(kind="real"))
+    patches = PatchPairs(write_pictures(tmp_path, crops(photo, 5)), scale=4, patch_size=16, degradation=degradation)
+    lr = [[row["lr"] for row in rows(patches, noise_steps=None, batches=2, ranks=2, rank=rank)] for rank in range(2)]
+    one = [row["lr"] for row in rows(patches, noise_steps=None, batches=2, batch_size=6)]
+    np.testing.assert_array_equal(np.concatenate(lr, axis=1), one)
 
 
 def test_several_draws_of_a_sample_follow_one_another(patches):

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.config.schema import DegradationConfig
+from src.dataset.degradation import degradation_of
 from src.dataset.div2k_preprocess import main
 from src.dataset.manifest import is_whole, read_manifest
 from src.dataset.patches import PatchPairs
@@ -374,3 +376,41 @@ def test_bad_sizes(tmp_path, sizes, capsys):
         main(["--root", str(tmp_path), "--dataset", "folder", "--output", str(tmp_path / "out"), f"--sizes={sizes}"])
     message = capsys.readouterr().err
     assert caught.value.code == 2 and message.startswith("error: argument --sizes: ") and message.count("\n") == 1
+
+
+def test_examples_of_degradation(tmp_path, div2k, capsys):
+    """Twelve of LR | bicubic | HR, as training draws them: the same each time, by the settings that are named."""
+    output, sheet, mild = tmp_path / "out", tmp_path / "sheet.png", tmp_path / "mild.png"
+    assert run(div2k, output, "--preview-degradation", sheet) == 0
+    assert f"examples of degradation: {sheet}" in capsys.readouterr().out
+    first = read_rgb(sheet)
+    assert first.shape == (3 * 34 - 2, 4 * 102 - 2, 3)
+    degradation = degradation_of(DegradationConfig(kind="real"))
+    hr, lr = PatchPairs(output, scale=4, patch_size=32, degradation=degradation).sample(5)
+    expected = np.concatenate([lr.repeat(4, 0).repeat(4, 1), np.full((32, 2, 3), 255), imresize(lr, 4)], axis=1)
+    np.testing.assert_array_equal(first[34:66, 102 : 102 + 66], expected)
+    np.testing.assert_array_equal(first[34:66, 170:202], hr)
+    (tmp_path / "mild.yaml").write_text("system: rrdb\ndegradation: {kind: real, noise_range: [0, 0]}\n")
+    assert run(div2k, output, "--preview-degradation", mild, "--config", tmp_path / "mild.yaml") == 0
+    assert (read_rgb(mild)[:, 68:100] == first[:, 68:100]).all() and (read_rgb(mild) != first).any()
+    assert run_squares(div2k, tmp_path / "squares", "--preview-degradation", sheet) == 0
+    assert read_rgb(sheet).shape == first.shape
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--config", "none.yaml"], "--config none.yaml is for --preview-degradation: add it"),
+        (["--config", "none.yaml", "--preview-degradation", "a.png"], "degradation.kind is none in none.yaml: name"),
+        (
+            ["--split", "test", "--preview-degradation", "a.png"],
+            "shows training patches, of which --split test makes none",
+        ),
+    ],
+)
+def test_examples_that_cannot_be(tmp_path, div2k, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    Path("none.yaml").write_text("system: rrdb\n")
+    with pytest.raises(UserError, match=message):
+        run(div2k, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()

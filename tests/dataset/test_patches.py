@@ -1,16 +1,19 @@
 """Patches: functions of (seed, sample number) alone, cut from HR, LR and LR↑ in the same place."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from src.config.schema import DegradationConfig
+from src.dataset.degradation import degradation_of
 from src.dataset.div2k_preprocess import main
 from src.dataset.layouts import find_folders
 from src.dataset.pairs import find_pairs, load_pair
-from src.dataset.patches import AUGMENTATION, DIFFUSION, ORDER, PatchPairs, generator
+from src.dataset.patches import AUGMENTATION, DIFFUSION, ORDER, VALIDATION, PatchPairs, degraded, generator
 from src.errors import UserError
-from src.imaging.resize import make_lr
+from src.imaging.resize import interpolate, make_lr
 from tests.dataset.pictures import crops, quarter, write_pictures
 
 
@@ -286,3 +289,75 @@ def test_whole_pictures_where_the_patch_is_as_large(own):
     patches = PatchPairs(own, scale=4, patch_size=32, flip=False, rotate=False, lr_up=True)
     whole = [load_pair(pair, 4)[0].tobytes() for pair in find_pairs(own, scale=4, split="train")]
     assert sorted(patches.sample(index)[0].tobytes() for index in range(3)) == sorted(whole)
+
+
+REAL = dict(kind="real", blur_sigma=(0.2, 0.3), noise_range=(0.0, 1.0), poisson_scale_range=(0.0, 0.01))
+
+
+@pytest.fixture
+def degradation():
+    """Return a degradation that leaves pictures recognisable."""
+    mild = DegradationConfig(
+        **REAL, noise_range2=(0.0, 1.0), poisson_scale_range2=(0.0, 0.01), resize_range=(0.9, 1.1), sinc_prob=0.0,
+        resize_range2=(0.9, 1.1), jpeg_range=(95, 95), jpeg_range2=(95, 95), second_blur_prob=0.0, final_sinc_prob=0.0,
+    )  # fmt: skip
+    return degradation_of(mild)
+
+
+def test_a_degraded_sample_depends_on_seed_and_number_alone(folder, degradation):
+    def patches(seed=5, **options):
+        return PatchPairs(folder, scale=4, patch_size=32, seed=seed, degradation=degradation, **options)
+
+    expected = samples(patches(), range(12))
+    assert {hr.shape for hr, _ in expected} == {(32, 32, 3)} and {lr.shape for _, lr in expected} == {(8, 8, 3)}
+    assert expected[0][1].dtype == np.uint8
+    for other in (patches(), patches(cache_bytes=100)):
+        assert equal(samples(other, reversed(range(12))), expected[::-1])
+    with ThreadPoolExecutor(4) as pool:
+        assert equal(list(pool.map(patches().sample, range(12))), expected)
+    assert not equal(samples(patches(seed=6), range(12)), expected)
+    whole = samples(patches(), [0, len(patches())])  # a picture is degraded anew each time
+    assert not np.array_equal(whole[0][1], whole[1][1])
+
+
+@pytest.mark.parametrize(("scale", "side"), [(4, 32), (3, 33), (1, 16)])
+def test_degraded_lr_is_of_the_hr_patch_whatever_its_turn(tmp_path, photo, degradation, scale, side):
+    """Pictures that are larger than what is degraded, smaller than that, and of sizes that no scale divides."""
+    write_pictures(tmp_path, [photo[60:260, 100:300], photo[60:103, 150:251], photo[100:135, 150:187]])
+    patches = PatchPairs(tmp_path, scale=scale, patch_size=side, degradation=degradation)
+    assert not patches.lr_up
+    for index in range(36):
+        hr, lr = patches.sample(index)
+        assert hr.shape == (side, side, 3) and lr.shape == (side // scale, side // scale, 3)
+        errors = []
+        for turns in range(4):
+            for candidate in (np.rot90(hr, turns), np.rot90(hr, turns)[:, ::-1]):
+                small = interpolate(candidate.astype(np.float32), "area", size=lr.shape[:2])
+                errors.append(np.abs(small - lr).mean())
+        assert errors[0] < 16 and errors[0] == min(errors)
+
+
+def test_lr_that_is_there_is_not_looked_at(folder, photo, degradation):
+    (folder / "LR/0003.png").unlink()
+    before = samples(PatchPairs(folder, scale=4, patch_size=32, degradation=degradation), range(4))
+    write_pictures(folder / "LR", [np.zeros((16, 20, 3), np.uint8)] * 4)
+    assert equal(samples(PatchPairs(folder, scale=4, patch_size=32, degradation=degradation), range(4)), before)
+
+
+def test_hr_may_be_sharpened(folder, degradation):
+    both = [replace(degradation, gt_usm=usm) for usm in (False, True)]
+    both = [samples(PatchPairs(folder, scale=4, patch_size=32, degradation=each), range(8)) for each in both]
+    for part in (0, 1):  # LR is made of the sharpened HR
+        plain, sharp = (np.concatenate([sample[part].ravel() for sample in each]).astype(float) for each in both)
+        assert sharp.std() > plain.std() and np.corrcoef(sharp, plain)[0, 1] > 0.95 and (sharp != plain).mean() > 0.2
+
+
+def test_pairs_are_degraded_by_seed_and_number(folder, degradation):
+    pairs = find_pairs(folder, scale=1)
+    one, again, other = (degraded(pairs, degradation, seed) for seed in (1, 1, 2))
+    for number in range(4):
+        hr, lr = load_pair(one[number], 4)
+        assert lr.shape == (16, 20, 3) and np.array_equal(hr, load_pair(pairs[number], 4)[0])
+        np.testing.assert_array_equal(lr, load_pair(again[number], 4)[1])
+        np.testing.assert_array_equal(lr, degradation(hr, 4, generator(1, VALIDATION, number)))
+        assert (lr != load_pair(other[number], 4)[1]).any()

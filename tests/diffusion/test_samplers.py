@@ -344,3 +344,12 @@ def test_tensors_are_added_as_tensors():
     found = weighted_sum([(weight, ms.Tensor(array)) for weight, array in zip(WEIGHTS, arrays, strict=True)])
     assert isinstance(found, ms.Tensor) and found.dtype == ms.float32
     np.testing.assert_allclose(found.asnumpy(), weighted_sum(list(zip(WEIGHTS, arrays, strict=True))), atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(255, 258), slice(500, 700)])
+def test_a_part_of_the_noise_is_what_the_whole_has_there(rows):
+    noise, shape = SeededNoise([3, 2**90]), (2, 3, 700, 33)
+    for k in (0, 5):
+        whole = noise(k, shape)
+        np.testing.assert_array_equal(noise.part(k, shape, rows, slice(7, 30)), whole[:, :, rows, 7:30])
+        np.testing.assert_array_equal(noise.part(k, shape, slice(0, 700), slice(0, 33)), whole)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import infer
 from src.build import load_upscaler
@@ -15,6 +16,7 @@ from src.export import runner
 from src.export.artefact import Artefact, description_path
 from src.export.load import upscaler_of
 from src.imaging.io import read_image, read_rgb, write_image
+from src.imaging.metadata import Metadata
 from src.imaging.resize import imresize
 from src.inference.tile_size import TileOptions
 from tests.export import models
@@ -22,7 +24,7 @@ from tests.export import models
 # Runs offline.pyz as its file alone, in a Python that has only what it says that it needs
 ALONE = """
 import runpy, sys
-sys.modules |= dict.fromkeys(["mindspore", "scipy", "psutil", "tqdm", "yaml", "onnx", "skimage", "torch"])
+sys.modules |= dict.fromkeys(["mindspore", "scipy", "psutil", "tqdm", "yaml", "onnx", "skimage", "torch", "tifffile"])
 sys.argv[0] = "offline.pyz"
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -65,6 +67,24 @@ def test_alone_it_gives_infers_picture(name, exports, loaded, tmp_path, photo):
     found = read_image(tmp_path / "out.png")
     np.testing.assert_array_equal(found.rgb, loaded(name).upscale([picture], seeds=[4])[0])
     assert found.alpha.shape == (52, 84)
+
+
+def test_alone_it_keeps_sixteen_bits_and_refuses_what_infer_refuses(exports, loaded, tmp_path, photo):
+    picture = models.picture(photo, 13, 21)[0].astype(np.uint16) * 257
+    picture[::2] -= 1  # within the levels of 8 bits
+    picture = np.maximum(picture, 1)
+    write_image(tmp_path / "in" / "a.tif", picture, Metadata(text={"Title": "t"}))
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "in" / "b.tif")
+    arguments = ("--model", exports("step"), "--input", "in", "--output", "out", "--format", "source")
+    status, out, lines = alone(tmp_path, *arguments)
+    assert (status, out, len(lines)) == (2, "out/a.tif\n", 2), lines
+    with pytest.raises(UserError) as caught:
+        read_image(tmp_path / "in" / "b.tif")
+    assert lines[0] == f"error: {caught.value}".replace(f"{tmp_path}/", "")
+    assert lines[1] == "error: 1 of 2 pictures could not be done: the lines above say why"
+    found = read_image(tmp_path / "out" / "a.tif")
+    np.testing.assert_array_equal(found.rgb, loaded("step").upscale([picture], seeds=[0])[0])
+    assert found.rgb.dtype == np.uint16 and len(np.unique(found.rgb % 257)) > 100
 
 
 @pytest.mark.parametrize(
@@ -126,9 +146,8 @@ def test_exports_of_before_say_less(exports, loaded, command, tmp_path, photo):
     up, whole = load_upscaler(tmp_path / "m.onnx", "CPU"), loaded("step")
     assert up.tiling.settings() == whole.tiling.settings()
     assert up.tiling.memory(up.tiling.grid(1, 13, 21), 1) == whole.tiling.memory(whole.tiling.grid(1, 13, 21), 1)
-    for options in (("--halo", "exact"), ("--max-memory", "2")):
-        with pytest.raises(UserError, match="does not say how far its networks see .*: export it anew"):
-            command("--model", "m.onnx", "--input", "in.png", *options)
+    with pytest.raises(UserError, match="does not say how far its networks see .*: export it anew"):
+        command("--model", "m.onnx", "--input", "in.png", "--max-memory", "2")
 
 
 @pytest.mark.parametrize("size", [(16, 12), (5, 9), (30, 20)])
@@ -174,7 +193,7 @@ MISTAKES = {
     "--count 2": "--count and --size are for models that make pictures from nothing: leave --input out",
     "--model {whole} --steps 3": "this model samples nothing: leave steps out",
     "--model {sampler} --steps 3": "steps is 2 in this graph of a whole sampler, not 3: leave it out, or export",
-    "--model {sampler} --tile 64": "only: leave --tile, --max-memory and --halo exact out",
+    "--model {sampler} --tile 64": "only: leave --tile and --max-memory out",
 }
 
 
@@ -190,7 +209,9 @@ def test_mistakes_are_one_line(arguments, exports, command, tmp_path):
 
 def test_a_size_between_is_of_pictures_that_are_enlarged(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["offline.pyz", "--model", "x.onnx", "--outscale", "2"])
-    with pytest.raises(UserError, match="--samples, --compare and --outscale are for pictures of --input: name some"):
+    with pytest.raises(
+        UserError, match="--samples, --compare, --outscale, --format and --quality are for --input: name"
+    ):
         runner.main()
 
 

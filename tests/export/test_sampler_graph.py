@@ -115,7 +115,7 @@ def test_what_is_fixed_cannot_be_asked_for(exported):
         up.check_samples(0)
 
 
-@pytest.mark.parametrize("options", [{"tile": 64}, {"max_memory": 1.0}, {"halo": "exact"}, {"halo": 40}])
+@pytest.mark.parametrize("options", [{"tile": 64}, {"max_memory": 1.0}, {"halo": 40}])
 def test_tiles_of_another_size_cannot_be_asked_for(exported, options):
     with pytest.raises(UserError):
         load_upscaler(exported, "CPU", tile_options=TileOptions(**options)).sample(np.zeros((1, 3, 40, 40), np.float32))

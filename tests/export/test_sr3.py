@@ -19,7 +19,7 @@ from src.export.load import upscaler_of
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image
 from src.inference.tile_size import TileOptions
-from src.inference.upscaler import to_uint8
+from src.inference.upscaler import to_pixels
 from tests import tiny_sr3
 from tests.export import models
 
@@ -183,7 +183,7 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
     path = exported("sr3 from nothing", "m.onnx")
     command(runner, "--model", path, "--count", 2, "--seed", 7, "--output", "made here", "--size", 13, "--steps", 3)
     assert capsys.readouterr().out.splitlines() == [f"made here/{name}.png" for name in (7, 8, "grid")]
-    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
+    expected = to_pixels(original("sr3 from nothing").sample(None, shape=(2, 3, 13, 13), seed=7, steps=3))
     for seed, picture in zip((7, 8), expected, strict=True):
         assert np.abs(read_rgb(tmp_path / "made here" / f"{seed}.png").astype(int) - picture).max() <= 1
     command(runner, "--model", path, "--output", "usual")
@@ -192,9 +192,9 @@ def test_pictures_from_nothing_are_those_of_the_checkpoint(exported, original, c
 
 def test_a_whole_sampler_from_nothing(exported, original, command, tmp_path, capsys):
     path = exported("sr3 from nothing", "m.mindir", "sampler", batch=2)
-    expected = to_uint8(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
+    expected = to_pixels(original("sr3 from nothing").sample(None, shape=(3, 3, *WHOLE), seed=1))
     up = load_upscaler(path, "CPU")
-    found = to_uint8(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
+    found = to_pixels(up.sample(None, shape=(3, 3, *WHOLE), seed=1))  # two runs, the second half empty
     assert np.abs(found.astype(int) - expected).max() <= 1
     command(infer_command, "--model", path, "--count", 2, "--seed", 1, "--output", "out", "--device", "CPU")
     assert capsys.readouterr().out.split() == ["out/1.png", "out/2.png", "out/grid.png"]

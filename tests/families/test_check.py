@@ -87,6 +87,34 @@ def test_no_number_may_be_negative(system, name):
         check({"system": system, name: -1})
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("blur_sigma", [0, 1], "a range above 0"),
+        ("blur_sigma", [2, 1], "two numbers, the lower one first, from 0 up"),
+        ("noise_range", [-1, 1], "two numbers, the lower one first, from 0 up"),
+        ("kernel_size", [7, 20], "two odd numbers"),
+        ("resize_prob", [0.5, 0.4, 0.2], "3 numbers from 0 up with the sum 1"),
+        ("kernel_prob", [1], "6 numbers from 0 up with the sum 1"),
+        ("resize_range", [1.1, 1.5], "a range above 0 with 1 in it"),
+        ("jpeg_range2", [0, 95], "two numbers, the lower one first, from 1 to 100"),
+        ("sinc_prob", 1.5, "at least 0 and at most 1"),
+    ],
+)
+def test_ranges_and_probabilities_of_degradations(setting, value, expected):
+    with pytest.raises(UserError, match=f"'degradation.{setting}' must be {expected}, got"):
+        check({"system": "rrdb", f"degradation.{setting}": value})
+
+
+def test_a_degradation_makes_lr_that_is_looked_at():
+    for settings, message in (
+        ({"system": "rrdb", "data.lr_kernel": "maxpool"}, "'data.lr_kernel' is maxpool, but 'degradation.kind' real"),
+        ({"system": "sr3", "sr3.conditional": False, "data.scale": 1}, "real, but no LR picture is looked at; set"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check(settings | {"degradation.kind": "real"})
+
+
 @pytest.mark.parametrize("system", SCHEMAS)
 def test_a_sampler_and_a_spacing_that_are_unknown_are_refused_with_those_there_are(system):
     for name, value in (("eval.sampler", "euler"), ("eval.spacing", "karras")):

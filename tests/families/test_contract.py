@@ -15,7 +15,7 @@ from src.export.artefact import roles_of
 from src.export.onnx_model import CurrentGraph
 from src.families.registry import FAMILIES, family_of
 from src.inference.sampling import Sampling
-from src.inference.upscaler import to_network, to_uint8
+from src.inference.upscaler import to_network, to_pixels
 from src.layers.graph import Graph
 from tests import tiny, tiny_sr3, tiny_srgan
 
@@ -146,7 +146,7 @@ def test_onnx_runtime_makes_mindspores_pictures(family, name, tmp_path, photo):
         up = load_upscaler(path, "CPU", runtime=runtime)
         shape = {} if up.conditional else {"shape": (1, 3, 80, 96)}
         lr = to_network([photo[100:120, 200:224]]) if up.conditional else None
-        pictures.append(to_uint8(up.sample(lr, seed=1, **shape))[0])
+        pictures.append(to_pixels(up.sample(lr, seed=1, **shape))[0])
     tiny.assert_equal_pictures(*pictures)
 
 

@@ -173,6 +173,18 @@ def test_fitted_black_and_white_agrees_with_its_lr(scale, kind):
     assert lr_psnr(fitted(disturbed(lr, scale, kind), lr, scale), lr) >= 50
 
 
+def test_fit_of_sixteen_bits_agrees_to_their_levels(photo):
+    levels = np.random.default_rng(0).integers(0, 257, (100, 120, 3))
+    lr = imresize(
+        (photo[:400, :480].astype(int) * 256 + np.tile(levels, (4, 4, 1))).clip(0, 65535).astype(np.uint16), 1 / 4
+    )
+    goal = np.ascontiguousarray(lr.transpose(2, 0, 1)[np.newaxis]).astype(np.float32) / 32767.5 - 1
+    picture = BackProjection(100, 120, 4).fit(disturbed((lr >> 8).astype(np.uint8), 4, "noise"), goal)
+    rounded = np.rint((picture[0].transpose(1, 2, 0) + 1) * 32767.5).astype(np.uint16)
+    missing = imresize(rounded, 1 / 4).astype(float) - lr
+    assert np.sqrt(np.square(missing).mean()) < 2  # of 65536 levels
+
+
 @pytest.mark.parametrize(("height", "width", "scale"), SIZES)
 def test_fit_of_any_size(height, width, scale):
     lr = np.random.default_rng(0).integers(80, 176, (height, width, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Reading gives upright 8-bit RGB, or one line that names the file; what is written reads back the same."""
+"""Reading gives upright RGB, or one line that names the file; what is written reads back the same."""
 
 import errno
 import io
@@ -136,26 +136,18 @@ EXPECTED_8 = [0, 0, 0, 1, 1, 127, 128, 254, 255, 255]
 @pytest.mark.parametrize(
     ("file_format", "byte_order"), (("PNG", "<u2"), ("PNG", ">u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2"))
 )
-def test_sixteen_bit_gray_is_scaled(tmp_path, file_format, byte_order):
+def test_sixteen_bit_gray_keeps_its_levels(tmp_path, file_format, byte_order):
     (tmp_path / "x").write_bytes(encoded(Image.fromarray(VALUES_16.astype(byte_order)), file_format))
     picture = read_image(tmp_path / "x")
-    assert picture.gray and picture.alpha is None
-    assert picture.rgb[0].tolist() == [[value] * 3 for value in EXPECTED_8]
+    assert picture.gray and picture.alpha is None and picture.rgb.dtype == np.uint16
+    np.testing.assert_array_equal(picture.rgb, VALUES_16[..., np.newaxis].repeat(3, 2))
+    assert read_rgb(tmp_path / "x")[0].tolist() == [[value] * 3 for value in EXPECTED_8]
 
 
 def test_sixteen_bit_gray_with_white_as_zero(tmp_path):
     Image.fromarray(VALUES_16).save(tmp_path / "x.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif").rgb[..., 0], 65535 - VALUES_16)
     assert read_rgb(tmp_path / "x.tif")[0, :, 0].tolist() == [255 - value for value in EXPECTED_8]
-
-
-def test_sixteen_bit_colour_and_alpha(tmp_path):
-    colour = png(1, 1, 16, 2, b"\0" + struct.pack(">3H", 0x12FF, 0x3400, 0xFFFF))
-    gray_alpha = png(1, 1, 16, 4, b"\0" + struct.pack(">2H", 0x5601, 0x7801))
-    (tmp_path / "rgb.png").write_bytes(colour)
-    (tmp_path / "la.png").write_bytes(gray_alpha)
-    assert read_rgb(tmp_path / "rgb.png").tolist() == [[[0x12, 0x34, 0xFF]]]
-    picture = read_image(tmp_path / "la.png")
-    assert picture.gray and picture.rgb.tolist() == [[[0x56] * 3]] and picture.alpha.tolist() == [[0x78]]
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.int32))
@@ -219,11 +211,13 @@ def test_one_pixel(tmp_path):
 
 def test_natural_order_and_what_is_left_out(tmp_path):
     names = ["a1.png", "a2.JPG", "A10.webp", "b.tiff", "b2.GIF", "007.bmp", "10.ppm", "2.pgm", "c.jpeg", "c.tif"]
+    names += ["d1.jfif", "d2.jpe", "d3.mpo", "d4.avif", "d5.jp2", "d6.heic"]
     for name in [*names, ".hidden.png", "notes.txt", "png"]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "folder.png" / "inner.png").touch()
     expected = ["2.pgm", "007.bmp", "10.ppm", "a1.png", "a2.JPG", "A10.webp", "b.tiff", "b2.GIF", "c.jpeg", "c.tif"]
+    expected += ["d1.jfif", "d2.jpe", "d3.mpo", "d4.avif", "d5.jp2", "d6.heic"]
     assert [path.name for path in list_images(str(tmp_path))] == expected
     assert {path.suffix.lower() for path in list_images(tmp_path)} == set(READ_SUFFIXES)
 
@@ -246,6 +240,9 @@ def test_limit_of_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(imaging_io, "MAX_PIXELS", 199)
     with pytest.raises(UserError, match="more than .* pixels; cut it into smaller pictures$"):
         read_image(tmp_path / "x.png")
+    with pytest.raises(UserError, match="more than 0.000198 million pixels; .*, or raise --max-pixels$"):
+        read_image(tmp_path / "x.png", max_pixels=198)
+    assert read_image(tmp_path / "x.png", max_pixels=200).rgb.shape == (10, 20, 3)
 
 
 def test_the_size_of_what_is_no_picture(tmp_path):
@@ -274,6 +271,8 @@ def test_truncated_anywhere(tmp_path, photo):
     small = photo[100:124, 150:180]
     extra = [("gif", encoded(Image.fromarray(small[..., 0]), "GIF"), True)]
     extra += [("16", encoded(Image.fromarray(small[..., 0].astype(np.uint16) * 257), "PNG"), True)]
+    write_image(tmp_path / "x.png", small.astype(np.uint16) * 256 + small[::-1])
+    extra += [("rgb16", (tmp_path / "x.png").read_bytes(), True)]
     for name, content, _ in [*kinds(small), *extra]:
         path = tmp_path / name
         path.write_bytes(content)
@@ -326,6 +325,29 @@ def test_bogus_content(tmp_path, content, message):
     path = tmp_path / "päivä 1.png"
     path.write_bytes(content)
     assert message in error_of(path)
+
+
+def test_avif_whatever_its_name(tmp_path, patch):
+    (tmp_path / "x.jpg").write_bytes(encoded(Image.fromarray(patch), "AVIF", quality=95, subsampling="4:4:4"))
+    assert np.abs(read_rgb(tmp_path / "x.jpg").astype(int) - patch).mean() < 4
+
+
+def test_heic_without_its_plugin_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(imaging_io, "_formats", lambda: ("PNG", "JPEG", "AVIF"))
+    (tmp_path / "x.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert error_of(tmp_path / "x.jpg").endswith(": it is a HEIC picture; pip install pillow-heif reads it")
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+def test_heic(tmp_path, patch, depth):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = patch if depth == 8 else patch.astype(np.uint16) << 2
+    mode = "RGB" if depth == 8 else "RGB;10"
+    file = pillow_heif.from_bytes(mode=mode, size=patch.shape[1::-1], data=pixels.tobytes())
+    file.save(tmp_path / "x.jpg", format="HEIF", quality=95, chroma=444)
+    picture = read_image(tmp_path / "x.jpg")
+    assert np.abs(picture.rgb.astype(int) - patch).mean() < 4
+    assert picture.lost == (() if depth == 8 else ("more than 8 bits a colour are read as 8",))
 
 
 def test_missing_file_and_folder(tmp_path):
@@ -383,7 +405,7 @@ def test_no_memory(tmp_path, monkeypatch):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(imaging_io, "_picture", fail)
+    monkeypatch.setattr(imaging_io, "picture_of", fail)
     assert "not enough memory" in error_of(tmp_path / "x.png")
 
 

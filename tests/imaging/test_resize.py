@@ -11,12 +11,23 @@ import pytest
 from src.errors import UserError
 from src.imaging import resize
 from src.imaging.io import list_images, read_rgb
-from src.imaging.resize import area_overlaps, area_resize, contributions, cubic, fitted, imresize, inside, make_lr
+from src.imaging.resize import (
+    MODES,
+    area_overlaps,
+    area_resize,
+    contributions,
+    cubic,
+    fitted,
+    imresize,
+    inside,
+    interpolate,
+    make_lr,
+)
 
 SCALES = (2, 3, 4, 8, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(1, 8), 1, Fraction(7, 5), Fraction(5, 7))
 
 
-def literal_axis(image, length, scale, edges, rounded):
+def literal_axis(image, length, scale, edges, largest):
     """Resize the first axis sample by sample, straight from the definition, in Python floats."""
     shrink = min(float(scale), 1.0)
     result = np.zeros((length,) + image.shape[1:])
@@ -27,8 +38,8 @@ def literal_axis(image, length, scale, edges, rounded):
         total = reduce(add, weights)  # in order: Python 3.12's sum() compensates, which decides ties at .5 otherwise
         for weight, k in zip(weights, taps, strict=True):
             result[i] += weight / total * image[literal_inside(k, len(image), edges)]
-    if rounded:
-        result = np.clip(np.where(result % 1 >= 0.5, np.ceil(result), np.floor(result)), 0, 255)
+    if largest:
+        result = np.clip(np.where(result % 1 >= 0.5, np.ceil(result), np.floor(result)), 0, largest)
     return result
 
 
@@ -46,11 +57,11 @@ def literal_inside(k, length, edges):
 
 
 def literal(image, scales, sizes, edges):
-    rounded = image.dtype == np.uint8
+    largest = {"uint8": 255, "uint16": 65535}.get(image.dtype.name)
     result = image.astype(np.float64)
     for axis in (0, 1) if scales[0] <= scales[1] else (1, 0):
         result = np.swapaxes(
-            literal_axis(np.swapaxes(result, 0, axis), sizes[axis], scales[axis], edges, rounded), 0, axis
+            literal_axis(np.swapaxes(result, 0, axis), sizes[axis], scales[axis], edges, largest), 0, axis
         )
     return result
 
@@ -77,9 +88,10 @@ def test_equals_the_definition(scale, edges):
     sizes = tuple(math.ceil(scale * n) for n in (13, 10))
     expected = literal(image / 255, (scale, scale), sizes, edges)
     np.testing.assert_allclose(imresize(image / 255, scale, edges=edges), expected, rtol=0, atol=1e-14)
-    np.testing.assert_array_equal(
-        imresize(image, scale, edges=edges), literal(image, (scale, scale), sizes, edges).astype(np.uint8)
-    )
+    for whole in (image, image * np.uint16(257)):
+        result = imresize(whole, scale, edges=edges)
+        np.testing.assert_array_equal(result, literal(whole, (scale, scale), sizes, edges))
+        assert result.dtype == whole.dtype
 
 
 @pytest.mark.parametrize("size", ((1, 1), (5, 23), (23, 5), (17, 11), (40, 3)))
@@ -264,7 +276,7 @@ def test_bad_arguments_give_one_line(arguments):
         [[1, 2], [3, 4]],
         None,
         np.zeros((4, 4), np.int32),
-        np.zeros((4, 4), np.uint16),
+        np.zeros((4, 4), np.int16),
         np.zeros((4, 4), np.float16),
         np.zeros(4, np.uint8),
         np.zeros((2, 3, 4, 4), np.uint8),
@@ -370,3 +382,30 @@ def test_a_picture_that_fits_is_returned_itself(photo):
     picture = photo[:8, :10]
     assert fitted(picture, (8, 10)) is picture
     np.testing.assert_array_equal(fitted(picture, (5, 20)), imresize(picture, size=(5, 20)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", ["0.37", "1.3", "size"])
+def test_without_antialiasing_it_is_pytorch_s(shared, mode, size):
+    golden = np.load(shared / "golden/srgan/degradations/golden.npz")
+    given = {"size": (10, 9)} if size == "size" else {"scale": float(size)}
+    for picture, expected in zip(golden["image_u8"], golden[f"resize_{size}_{mode}"], strict=True):
+        made = interpolate(picture.astype(np.float32) / 255, mode, **given)
+        assert made.dtype == np.float32
+        np.testing.assert_allclose(made, expected.transpose(1, 2, 0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_interpolation_keeps_flat_pictures_and_sizes(mode):
+    picture = np.full((7, 9, 3), 0.3, np.float32)
+    assert interpolate(picture, mode, scale=1) is picture
+    for given, shape in (({"scale": 1.5}, (10, 13)), ({"scale": 0.01}, (1, 1)), ({"size": (3, 20)}, (3, 20))):
+        made = interpolate(picture, mode, **given)
+        assert made.shape == (*shape, 3)
+        np.testing.assert_allclose(made, 0.3, atol=1e-6)
+
+
+def test_by_area_blocks_become_their_means(photo):
+    picture = photo[:24, :16].astype(np.float32)
+    blocks = picture.reshape(6, 4, 4, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(interpolate(picture, "area", scale=0.25), blocks, rtol=1e-5)

@@ -1,17 +1,23 @@
 """Which file becomes which, and what a picture keeps, with an upscaler that repeats pixels."""
 
+import errno
+import io
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging.io import read_image
+from src.imaging.io import read_image, write_image
+from src.imaging.metadata import Metadata
 from src.imaging.resize import imresize
 from src.inference.files import TOGETHER, Watch, comparison, unconditional_samples, upscale_files
 from src.inference.jobs import make_folders, plan_jobs
+from src.inference.upscaler import to_pixels
 
 
 class Nearest:
@@ -34,10 +40,15 @@ class Nearest:
     def encode(self, lr):
         return lr
 
-    def draw(self, condition, sampling, seed, progress):
+    def size(self, condition):
+        return tuple(2 * side for side in condition.shape[2:])
+
+    def pixels(self, condition, sampling, seed, progress, dtype, see, process):
         self.batches.append((condition.shape, seed, sampling))
         progress()
-        return condition.repeat(2, 2).repeat(2, 3)
+        sr = condition.repeat(2, 2).repeat(2, 3)
+        see(slice(0, sr.shape[2]), sr)
+        return to_pixels(sr, dtype)
 
 
 class Seen(Watch):
@@ -176,7 +187,7 @@ def test_a_picture_keeps_its_kind(save, tmp_path, name, mode, channels):
     (result,), _ = upscaled(source, tmp_path / "out")
     with Image.open(result) as image:
         array = np.asarray(image)
-    assert array.shape == (10, 12, *channels) and array.dtype == np.uint8
+    assert array.shape == (10, 12, *channels) and array.dtype == (np.uint16 if mode == "I;16" else np.uint8)
     picture = read_image(source)
     enlarged = picture.rgb.repeat(2, 0).repeat(2, 1)
     if picture.gray:
@@ -217,8 +228,9 @@ def test_a_broken_picture_does_not_stop_the_others(save, tmp_path, caplog):
         save(name)
     (tmp_path / "in é" / "b.png").write_bytes(b"no picture")
     watch = Seen()
-    with pytest.raises(UserError, match="1 of 3 pictures could not be read: cannot read .*b.png"):
+    with pytest.raises(UserError, match="^1 of 3 pictures could not be done: the lines above say why$"):
         upscaled(tmp_path / "in é", tmp_path / "out", watch=watch)
+    assert [record.getMessage().count("b.png") for record in caplog.records] == [1]
     assert [job.source.name for job, *_ in watch.finished] == ["a.png", "c.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
@@ -289,14 +301,232 @@ def test_pictures_from_nothing_come_in_batches_that_fit_so_that_none_is_cut_into
         def encode(self, shape):
             return shape
 
-        def draw(self, shape, sampling, seed, callback):
+        def pixels(self, shape, sampling, seed, callback):
             self.batches.append(shape)
             self.seeds.extend(range(seed, seed + shape[0]))
             callback()
-            return np.zeros(shape, np.float32)
+            return np.zeros((shape[0], *shape[2:], 3), np.uint8)
 
     upscaler, done = Upscaler(), []
     pictures = list(unconditional_samples(upscaler, 7, (16, 24), None, 5, done.append))
     assert [picture.shape for picture in pictures] == [(16, 24, 3)] * 7
     assert upscaler.batches == [(3, 3, 16, 24), (3, 3, 16, 24), (1, 3, 16, 24)] and done == [3, 3, 1]
     assert upscaler.seeds == list(range(5, 12))
+
+
+def deep(photo, channels=3):
+    """16 bits a colour, the low bytes of which are their own: uint16 (5, 6, C)."""
+    low = np.random.default_rng(0).integers(0, 256, (5, 6, channels), dtype=np.uint16)
+    return np.dstack([photo[100:105, 100:106]] * 2)[..., :channels].astype(np.uint16) * 256 + low
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_every_level_of_sixteen_bits_goes_through(tmp_path, photo, suffix, channels):
+    pixels = deep(photo, channels)
+    pixels = pixels[..., 0] if channels == 1 else pixels
+    write_image(tmp_path / "a.tif", pixels)
+    upscaled(tmp_path / "a.tif", tmp_path / f"x.{suffix}")
+    result = read_image(tmp_path / f"x.{suffix}")
+    expected = np.broadcast_to(pixels.reshape(5, 6, -1)[..., :3].repeat(2, 0).repeat(2, 1), (10, 12, 3))
+    assert result.rgb.dtype == np.uint16 and result.gray == (channels == 1)
+    np.testing.assert_array_equal(result.rgb, expected)
+    if channels == 4:
+        np.testing.assert_array_equal(result.alpha, imresize(pixels[..., 3], 2))
+
+
+def test_eight_and_sixteen_bits_of_one_size_do_not_mix(tmp_path, photo, save):
+    save("a.png"), save("c.png")
+    write_image(tmp_path / "in é" / "b.png", deep(photo))
+    _, upscaler = upscaled(tmp_path / "in é", tmp_path / "out")
+    assert [shape[0] for shape, *_ in upscaler.batches] == [1, 1, 1]
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "b.png").rgb[::2, ::2], deep(photo))
+
+
+def test_samples_and_comparison_of_sixteen_bits(tmp_path, photo):
+    write_image(tmp_path / "a.png", deep(photo))
+    jobs = plan_jobs(tmp_path / "a.png", tmp_path / "out", compare=True, samples=2)
+    upscale_files(Nearest(), jobs, None, samples=2, compare=True)
+    for path in (jobs[0].sample(1), jobs[0].mean, jobs[0].best):
+        assert np.abs(read_image(path).rgb[::2, ::2].astype(int) - deep(photo)).max() <= 1, path
+    assert read_image(jobs[0].comparison).rgb.dtype == np.uint16 and read_image(jobs[0].deviation).rgb.dtype == np.uint8
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), (0, 255, 0)])
+def test_a_sprite_has_no_halo(tmp_path, background):
+    """Whatever is under its invisible pixels: the network, here one that repeats pixels, never sees it."""
+    sprite = np.zeros((8, 8, 4), np.uint8)
+    sprite[..., :3] = background
+    sprite[2:6, 3:7] = (220, 40, 40, 255)
+    write_image(tmp_path / "a.png", sprite)
+    upscaled(tmp_path / "a.png", tmp_path / "x.png")
+    result = read_image(tmp_path / "x.png")
+    assert (result.rgb == (220, 40, 40)).all() and result.alpha.min() == 0
+
+
+def test_field_sprites_have_no_halo(tmp_path, shared):
+    results = []
+    for name in ("sprite_green_bg", "sprite_black_bg"):
+        source = shared / "field/kinds" / f"{name}.png"
+        upscaled(source, tmp_path / f"{name}.png")
+        results.append(read_image(tmp_path / f"{name}.png"))
+        visible = read_image(source).rgb[read_image(source).alpha > 0]
+        assert {*map(tuple, results[-1].rgb.reshape(-1, 3))} <= {*map(tuple, visible)}
+    np.testing.assert_array_equal(*(result.rgb for result in results))
+
+
+def test_a_result_keeps_profile_and_text(save, tmp_path):
+    source = save("a.png")
+    write_image(source, read_image(source).rgb, Metadata(text={"Title": "t"}, dpi=(300.0, 300.0)))
+    upscaled(source, tmp_path / "x.png")
+    metadata = read_image(tmp_path / "x.png").metadata
+    assert metadata.text == {"Title": "t"} and round(metadata.dpi[0]) == 300
+
+
+def test_what_is_lost_is_told_once(tmp_path, photo, caplog):
+    frames = [Image.fromarray(photo[top : top + 5, :6]) for top in (100, 120, 140)]
+    for number in range(7):
+        frames[0].save(tmp_path / f"{number}.gif", save_all=True, append_images=frames[1:])
+    write_image(tmp_path / "deep.png", deep(photo), Metadata(text={"Title": "t"}))
+    jobs = plan_jobs(tmp_path, tmp_path / "out", file_format="jpg")
+    upscale_files(Nearest(), jobs, None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "0.gif, 1.gif, 2.gif, 3.gif, 4.gif and 2 more: only the first frame or page is taken",
+        "deep.png: 16 bits a colour are written as the 8 that .jpg holds",
+    ]
+
+
+def test_what_of_a_folder_is_left_out_is_told(save, tmp_path, caplog):
+    folder = save("a.jfif").parent
+    for name in ("sub", "Sub 2"):
+        (folder / name).mkdir()
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "notes.txt").touch()
+    (folder / ".hidden").touch()
+    caplog.set_level("INFO")
+    assert names(plan_jobs(folder, tmp_path / "out")) == [("a.jfif", "a.png")]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out of {folder}: sub-folders (2): Sub 2, sub; links to nothing (1): gone.png; other files (1): notes.txt"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file_format", "expected"),
+    [
+        ("jpg", ["a.jpg", "b.jpg", "c.jpg.jpg", "c.png.jpg", "d.jpg"]),
+        ("webp", ["a.webp", "b.webp", "c.jpg.webp", "c.png.webp", "d.webp"]),
+        ("source", ["a.tif", "b.jpg", "c.jpg", "c.png", "d.png"]),
+    ],
+)
+def test_the_format_of_a_folders_results(save, tmp_path, file_format, expected):
+    for name in ("a.tif", "b.jfif", "c.png", "c.jpg", "d.gif"):
+        save(name)
+    jobs = plan_jobs(tmp_path / "in é", tmp_path / "out", file_format=file_format, quality=60)
+    assert sorted(job.result.name for job in jobs) == expected
+    assert {job.result.suffix: job.quality for job in jobs} == {
+        suffix: 60 if suffix in (".jpg", ".webp") else None for suffix in {job.result.suffix for job in jobs}
+    }
+    upscale_files(Nearest(), jobs, None)
+    for job in jobs:
+        with Image.open(job.result) as image:
+            assert image.format == {".jpg": "JPEG", ".tif": "TIFF"}.get(
+                job.result.suffix, job.result.suffix[1:].upper()
+            )
+
+
+def test_quality_makes_smaller_files(save, tmp_path):
+    source = save("a.png", size=(60, 50))
+    sizes = {}
+    for suffix in ("jpg", "webp"):
+        for quality in (None, 90, 20):
+            (job,) = plan_jobs(source, tmp_path / f"x.{suffix}", quality=quality)
+            upscale_files(Nearest(), [job], None)
+            sizes[suffix, quality] = job.result.stat().st_size
+        assert sizes[suffix, None] > sizes[suffix, 90] > sizes[suffix, 20]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quality": 50}, "--quality is of .jpg and .webp, from 1 to 100, not 50: take --format jpg or webp, too"),
+        ({"quality": 0, "file_format": "jpg"}, "--quality is of .jpg and .webp, from 1 to 100, not 0"),
+        (
+            {"file_format": "jpg", "output": "x.png"},
+            "--format is of results in a folder, and --output .*x.png is a file",
+        ),
+    ],
+)
+def test_formats_that_do_not_fit(save, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        plan_jobs(save("a.png"), tmp_path / options.pop("output", "out"), **options)
+
+
+def test_a_picture_that_cannot_be_done_does_not_stop_the_others(save, tmp_path, caplog):
+    """One is too large for the memory, one for the format, and one is transparent."""
+
+    class Small(Nearest):
+        def pixels(self, condition, *rest, **hooks):
+            if condition.shape[2:] == (7, 6):
+                raise MemoryError
+            if len(condition) > 1:
+                raise UserError("onnxruntime cannot run: no memory")
+            return super().pixels(condition, *rest, **hooks)
+
+    for name, mode, size in (("a", "RGB", (6, 7)), ("b", "RGBA", (6, 5)), ("c", "RGB", (40000, 1))):
+        save(f"{name}.png", mode, (min(size[0], 400), size[1]))
+    Image.new("RGB", (40000, 1)).save(tmp_path / "in é" / "c.png")
+    save("d.png"), save("e.png")
+    watch = Seen()
+    jobs = plan_jobs(tmp_path / "in é", tmp_path / "out", file_format="jpg")
+    with pytest.raises(UserError, match="^3 of 5 pictures could not be done: the lines above say why$"):
+        upscale_files(Small(), jobs, None, watch=watch)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["d.jpg", "e.jpg"]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3 and sum("a.png: lower --max-memory or --tile" in line for line in lines) == 1
+    assert sum("b.png is transparent, which .jpg files cannot be" in line for line in lines) == 1
+    assert sum("c.png becomes 80000 pixels long" in line for line in lines) == 1
+
+
+def test_a_full_disk_stops(save, tmp_path, monkeypatch, caplog):
+    for name in ("a.png", "b.png"):
+        save(name)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match="^no space left on the disk for the picture .*a.png"):
+        upscaled(tmp_path / "in é", tmp_path / "out")
+    assert not caplog.records
+
+
+def test_an_address_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^--input https://a\.org/b\.png is an address: download it, or pipe it"):
+        plan_jobs("https://a.org/b.png", tmp_path)
+
+
+def test_standard_input(save, tmp_path, monkeypatch):
+    content = save("a.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    (result,), _ = upscaled("-", tmp_path / "out")
+    assert result == tmp_path / "out" / "stdin.png"
+    np.testing.assert_array_equal(read_image(result).rgb[::2, ::2], read_image(tmp_path / "in é" / "a.png").rgb)
+    with pytest.raises(UserError, match="^cannot read standard input: not a picture, or damaged"):
+        upscaled("-", tmp_path / "x.png")
+
+
+def test_a_pipe_is_read_once(save, tmp_path, photo):
+    write_image(tmp_path / "deep.png", deep(photo))
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "deep.png").read_bytes()))
+    writer.start()
+    upscaled(tmp_path / "pipe", tmp_path / "x.png")
+    writer.join()
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png").rgb[::2, ::2], deep(photo))
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("src.imaging.io._PATIENCE", 0.1)
+    with pytest.raises(UserError, match="^cannot read .*pipe: nobody has written to this pipe for 0.1 seconds"):
+        upscaled(tmp_path / "pipe", tmp_path / "x.png")

@@ -5,8 +5,7 @@ import pytest
 
 from src.imaging.resize import imresize
 from src.inference.process import LONGEST, Process
-from src.inference.tile_size import TileOptions
-from src.inference.upscaler import to_uint8
+from src.inference.upscaler import to_pixels
 from tests import tiny
 from tests.inference.fake_networks import Repeating, enlarger
 
@@ -24,15 +23,14 @@ def test_so_many_steps_are_kept_and_the_last_one_always(count, kept):
 
 def test_frames_are_x_and_the_picture_that_was_seen(tmp_path):
     steps, process = [], Process(9)
-    up = enlarger(4, tile_options=TileOptions(tile=16, halo=4))  # tiles are assembled before they are shown
-    result = up.sample(
+    result = enlarger(4).sample(
         LR, steps=3, process=process, callback=lambda k, step, x, x_0: steps.append((x.copy(), x_0.copy()))
     )
     for number in (0, 1):
         for frame, (x, x_0) in zip(process.frames(number), steps, strict=True):
-            np.testing.assert_array_equal(frame.upper, to_uint8(x)[number])
-            np.testing.assert_array_equal(frame.lower, to_uint8(x_0)[number])
-        np.testing.assert_array_equal(process.frames(number)[-1].lower, to_uint8(result)[number])
+            np.testing.assert_array_equal(frame.upper, to_pixels(x)[number])
+            np.testing.assert_array_equal(frame.lower, to_pixels(x_0)[number])
+        np.testing.assert_array_equal(process.frames(number)[-1].lower, to_pixels(result)[number])
 
 
 def test_of_a_residual_the_picture_is_shown():
@@ -47,7 +45,7 @@ def test_of_a_residual_the_picture_is_shown():
     up = tiny.around(tiny.config("srdiff", None, *noise), Gray())
     process = Process(2)
     up.sample(LR / 4, process=process)
-    expected = to_uint8((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)
+    expected = to_pixels((LR / 4).repeat(4, 2).repeat(4, 3) + 0.5 / 2)[0].astype(int)
     assert np.abs(process.frames(0)[-1].lower - expected).max() <= 1
 
 

@@ -35,10 +35,10 @@ def test_a_larger_budget_never_gives_smaller_windows():
 
 def test_what_does_not_fit_gets_small_windows_and_a_warning(caplog):
     for _ in range(2):
-        cut = tiling(GIB, used=GIB)
+        cut = tiling(0.4 * GIB, used=GIB)
         for _ in range(2):
-            assert max(cut.grid(1, 1080, 1920).window_size) == 256
-    told = "this picture needs 2.8 GB or so, more than the 2.0 GB that may be used: going on with the smallest tiles"
+            assert max(cut.grid(1, 1080, 1920).window_size) == 384
+    told = "this picture needs 1.7 GB or so, more than the 1.4 GB that may be used: going on with the smallest tiles"
     assert [record.getMessage() for record in caplog.records] == [told] * 2  # once for each model
 
 
@@ -52,30 +52,39 @@ def test_batches_shrink_to_what_fits():
     assert tiling(GIB).batch(8, 1080, 1920) == 1
 
 
-def test_features_get_what_is_left():
-    cut = tiling(8 * GIB, tile=512)
-    grid = cut.grid(1, 1080, 1920)
-    assert cut.features_budget(grid, 1) == 8 * GIB - cut.memory(grid, 1)
-    assert tiling(1, tile=512).features_budget(grid, 1) == 0
+def test_a_result_that_does_not_fit_is_refused_before_any_pass():
+    told = "the result of 192 million pixels alone needs 1.6 GB, more than the 1.0 GB that are left for it: cut"
+    with pytest.raises(UserError, match=told):
+        tiling(GIB).grid(1, 3000, 4000)
+    assert not tiling(2 * GIB).grid(1, 3000, 4000).whole
+
+
+def test_the_overlap_costs_little_of_a_large_picture_in_little_memory():
+    grid = tiling(1.5 * GIB).grid(1, 1024, 1536)
+    assert len(grid.windows) < 40 and grid.work < 1.3
 
 
 def test_what_memory_is_made_of():
-    """One window of 512 pixels: the pass or the encoding, whichever is more, its features, the HR pictures."""
-    pixels, picture, workspace = 512 * 512, 12 * 960 * 960, GIB // 4
-    grid = tiling(tile=512).grid(1, 240, 240)
-    assert tiling(tile=512).memory(grid, 1) == pixels * (512 + 16) + 4 * picture + workspace
-    assert tiling(tile=512).memory(grid, 3) == 3 * (pixels * (512 + 16) + 4 * picture) + workspace
-    assert tiling(tile=512, beside=2).memory(grid, 1) == pixels * (512 + 16) + 6 * picture + workspace
-    dear = tiling(tile=512, cost=COST._replace(encode=100_000))
-    assert dear.memory(grid, 2) == 2 * (100_000 * (128 + 2 * 16) ** 2 + pixels * 16 + 4 * picture) + workspace
+    """A window: the pass or the encoding, whichever is more, features, its pictures; a strip; LR and the result."""
+    grid, workspace = tiling(tile=512).grid(1, 240, 240), GIB // 4
+    height, width = grid.window_size
+    pixels = height * width
+    whole = 960 * 960 * (8 + 12 / 16)
+    own = pixels * 16 + 12 * (4 * pixels + 2 * height * 960) + whole
+    assert tiling(tile=512).memory(grid, 1) == pixels * 512 + own + workspace
+    assert tiling(tile=512).memory(grid, 3) == 3 * (pixels * 512 + own) + workspace
+    assert tiling(tile=512, beside=2).memory(grid, 1) == pixels * 512 + own + 2 * 12 * 960 * 960 + workspace
+    dear, margin = tiling(tile=512, cost=COST._replace(encode=100_000)), 2 * 16
+    encode = 100_000 * (height // 4 + margin) * (width // 4 + margin)
+    assert dear.memory(grid, 2) == 2 * (encode + own) + workspace
 
 
-def test_a_device_holds_the_windows_and_the_machine_the_pictures_and_features():
+def test_a_device_holds_the_windows_and_the_machine_the_pictures():
     cut = tiling(80 * GIB, host=2 * GIB, tile=512)
     grid = cut.grid(1, 1080, 1920)
     assert cut.memory(grid, 1) < GIB
-    assert cut.features_budget(grid, 1) == 2 * GIB - 4 * 12 * 4320 * 7680
-    assert tiling(80 * GIB, host=GIB, tile=512).features_budget(grid, 1) == 0
+    assert tiling(80 * GIB, host=2 * GIB).grid(1, 540, 960).whole
+    assert not tiling(80 * GIB, host=GIB).grid(1, 1080, 1920).whole
     assert tiling(80 * GIB, host=GIB).batch(8, 1080, 960) == 1 < tiling(80 * GIB, host=8 * GIB).batch(8, 1080, 960)
     assert cut.describe(grid, 1).endswith("about 0.4 GB")
 
@@ -86,29 +95,28 @@ def test_a_batch_that_does_not_fit_whole_is_cut():
 
 
 def test_settings_for_reports():
-    assert tiling(halo="exact").settings() == {
-        "tile": "as memory allows",
-        "halo": 300,
-        "exact": True,
-        "max_memory": None,
-    }
-    assert tiling(tile=512, max_memory=4).settings() == {"tile": 512, "halo": 32, "exact": False, "max_memory": 4}
+    assert tiling(halo=300).settings() == {"tile": "as memory allows", "halo": 300, "max_memory": None}
+    assert tiling(tile=512, max_memory=4).settings() == {"tile": 512, "halo": 48, "max_memory": 4}
 
 
 def test_words_tell_tiles_and_memory():
     cut = tiling(4 * GIB, used=GIB, tile=512)
     words = cut.describe(cut.grid(1, 1080, 1920), 1)
-    # 1 GB used, 1.48 of four HR pictures, 0.25 of workspace, 0.13 of a window, 0.64 of features with their overlaps
-    assert words == "170 tiles of 512 x 496 pixels, about 3.5 GB"
+    # 1 GB used, 0.27 of LR and the result, 0.25 of workspace, 0.13 of a window, 0.09 of strips
+    assert words == "209 tiles of 496 x 480 pixels, 1.5 times the work of the whole, about 1.7 GB"
 
 
 def test_halo_and_margin():
-    assert (tiling().halo, tiling().margin, tiling().exact) == (32, 16, False)
-    exact = tiling(halo="exact")
-    assert (exact.halo, exact.margin, exact.exact) == (300, 80, True)
-    assert tiling(halo="24").halo == 24 and tiling(halo=300).exact
+    assert (tiling().halo, tiling().margin) == (48, 16)
+    assert tiling(halo=24).halo == 24
     small = tiling(reach=Reach(10, 0))
-    assert small.exact and small.margin == 2  # all that bicubic looks at
+    assert small.halo == 10 and small.margin == 2  # all that bicubic looks at
+
+
+@pytest.mark.parametrize(("halo", "local", "blended"), [(48, True, False), (24, True, True), (48, False, True)])
+def test_windows_are_blended_where_they_may_differ(halo, local, blended):
+    grid = tiling(tile=512, halo=halo, reach=REACH._replace(local=local)).grid(1, 100, 300)
+    assert any((window.columns.weight < 1).any() for window in grid.windows) == blended
 
 
 @pytest.mark.parametrize(
@@ -117,9 +125,8 @@ def test_halo_and_margin():
         ({"max_memory": 0}, "--max-memory must be a number of GB above 0, not 0"),
         ({"max_memory": math.nan}, "above 0, not nan"),
         ({"tile": -8}, "--tile must be a number of pixels, 0 for whole pictures, not -8"),
-        ({"halo": "-1"}, "--halo must be a number of pixels or 'exact', not '-1'"),
-        ({"halo": "all"}, "not 'all'"),
-        ({"halo": "9" * 5000}, "--halo must be a number of pixels"),
+        ({"halo": -1}, "--halo must be a number of pixels, not -1"),
+        ({"halo": 10**9}, "--halo must be a number of pixels"),
     ],
 )
 def test_options_out_of_range(options, message):
@@ -128,7 +135,7 @@ def test_options_out_of_range(options, message):
 
 
 def test_a_tile_too_small_for_its_halo_is_refused_before_any_picture():
-    with pytest.raises(UserError, match="a tile of 65 pixels leaves nothing between halos of 32: .* at least 80"):
+    with pytest.raises(UserError, match="a tile of 65 pixels leaves nothing between halos of 48: .* at least 112"):
         tiling(tile=65)
 
 

@@ -25,6 +25,13 @@ def ramp(height, width):
     return np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))[None].astype(np.float32)
 
 
+def assembled(grid, results):
+    """The strips of a grid, one below the other."""
+    rows, strips = zip(*grid.assembled(results), strict=True)
+    assert [part.start for part in rows] == [0, *(part.stop for part in rows[:-1])] and rows[-1].stop == grid.size[0]
+    return np.concatenate(strips, axis=2)
+
+
 @pytest.mark.parametrize(("scale", "multiple"), CASES)
 def test_every_size_becomes_one_that_fits(scale, multiple):
     for side in range(1, 40):
@@ -55,26 +62,35 @@ def test_bicubic_inside_is_what_it_would_be_without_padding(size, photo):
     np.testing.assert_allclose(enlarged[: 4 * size[0], : 4 * size[1]], imresize(lr, 4), atol=1e-9)
 
 
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("sharp", [True, False])
 @pytest.mark.parametrize("tiling", TILINGS)
-def test_windows_have_one_size_lie_on_the_grid_and_add_up_to_the_picture(tiling, exact):
+def test_windows_have_one_size_lie_on_the_grid_and_add_up_to_the_picture(tiling, sharp):
     height, width, scale, multiple, tile, halo = tiling
-    grid = Grid(*tiling, exact=exact)
+    grid = Grid(*tiling, sharp=sharp)
     assert all(side <= max(tile, 2 * multiple) for side in grid.window_size)
     picture = ramp(height * scale, width * scale)
-    result = np.zeros_like(picture)
     for window in grid.windows:
         for span, side, end in zip(window, grid.window_size, grid.padded, strict=True):
             assert span.start % multiple == 0 and span.stop - span.start == side and 0 <= span.start <= end - side
-        values, _ = grid.read(picture, window)
-        grid.add(result, values, window)
+    result = assembled(grid, (grid.read(picture, window)[0] for window in grid.windows))
     np.testing.assert_allclose(result, picture, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("tiling", TILINGS)
+def test_what_a_window_covers_is_padded_alone_as_it_is_in_the_picture(tiling):
+    grid, picture = Grid(*tiling), ramp(tiling[0] * tiling[2], tiling[1] * tiling[2])
+    for window in grid.windows:
+        rows, columns = grid.inside(window)
+        alone = grid.alone(window)
+        assert alone.whole and alone.size == (rows.stop - rows.start, columns.stop - columns.start)
+        seen, _ = alone.read(picture[:, :, rows, columns], alone.windows[0])
+        np.testing.assert_array_equal(seen, grid.read(picture, window)[0])
 
 
 @pytest.mark.parametrize("tiling", TILINGS)
 def test_a_window_counts_only_where_its_halo_is_inside_or_the_picture_ends(tiling):
     halo = tiling[-1]
-    grid = Grid(*tiling, exact=True)
+    grid = Grid(*tiling, sharp=True)
     for window in grid.windows:
         for span, end in zip(window, grid.padded, strict=True):
             assert (span.weight == 1).all()
@@ -83,7 +99,7 @@ def test_a_window_counts_only_where_its_halo_is_inside_or_the_picture_ends(tilin
 
 
 def test_blended_windows_leave_out_half_a_halo_and_share_each_pixel_with_one_other_at_most():
-    grid = Grid(64, 16, 4, 16, 96, 32, exact=False)
+    grid = Grid(64, 16, 4, 16, 96, 32, sharp=False)
     shares = np.zeros(grid.padded[0]), np.zeros(grid.padded[0], int)
     for row in {window.rows.start: window.rows for window in grid.windows}.values():
         assert row.start == 0 or row.first - row.start >= 16
@@ -108,12 +124,10 @@ def test_local_filter_by_windows_is_the_filter_of_the_whole():
     whole = Grid(25, 37, 4, 8)
     expected = whole.crop(blur(whole.read(picture, whole.windows[0])[0]))
     deviation = {}
-    for halo, exact in ((9, True), (8, True), (4, False)):
-        grid = Grid(25, 37, 4, 8, 48, halo, exact)
+    for halo, sharp in ((9, True), (8, True), (4, False)):
+        grid = Grid(25, 37, 4, 8, 48, halo, sharp)
         assert len(grid.windows) > 10
-        result = np.zeros_like(picture)
-        for window in grid.windows:
-            grid.add(result, blur(grid.read(picture, window)[0]), window)
+        result = assembled(grid, (blur(grid.read(picture, window)[0]) for window in grid.windows))
         deviation[halo] = np.abs(result - expected).max()
     assert deviation[9] < 1e-7 < deviation[8] < deviation[4]
 
@@ -123,7 +137,7 @@ def test_local_filter_by_windows_is_the_filter_of_the_whole():
     [((1080, 1920), 1472, 32, 24, (1136, 1344)), ((40, 40), 96, 0, 4, (80, 80)), ((30, 200), 256, 20, 4, (128, 240))],
 )
 def test_windows_are_as_small_as_their_number_allows(size, tile, halo, count, window):
-    grid = Grid(*size, 4, 16, tile, halo, exact=False)
+    grid = Grid(*size, 4, 16, tile, halo, sharp=False)
     assert (len(grid.windows), grid.window_size) == (count, window)
 
 

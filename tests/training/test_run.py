@@ -161,6 +161,18 @@ def test_a_run_that_goes_back_and_is_interrupted_ends_as_one_that_is_not(config,
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
+def test_an_interrupted_run_on_degraded_pictures_ends_as_one_that_is_not(tiny_pictures, spoil, tmp_path):
+    config = tiny.config("rrdb", tiny_pictures, *SETTINGS, "degradation.kind=real", "degradation.gt_usm=true")
+    spoil(())
+    run_training(config, tmp_path / "whole")
+    spoil((), interrupt_at=10)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config, tmp_path / "run")
+    spoil(())
+    run_training(config, tmp_path / "run", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_kill_right_after_going_back_changes_nothing(config, spoil, tmp_path, monkeypatch):
     spoil({10, 12})

@@ -11,7 +11,7 @@ from src.layers.layers import Mish, SinusoidalEmbedding
 from src.layers.precision import compute_in_16_bits
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam
-from src.training.step import TrainStep, Update
+from src.training.step import JointStep, TrainStep, Update
 from src.weights.checkpoint import put
 from tests import tiny
 
@@ -271,3 +271,73 @@ def test_what_stays_in_32_bits_in_the_real_networks(level):
     loss, norm, taken = TrainStep(family_of(config).objectives(model)[0].loss, update)([BATCH])
     assert bool(taken) and loss.dtype == norm.dtype == ms.float32
     np.testing.assert_allclose(float(loss), float(expected), rtol=2e-3)
+
+
+class Producer(nn.Cell):
+    """The loss Σ w·x, which hands on x and w·x."""
+
+    parts = ("sum", "twice")
+
+    def __init__(self):
+        super().__init__()
+        self.w = ms.Parameter(np.array([1, -2, 3], np.float32), name="w")
+
+    def construct(self, x):
+        loss = (self.w * x).sum()
+        return loss, ms.ops.stack((loss, 2 * loss)), x, ms.ops.stop_gradient(self.w * x)
+
+
+class Consumer(nn.Cell):
+    """The loss Σ v·x·made, whose gradient for v is x·made."""
+
+    parts = ("made",)
+
+    def __init__(self):
+        super().__init__()
+        self.v = ms.Parameter(np.ones(3, np.float32), name="v")
+
+    def construct(self, x, made):
+        loss = (self.v * x * made).sum()
+        return loss, loss.reshape(1)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("passes", [1, 2])
+def test_objectives_step_one_after_the_other_on_what_the_first_hands_on(passes, scaled):
+    batches = np.array([[1, 2, 3], [-1, 0.5, 2]], np.float32)[:passes]
+    losses = Producer(), Consumer()
+    steps = [
+        TrainStep(
+            loss,
+            Update(
+                nn.SGD(loss.trainable_params(), learning_rate=0.1),
+                scaler=ms.amp.StaticLossScaler(1024.0) if scaled else None,
+                passes=passes,
+            ),
+            passes,
+        )
+        for loss in losses
+    ]
+    w, v = np.array([1, -2, 3], np.float32), np.ones(3, np.float32)
+    loss, norm, taken, parts = JointStep(steps, steps[0])([(ms.Tensor(x),) for x in batches])
+    mean = batches.mean(0)
+    assert bool(taken)
+    assert float(loss) == pytest.approx((w * mean).sum())
+    assert float(norm) == pytest.approx(np.linalg.norm(mean))
+    last = (w * batches[-1]).sum()
+    names, values = zip(*((names, part.asnumpy()) for names, part in parts), strict=True)
+    assert names == (("sum", "twice"), ("made",))
+    np.testing.assert_allclose(values[0], [last, 2 * last], rtol=1e-6)
+    np.testing.assert_allclose(values[1], [(v * batches[-1] * w * batches[-1]).sum()], rtol=1e-6)
+    np.testing.assert_allclose(losses[0].w.asnumpy(), w - 0.1 * mean, rtol=1e-6)
+    np.testing.assert_allclose(losses[1].v.asnumpy(), v - 0.1 * (batches * w * batches).mean(0), rtol=1e-6)
+
+
+def test_a_step_that_one_objective_skips_counts_as_skipped():
+    losses = Producer(), Consumer()
+    steps = [TrainStep(loss, Update(nn.SGD(loss.trainable_params(), learning_rate=0.1))) for loss in losses]
+    steps[1].update.skip_above(-100)  # no loss is as low
+    *_, taken, _ = JointStep(steps, steps[0])([(ms.Tensor(np.ones(3, np.float32)),)])
+    assert not bool(taken)
+    np.testing.assert_array_equal(losses[1].v.asnumpy(), 1)
+    np.testing.assert_allclose(losses[0].w.asnumpy(), [0.9, -2.1, 2.9], rtol=1e-6)

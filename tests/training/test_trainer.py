@@ -8,8 +8,9 @@ from src.config.loader import with_overrides
 from src.errors import UserError
 from src.host.device import select_device
 from src.imaging.io import write_image
+from src.training.dry_run import dry_run
 from src.training.run import run_training
-from src.training.trainer import Training, connect, dry_run, training_of, usable_sink
+from src.training.trainer import Training, connect, training_of, usable_sink
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny, tiny_srgan
 

@@ -120,6 +120,18 @@ def test_lr_by_another_kernel(tmp_path, tiny_pictures, photo):
         validation_pairs(tiny.config("rrdb", tmp_path, "data.lr_kernel=maxpool"))
 
 
+def test_pictures_are_degraded_the_same_for_every_run(tmp_path, photo):
+    for part, step in (("X1", 1), ("X4", 4)):
+        for number in range(2):
+            write_image(tmp_path / "val" / part / f"{number}.png", photo[100 * number :][:64:step, 100:164:step])
+    found = [validation_pairs(tiny.config("rrdb", tmp_path, "degradation.kind=real", f"seed={s}")) for s in (1, 2)]
+    for number, (one, other) in enumerate(zip(*found, strict=True)):
+        hr, lr = load_pair(one, 4)
+        np.testing.assert_array_equal(hr, photo[100 * number :][:64, 100:164])
+        np.testing.assert_array_equal(lr, load_pair(other, 4)[1])
+        assert lr.shape == (16, 16, 3) and (lr != hr[::4, ::4]).any()
+
+
 def test_on_an_ascend_pictures_are_cut_into_tiles_of_one_size(tiny_pictures, monkeypatch):
     family = family_of(tiny.config("srdiff", tiny_pictures))
     model = family.model()

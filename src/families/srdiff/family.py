@@ -159,6 +159,8 @@ class SRDiff(Diffusion):
         return [("encoder", path)]
 
     def check_pretrained(self, part, config, path):
+        if part != "encoder":
+            return
         if not isinstance(getattr(config, "encoder", None), rrdb.EncoderConfig):
             raise UserError(
                 f"expected an RRDB or an SRDiff in encoder.checkpoint, got the {config.system} {path}: name stage 1's "

@@ -105,9 +105,27 @@ class SRGAN(OnePass):
             )
         if not any((loss.pixel, loss.perceptual, loss.adversarial)):
             raise UserError("'loss.pixel', 'loss.perceptual' and 'loss.adversarial' are all 0; set one of them")
-        if loss.adversarial and self.config.data.sink:
-            raise UserError("'data.sink' feeds one network, but a discriminator trains along; set data.sink=false")
+        if discriminator.network == "none":
+            self._check_unread("discriminator", ("lr", "checkpoint"), "discriminator.network is none")
+            self._check_unread("loss", ("kind", "discriminator_first"), "loss.adversarial is 0")
+        if self.config.perceptual.network.startswith("lpips_"):
+            self._check_unread("perceptual", ("layers", "loss", "normalize"), "LPIPS has its own layers")
+        if self.config.data.sink and not self._is_regression:
+            raise UserError(
+                "'data.sink' feeds a network that minimises a pixel loss alone: set data.sink=false, or the weights of "
+                "the other losses to 0"
+            )
         super().check()
+
+    def _check_unread(self, section, names, reason):
+        given = getattr(self.config, section)
+        for name in names:
+            if getattr(given, name) != getattr(type(given)(), name):
+                raise UserError(f"'{section}.{name}' has no effect, since {reason}: leave it out")
+
+    @property
+    def _is_regression(self):
+        return self.config.loss == LossConfig()
 
     def _check_rrdb(self):
         generator = self.config.generator
@@ -169,15 +187,19 @@ class SRGAN(OnePass):
         return self.discriminator() if name else self.model()
 
     def objectives(self, model, lr_up=False):
+        from src.families.srgan.network import initialize_dense_blocks
         from src.losses.adversarial import AdversarialLoss
         from src.losses.gan import DiscriminatorLoss, GeneratorLoss
 
+        initialize_dense_blocks(model)
+        if self._is_regression:
+            return super().objectives(model, lr_up)
         loss, discriminator, adversarial = self.config.loss, None, None
         names = ("pixel", "perceptual", "adversarial", "variation")
         weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
         if loss.adversarial:
             discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
-        perceptual = self._perceptual_loss() if loss.perceptual else None
+        perceptual = self.perceptual_loss() if loss.perceptual else None
         of_generator = Objective(
             GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
             self.groups(model),
@@ -199,13 +221,22 @@ class SRGAN(OnePass):
         sizes = self.config.discriminator
         return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
 
-    def _perceptual_loss(self, download=False):
+    def perceptual_loss(self, download=False):
+        if not self.config.loss.perceptual:
+            return super().perceptual_loss()
         from src.losses.perceptual import load_perceptual
 
+        patch_size = self.config.data.patch_size
         settings = self.config.perceptual
-        return load_perceptual(
+        loss = load_perceptual(
             settings.network, settings.layers, settings.loss, settings.normalize, settings.weights, download
         )  # fmt: skip
+        if patch_size < loss.min_side:
+            raise UserError(
+                f"'data.patch_size' must be at least {loss.min_side} for perceptual.network={settings.network} and its "
+                f"layers, got {patch_size}; set a larger one"
+            )
+        return loss
 
     def pretrained(self):
         config, found = self.config, []
@@ -219,6 +250,8 @@ class SRGAN(OnePass):
                 raise UserError(f"no {part} at {path} ({part}.checkpoint): {remedy} with {part}.checkpoint=PATH")
             elif path:
                 found.append((part, path))
+        if config.train.init and config.loss.adversarial and not config.discriminator.checkpoint:
+            logging.info("the discriminator starts anew: discriminator.checkpoint=%s would go on", config.train.init)
         return found
 
     def check_pretrained(self, part, config, path):
@@ -235,13 +268,18 @@ class SRGAN(OnePass):
             remedy = " ".join(f"{name}={found[name]}" for name in different if name in found)
             got = ", ".join(f"{name} {found.get(name, 'none')} for {wanted.get(name, 'none')}" for name in different)
             raise UserError(
-                f"the generator checkpoint {path} is another network than the configuration's ({got}): set {remedy}, "
-                "or name another generator.checkpoint"
+                f"the generator in {path} is another network than the configuration's ({got}): set {remedy}, or name "
+                "another"
             )
 
     def pretrained_arrays(self, part, checkpoint):
         """An RRDB's own are named ``encoder.*``; a discriminator is a part of no model."""
         if part == "discriminator":
+            if not any(name.startswith("discriminator.") for name in checkpoint.arrays):
+                raise UserError(
+                    f"{checkpoint.path} holds no discriminator: name a run's step_N.ckpt, or what convert.py wrote, "
+                    "with discriminator.checkpoint"
+                )
             return checkpoint.arrays
         return {name.replace("encoder.", "generator.", 1): value for name, value in checkpoint.model_arrays().items()}
 

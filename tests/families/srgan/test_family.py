@@ -129,3 +129,17 @@ def test_tiles_of_one_size_continue_pictures_as_whole_ones_do(photo):
     assert fixed.tiling.size == (128, 128)
     inside = np.s_[:, :, :40, :40]
     np.testing.assert_allclose(fixed.sample(lr)[inside], whole.sample(lr)[inside], atol=1e-4)
+
+
+def test_dense_blocks_start_from_a_tenth_of_kaimings_weights():
+    family = family_of(tiny_srgan.config("rrdb", "generator.features=32", "generator.growth=16"))
+    model = family.model()
+    family.objectives(model)
+    weights = {
+        name: cell.weight.asnumpy() for name, cell in model.cells_and_names() if ".dense" in name and "conv" in name
+    }
+    assert len(weights) == 2 * 3 * 5
+    for weight in weights.values():
+        assert weight.std() == pytest.approx(0.1 * np.sqrt(2 / np.prod(weight.shape[1:])), rel=0.1)
+    others = model.generator.trunk_conv.weight.asnumpy()
+    assert others.std() == pytest.approx(1 / np.sqrt(3 * 32 * 9), rel=0.1)

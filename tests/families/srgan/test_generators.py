@@ -6,7 +6,7 @@ import pytest
 
 from src.commands.convert import converted
 from src.families.registry import family_of
-from src.inference.upscaler import to_uint8
+from src.inference.upscaler import to_pixels
 from src.layers.graph import Graph, Whole
 from src.weights.checkpoint import Checkpoint, config_json, load_into
 from src.weights.torch_file import read_torch
@@ -50,7 +50,7 @@ def test_the_recorded_pictures(shared, file):
     golden = np.load(path.parent / "golden.npz")
     sr = upscaled(*loaded(path), golden["lr"])
     assert np.abs(sr - golden[FILES[file]]).max() <= 1e-4
-    levels = np.abs(to_uint8(sr * 2 - 1).astype(int) - golden.get(f"{FILES[file]}_u8", to_uint8(sr * 2 - 1)))
+    levels = np.abs(to_pixels(sr * 2 - 1).astype(int) - golden.get(f"{FILES[file]}_u8", to_pixels(sr * 2 - 1)))
     assert levels.max() <= 1  # leftthomas' program cuts off where we round
 
 

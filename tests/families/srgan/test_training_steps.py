@@ -23,7 +23,9 @@ from tests.losses.test_perceptual import formula
 
 # What each program minimises: the weights of its parts, how pixels differ, VGG's layers, the adversarial loss.
 KINDS = {
-    "srgan_paper": ({"perceptual": 1 / 12.75**2, "adversarial": 1e-3}, "l2", ("vgg19", "relu5_4", "l2", True), "vanilla"),
+    "srgan_paper": (
+        {"perceptual": 1 / 12.75**2, "adversarial": 1e-3}, "l2", ("vgg19", "relu5_4", "l2", True), "vanilla"
+    ),
     "leftthomas": (
         {"pixel": 1, "perceptual": 6e-3, "adversarial": 1e-3, "variation": 2e-8}, "l2", ("vgg16", "pool5", "l2", False),
         "probability",
@@ -133,7 +135,8 @@ class Recorded:
         """
         tolerance = 0.05 * self.config["adam"]["lr"]
         for name in self.names(prefix):
-            if f"{prefix}/{name}" not in self.config["not_reproducible"] and not name.endswith(STATISTICS):
+            compared = self.kind == "srgan_paper" or not name.endswith(STATISTICS)
+            if f"{prefix}/{name}" not in self.config["not_reproducible"] and compared:
                 distance = np.median(np.abs(found[name] - self.arrays[f"{prefix}/{name}"]))
                 assert distance <= tolerance, (name, distance)
 
@@ -146,14 +149,16 @@ class Recorded:
         return found["g"], found["d"] if "d" in found else found["d_real"] + found["d_fake"]
 
 
+# BatchNorm's, and the vectors of spectral normalisation, follow each pass of D; the programs but the paper's have more.
 STATISTICS = "num_batches_tracked", "running_mean", "running_var", "weight_u", "weight_v"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def recorded(request, shared, vgg):
     return Recorded(shared / "golden/srgan" / f"step_{request.param}", request.param, vgg)
 
 
+@pytest.mark.parametrize("recorded", KINDS, indirect=True)
 def test_losses_and_gradients_of_the_first_step(recorded):
     hr, lr = recorded.batch(0)
     (value, parts, handed_hr, sr), gradients = recorded.gradients(recorded.generator_loss, recorded.generator)(
@@ -171,9 +176,9 @@ def test_losses_and_gradients_of_the_first_step(recorded):
     recorded.check_gradients("grad_d_0", recorded.named(recorded.discriminator.trainable_params(), gradients, True))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recorded", ["srgan_paper", "leftthomas", "esrgan"], indirect=True)
 def test_two_steps(recorded):
-    if recorded.kind == "realesrgan":
-        pytest.skip("its generator's goal is sharpened, its discriminator's not, and the first alone is recorded")
     step = recorded.step()
     for number in range(2):
         loss, _, taken, parts = step([recorded.batch(number)])

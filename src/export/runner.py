@@ -27,6 +27,17 @@ PACKED = ("__init__.py", "errors.py", "command.py", "host/__init__.py", "host/de
 TILE = 1024  # output pixels; the memory of whatever device it is need not be known
 
 
+_MAIN = """# What the archive runs: an interruption while the rest is imported is one line, too.
+from src.host.signals import end_at_once
+
+end_at_once()
+
+from src.export.runner import command
+
+command()
+"""
+
+
 def pack(folder):
     """Write this command and all of the project that it imports as one file into a folder; return its path."""
     source, target = Path(__file__).resolve().parents[1], Path(folder) / NAME
@@ -35,7 +46,8 @@ def pack(folder):
             copy = Path(scratch, "src", path.relative_to(source))
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
-        zipapp.create_archive(scratch, temporary, "/usr/bin/env python3", "src.export.runner:command", compressed=True)
+        Path(scratch, "__main__.py").write_text(_MAIN, encoding="utf-8")
+        zipapp.create_archive(scratch, temporary, "/usr/bin/env python3", compressed=True)
     return target
 
 

@@ -61,13 +61,13 @@ def test_losses_and_a_few_pictures(folder, monkeypatch):
     ((name, method, grid),) = kept
     assert (name, method, grid.shape, grid.dtype) == ("samples", "sr3_tiny", (16, 34, 3), np.uint8)
     assert (grid[:, :16] != grid[:, 18:]).any() and looked.shown(name, grid) is grid
-    draw, together = DiffusionUpscaler.draw, []
+    pixels, together = DiffusionUpscaler.pixels, []
 
     def recorded(upscaler, condition, *arguments, **options):
         together.append(condition.shape[0])
-        return draw(upscaler, condition, *arguments, **options)
+        return pixels(upscaler, condition, *arguments, **options)
 
-    monkeypatch.setattr(DiffusionUpscaler, "draw", recorded)
+    monkeypatch.setattr(DiffusionUpscaler, "pixels", recorded)
     monkeypatch.setattr(DiffusionUpscaler, "batch", lambda *_: 1)  # more would be cut into tiles
     looked.run(lambda *what: kept.append(what))
     assert together == [1, 1] and np.abs(kept[1][2].astype(int) - grid).max() <= 1

@@ -133,12 +133,16 @@ class Recorded:
 
         Adam divides by |g| + 1e-8, and there are gradients as small as that: a twentieth of a step is allowed.
         """
-        tolerance = 0.05 * self.config["adam"]["lr"]
         for name in self.names(prefix):
-            compared = self.kind == "srgan_paper" or not name.endswith(STATISTICS)
-            if f"{prefix}/{name}" not in self.config["not_reproducible"] and compared:
-                distance = np.median(np.abs(found[name] - self.arrays[f"{prefix}/{name}"]))
-                assert distance <= tolerance, (name, distance)
+            expected, is_statistic = self.arrays[f"{prefix}/{name}"], name.endswith(STATISTICS)
+            if f"{prefix}/{name}" in self.config["not_reproducible"] or name.endswith("num_batches_tracked"):
+                continue
+            if is_statistic and self.kind == "srgan_paper":
+                distance = np.abs(found[name] - expected).max() / max(1, np.abs(expected).max())
+                assert distance <= 1e-4, (name, distance)
+            elif not is_statistic:
+                distance = np.median(np.abs(found[name] - expected))
+                assert distance <= 0.05 * self.config["adam"]["lr"], (name, distance)
 
     def names(self, prefix):
         return [name.removeprefix(prefix + "/") for name in self.arrays.files if name.startswith(prefix + "/")]
@@ -150,7 +154,7 @@ class Recorded:
 
 
 # BatchNorm's, and the vectors of spectral normalisation, follow each pass of D; the programs but the paper's have more.
-STATISTICS = "num_batches_tracked", "running_mean", "running_var", "weight_u", "weight_v"
+STATISTICS = "running_mean", "running_var", "weight_u", "weight_v"
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ if str(ROOT) not in sys.path:
 
 from src.host.device import prepare  # noqa: E402
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell, and in all that is started here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 prepare()  # before any test module imports mindspore
 if "PYTEST_XDIST_WORKER" not in os.environ:  # one cache folder for the whole run; tests leave nothing at home
     os.environ["MINDSPORE_SR_CACHE"] = _cache = tempfile.mkdtemp(prefix="mindspore-sr-tests-")

@@ -15,7 +15,7 @@ def run(args):
     select_device(args.device)
     world = meet(args.device)
     if args.vgg_download:
-        family_of(config).perceptual_loss(download=True)
+        family_of(config).fetch_weights()
     if args.dry_run:
         from src.training.dry_run import dry_run
 

@@ -153,6 +153,8 @@ def _options(arguments):
         if name in given:
             raise UserError(f"--{name.replace('_', '-')} {given[name]} {reason}")
     own = {name: given.get(name, default) for name, default in own.items()}
+    if own.get("scale") == 3 and "stride" not in given:  # which the default of all others does not divide
+        own["stride"] -= own["stride"] % 3
     if arguments.sizes:
         own = {"sizes": arguments.sizes, "scale": arguments.sizes[-1] // arguments.sizes[0], **own}  # 1 of HR alone
     else:

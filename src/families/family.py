@@ -174,8 +174,8 @@ class Family(ABC):
         One of them is the model's own. ``lr_up``: batches bring LR↑.
         """
 
-    def perceptual_loss(self, download=False):
-        """Return a loss by a classifier, whose weights are found or fetched; UserError where training takes none."""
+    def fetch_weights(self):
+        """Fetch what is missing of a loss's weights, which are no part of the project; UserError where none has any."""
         raise UserError("this configuration has no perceptual loss: leave out --vgg-download, or set loss.perceptual")
 
     def groups(self, model):

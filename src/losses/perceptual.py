@@ -19,20 +19,21 @@ _DEVIATION = (0.229, 0.224, 0.225)
 _REMEDY = "fetch what is missing with train.py --vgg-download, or name a folder or file by perceptual.weights"
 
 
-def load_perceptual(network, layers="conv5_4", loss="l1", normalize=True, weights="", download=False):
+def load_perceptual(network, layers="conv5_4", loss="l1", normalize=True, weights=""):
     """A Cell of (sr, hr), float32 (B, 3, H, W) RGB in [0, 1] → a scalar, with frozen weights from a file.
 
     ``network`` is vgg16 or vgg19, for :class:`PerceptualLoss`, or lpips_alex, lpips_vgg or lpips_squeeze, which take
-    none of the three settings that follow. ``weights`` is as the ``location`` of ``find_weights``.
+    none of the three settings that follow; ``weights`` is as of :func:`find_perceptual`.
     """
-    is_lpips = network.startswith("lpips_")
-    if not is_lpips:
-        parse_layers(layers, network)  # a mistake here is found before 500 MB are fetched
-    net = network.removeprefix("lpips_")
-    paths = find_weights(net, weights or None, download, _REMEDY)
-    if is_lpips:
+    net, paths = network.removeprefix("lpips_"), find_perceptual(network, weights)
+    if network.startswith("lpips_"):
         return LPIPSLoss(build_from_files(net, paths, partial(lpips_from_arrays, net)))
     return build_from_files(net, paths, partial(perceptual_from_arrays, network, layers, loss, normalize))
+
+
+def find_perceptual(network, weights="", download=False):
+    """The paths of a network's files: ``weights``, a file or folder, or the cache folder, which download completes."""
+    return find_weights(network.removeprefix("lpips_"), weights or None, download, _REMEDY)
 
 
 def perceptual_from_arrays(network, layers, loss, normalize, arrays):

@@ -18,7 +18,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError
+from src.errors import UserError, first_line
 from src.host.ranks import World, is_scheduler, launched
 from src.host.signals import answer_with
 from src.weights.checkpoint import put
@@ -49,7 +49,7 @@ def join(device):
     except RuntimeError as error:
         master = f"{os.environ.get('MS_SCHED_HOST')}:{os.environ.get('MS_SCHED_PORT')}"
         raise UserError(
-            f"cannot meet the other processes at {master} ({_first_line(error)}): start the same command on every "
+            f"cannot meet the other processes at {master} ({first_line(error)}): start the same command on every "
             "host, with a port that is free on host 0"
         ) from error
     atexit.register(_silence_stderr)
@@ -203,13 +203,9 @@ def _serve(communication):
     try:
         communication.init("mccl")
     except RuntimeError as error:
-        logging.error("the scheduler ended: %s (a rank was lost, or its port is in use)", _first_line(error))
+        logging.error("the scheduler ended: %s (a rank was lost, or its port is in use)", first_line(error))
         os._exit(1)
     os._exit(0)
-
-
-def _first_line(error):
-    return str(error).strip().partition("\n")[0]
 
 
 def _silence_stderr():

@@ -4,8 +4,8 @@ import pytest
 from mindspore import nn
 
 from src.families.registry import family_of
-from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import SinusoidalEmbedding
+from src.layers.phase_upscale import BicubicUpscale
 from src.layers.precision import compute_in_16_bits
 from tests import tiny_sr3
 

@@ -13,6 +13,7 @@ from src.losses.perceptual import LPIPSLoss, PerceptualLoss, load_perceptual, pa
 from src.losses.pixel import PixelLoss
 from src.metrics.lpips import LPIPS
 from src.metrics.weight_files import WeightsMissing
+from tests.metrics.torchvision_formula import torchvision_weights
 
 _CONVOLUTIONS = {
     "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
@@ -28,12 +29,7 @@ def formula(network):
     for index, width in zip(_CONVOLUTIONS[network], widths, strict=True):
         shapes |= {f"features.{index}.weight": (width, before, 3, 3), f"features.{index}.bias": (width,)}
         before = width
-    arrays = {}
-    for number, name in enumerate(sorted(shapes)):
-        draw = np.random.RandomState(100 + number).standard_normal(shapes[name])
-        factor = np.sqrt(2 / np.prod(shapes[name][1:])) if name.endswith("weight") else 0.05
-        arrays[name] = (draw * factor).astype(np.float32)
-    return arrays
+    return torchvision_weights(shapes)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from src.metrics.backbones import BACKBONES, _CeilMaxPool
 from src.metrics.lpips import LPIPS, LPIPSDistance, load_lpips, lpips_from_arrays
 from src.metrics.weight_files import find_weights
 from src.weights.torch_file import read_torch
+from tests.metrics.torchvision_formula import torchvision_weights
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +47,7 @@ def alex(weights):
 def formula_backbone(net):
     """The weights that golden/lpips describes for alex and vgg, under torchvision's names."""
     parameters = BACKBONES[net]().parameters_and_names()
-    shapes = {name.removeprefix("layers."): parameter.shape for name, parameter in parameters}
-    arrays = {}
-    for index, name in enumerate(sorted(shapes)):
-        draw = np.random.RandomState(100 + index).standard_normal(shapes[name])
-        factor = np.sqrt(2 / np.prod(shapes[name][1:])) if name.endswith("weight") else 0.05
-        arrays[f"features.{name}"] = (draw * factor).astype(np.float32)
-    return arrays
+    return torchvision_weights({f"features.{name.removeprefix('layers.')}": each.shape for name, each in parameters})
 
 
 def some_weights(net="alex", seed=0):

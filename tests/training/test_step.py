@@ -6,8 +6,8 @@ import pytest
 from mindspore import nn
 
 from src.families.registry import family_of
-from src.layers.bicubic import BicubicUpscale
 from src.layers.layers import Mish, SinusoidalEmbedding
+from src.layers.phase_upscale import BicubicUpscale
 from src.layers.precision import compute_in_16_bits
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam

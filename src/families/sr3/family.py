@@ -88,7 +88,7 @@ class _SR3:
         )  # fmt: skip
 
     def _enlarge(self):
-        from src.layers.bicubic import BicubicUpscale
+        from src.layers.phase_upscale import BicubicUpscale
 
         return BicubicUpscale(self.scale)
 

@@ -199,7 +199,7 @@ class SRGAN(OnePass):
         weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
         if loss.adversarial:
             discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
-        perceptual = self.perceptual_loss() if loss.perceptual else None
+        perceptual = self._perceptual_loss() if loss.perceptual else None
         of_generator = Objective(
             GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
             self.groups(model),
@@ -221,15 +221,21 @@ class SRGAN(OnePass):
         sizes = self.config.discriminator
         return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
 
-    def perceptual_loss(self, download=False):
+    def fetch_weights(self):
         if not self.config.loss.perceptual:
-            return super().perceptual_loss()
+            super().fetch_weights()
+        from src.losses.perceptual import find_perceptual
+
+        settings = self.config.perceptual
+        find_perceptual(settings.network, settings.weights, download=True)
+
+    def _perceptual_loss(self):
         from src.losses.perceptual import load_perceptual
 
         patch_size = self.config.data.patch_size
         settings = self.config.perceptual
         loss = load_perceptual(
-            settings.network, settings.layers, settings.loss, settings.normalize, settings.weights, download
+            settings.network, settings.layers, settings.loss, settings.normalize, settings.weights
         )  # fmt: skip
         if patch_size < loss.min_side:
             raise UserError(

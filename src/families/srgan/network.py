@@ -12,8 +12,8 @@ from mindspore.common.initializer import Normal, initializer
 
 from src.families.rrdb.network import ResidualDenseBlock
 from src.layers.batch_norm import BatchNorm2d
-from src.layers.bilinear import BilinearUpscale
 from src.layers.layers import Fold, NearestUpsample, Unfold, conv3x3
+from src.layers.phase_upscale import BilinearUpscale
 from src.layers.prelu import PReLU
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.imaging.resize import imresize
-from src.layers.bicubic import BicubicUpscale, phase_kernels
+from src.layers.phase_upscale import BicubicUpscale, phase_kernels
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])

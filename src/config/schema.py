@@ -198,6 +198,18 @@ class DiffusionConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """How a student, which takes eval.steps of eval.spacing, learns from a teacher, which takes more: distillation."""
+
+    method: Literal["none", "regression", "progressive"] = "none"  # SinSR's, or halving; docs/distillation.md
+    teacher: str = ""  # its checkpoint, of the same system; the student's weights start from it
+    sampler: str = "ddim"  # the teacher's, one that adds no noise
+    steps: int = setting(8, at_least=2)  # the teacher's
+    truth: float = setting(0.0, at_least=0, at_most=1)  # share of HR in what pixels and features are compared with
+    inverse: float = setting(0.0, at_least=0)  # regression: weight of naming x_T from the teacher's picture
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """The optimisation."""
 

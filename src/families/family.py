@@ -53,6 +53,7 @@ class Family(ABC):
     scales_are_of = "a system that enlarges pictures"
     edges = "symmetric"  # how pictures are continued to a multiple of size_multiple, as of ``inference.tiling.Grid``
     trains_encoder = False  # along with the rest
+    distilled = False  # trained by a teacher, a ``src.training.teacher.Teacher``, which makes its batches
 
     def __init__(self, config):
         self.config = config

@@ -50,8 +50,8 @@ class DiffusionLoss(nn.Cell):
         if self.frozen_encoder:
             features, base = ops.stop_gradient(features), ops.stop_gradient(base)
         draws = t.shape[0] // hr.shape[0]
-        condition = _repeated(self.model.project(features, base), draws)
-        x_0 = _repeated(self.target.to_x0(hr, base), draws)
+        condition = repeated(self.model.project(features, base), draws)
+        x_0 = repeated(self.target.to_x0(hr, base), draws)
 
         signal, noise_rate, told = self.noise_levels(t)
         x_t = q_sample(x_0, noise, signal, noise_rate)
@@ -115,7 +115,7 @@ def error_scale(kind, prediction, alpha_bar):
     return np.sqrt(squared / squared.mean()).astype(np.float32)
 
 
-def _repeated(x, times):
+def repeated(x, times):
     """(B, …) → (B·times, …), each row so many times."""
     if times == 1:
         return x

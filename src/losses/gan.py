@@ -7,42 +7,59 @@ from src.losses.adversarial import total_variation
 from src.losses.pixel import PixelLoss
 
 
-class GeneratorLoss(nn.Cell):
-    """The weighted sum of a generator's losses, for batches of HR (B, 3, H, W) and LR (B, 3, h, w) in [−1, 1].
+class PictureLoss(nn.Cell):
+    """The weighted sum of losses on pictures (B, 3, H, W) in [0, 1].
 
     ``weights`` is of name → weight, with pixel, perceptual, adversarial or variation; what is not named is left out.
-    The discriminator's own weights are not touched, but its statistics of batches are.
+    The discriminator's own weights are not touched, but its statistics of batches are. ``truth`` is the share with
+    which the first two look at real pictures in place of the goal.
     """
 
-    def __init__(self, generator, weights, pixel_loss="l1", perceptual=None, discriminator=None, adversarial=None):
+    def __init__(self, weights, pixel_loss="l1", perceptual=None, discriminator=None, adversarial=None, truth=0.0):
         super().__init__(auto_prefix=False)
         self.parts, self.weights = tuple(weights), tuple(float(weight) for weight in weights.values())
-        self.generator, self.discriminator = generator, discriminator
-        self.pixel_loss, self.perceptual, self.adversarial = PixelLoss(pixel_loss), perceptual, adversarial
+        self.pixel_loss, self.perceptual = PixelLoss(pixel_loss), perceptual
+        self.discriminator, self.adversarial, self.truth = discriminator, adversarial, float(truth)
 
-    def construct(self, hr, lr):
-        """The loss and its weighted parts (n,); for a discriminator's batch, HR and the picture in [0, 1] besides."""
-        hr, sr = _to_unit(hr), _to_unit(self.generator(lr))
+    def construct(self, sr, goal, real):
+        """The loss of sr, and its weighted parts, a tuple; ``goal`` is what it should be, ``real`` is HR."""
         total, values = 0.0, ()
         for i in range(len(self.parts)):
-            value = self.weights[i] * self._part(self.parts[i], sr, hr)
+            value = self.weights[i] * self._part(self.parts[i], sr, goal, real)
             total = total + value
             values = values + (value,)
-        parts = ops.stack(values)
-        return (total, parts) if self.discriminator is None else (total, parts, hr, ops.stop_gradient(sr))
+        return total, values
 
-    def _part(self, part, sr, hr):
+    def _part(self, part, sr, goal, real):
         if part == "pixel":
-            return self.pixel_loss(sr, hr)
+            value = self.pixel_loss(sr, goal)
+            return value if self.truth == 0 else value + self.truth * (self.pixel_loss(sr, real) - value)
         if part == "perceptual":
-            return self.perceptual(sr, hr)
+            value = self.perceptual(sr, goal)
+            return value if self.truth == 0 else value + self.truth * (self.perceptual(sr, real) - value)
         if part == "variation":
             return total_variation(sr)
         if self.adversarial.kind != "relativistic":  # the logits of real pictures play no part
             fake = self.discriminator(sr)
             return self.adversarial.generator(fake, fake)
-        real = self.discriminator(hr)
+        real = self.discriminator(real)
         return self.adversarial.generator(real, self.discriminator(sr))
+
+
+class GeneratorLoss(nn.Cell):
+    """A :class:`PictureLoss` of a generator, for batches of HR (B, 3, H, W) and LR (B, 3, h, w) in [−1, 1]."""
+
+    def __init__(self, generator, losses):
+        super().__init__(auto_prefix=False)
+        self.generator, self.losses, self.parts = generator, losses, losses.parts
+        self.hands_on = losses.discriminator is not None
+
+    def construct(self, hr, lr):
+        """The loss and its weighted parts (n,); for a discriminator's batch, HR and the picture in [0, 1] besides."""
+        hr, sr = to_unit(hr), to_unit(self.generator(lr))
+        total, values = self.losses(sr, hr, hr)
+        parts = ops.stack(values)
+        return (total, parts, hr, ops.stop_gradient(sr)) if self.hands_on else (total, parts)
 
 
 class DiscriminatorLoss(nn.Cell):
@@ -61,11 +78,12 @@ class DiscriminatorLoss(nn.Cell):
     def construct(self, hr, picture):
         """The loss, and it again as the one part (1,)."""
         if self.generator is not None:
-            hr, picture = _to_unit(hr), ops.stop_gradient(_to_unit(self.generator(picture)))
+            hr, picture = to_unit(hr), ops.stop_gradient(to_unit(self.generator(picture)))
         real = self.discriminator(hr)
         loss = self.adversarial.discriminator(real, self.discriminator(picture))
         return loss, loss.reshape(1)
 
 
-def _to_unit(picture):
+def to_unit(picture):
+    """From [−1, 1] to [0, 1], float32."""
     return (picture.astype(ms.float32) + 1) * 0.5

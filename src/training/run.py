@@ -23,7 +23,7 @@ from src.weights.checkpoint import config_json
 
 _PATHS = (  # may differ from host to host
     "data.train", "data.val", "data.test", "train.init", "encoder.checkpoint", "generator.checkpoint",
-    "discriminator.checkpoint", "perceptual.weights",
+    "discriminator.checkpoint", "perceptual.weights", "distill.teacher",
 )  # fmt: skip
 _FORMATS = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lr_psnr": "LR-PSNR {:.2f} dB", "lpips": "LPIPS {:.4f}"}
 _FORMATS["loss"] = "loss {:.4g}"

@@ -24,6 +24,7 @@ from src.training.distributed import gradient_mean
 from src.training.ema import MovingAverage
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import JointStep, TrainStep, Update
+from src.training.teacher import teacher_of
 from src.training.validation import DenoisingValidation, Validation, validation_of
 from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
 
@@ -70,7 +71,8 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     ]
     return Training(
         model, shown, JointStep(joint, joint[main]), schedules[main][0][1], validation_of(family, shown, world),
-        partial(_dataset, family, patches, world, steps), world, networks=[*networks.values()],
+        partial(_dataset, family, patches, world, steps), teacher_of(family, model), world,
+        networks=[*networks.values()],
         pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip
 
@@ -85,6 +87,7 @@ class Training:
     schedule: RateSchedule  # the learning rate that is shown
     validation: Validation | DenoisingValidation  # of what is shown
     dataset: Callable  # progress → the mindspore dataset of the batches that are left
+    teacher: Callable | None  # from a step's number and a batch to what the losses take; None: as it is
     world: World
     networks: list  # that training alone needs, such as a discriminator
     pictures: int  # to train on
@@ -107,9 +110,10 @@ class Training:
 
     def batches(self, progress):
         """Yield what is left of the run: for each step a list of batches, which are tuples as the loss takes them."""
-        iterator = self.dataset(progress).create_tuple_iterator(num_epochs=1)
+        iterator, step = self.dataset(progress).create_tuple_iterator(num_epochs=1), progress.step
         while batches := list(islice(iterator, self.accumulate)):
-            yield batches
+            yield [self.teacher(step, *batch) for batch in batches] if self.teacher else batches
+            step += 1
 
     def state(self):
         """Everything that resuming needs: parameter name → parameter, the optimiser's under ``optimizer.*``."""

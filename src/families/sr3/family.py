@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from src.config.schema import Config, DiffusionConfig, setting
+from src.config.schema import DiffusionConfig, setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, Diffusion, OnePass, check_levels, unfolded
+from src.families.distillation import Distillable, DistillableSettings
+from src.families.family import BICUBIC_RADIUS, OnePass, check_levels, unfolded
 from src.families.sr3 import convert
 from src.inference.tile_size import Cost, Reach
 
@@ -31,7 +32,7 @@ class SR3Config:
 
 
 @dataclass(frozen=True)
-class SR3Settings(Config):
+class SR3Settings(DistillableSettings):
     sr3: SR3Config = field(default_factory=SR3Config)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
@@ -143,7 +144,7 @@ class Regression(_SR3, OnePass):
         return SR3Regression(self._unet(takes_lr_up=False), self._enlarge())
 
 
-class SR3(_SR3, Diffusion):
+class SR3(_SR3, Distillable):
     """SR3, told √ᾱ, and DDPM, told the step; conditioned on LR↑, or unconditional."""
 
     @classmethod

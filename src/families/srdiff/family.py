@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from src.config import schema
-from src.config.schema import Config, setting
+from src.config.schema import setting
 from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, Diffusion, check_levels, unfolded
+from src.families.distillation import Distillable, DistillableSettings
+from src.families.family import BICUBIC_RADIUS, check_levels, unfolded
 from src.families.rrdb import family as rrdb
 from src.families.srdiff import convert
 from src.inference.tile_size import Cost, Reach
@@ -46,13 +47,13 @@ class DiffusionConfig(schema.DiffusionConfig):
 
 
 @dataclass(frozen=True)
-class SRDiffSettings(Config):
+class SRDiffSettings(DistillableSettings):
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
 
-class SRDiff(Diffusion):
+class SRDiff(Distillable):
     """See the module."""
 
     Settings = SRDiffSettings
@@ -142,6 +143,8 @@ class SRDiff(Diffusion):
         return [(model.trainable_params(), train.lr)]
 
     def pretrained(self):
+        if self.distilled:
+            return super().pretrained()
         path, init = self.config.encoder.checkpoint, self.config.train.init
         if init:
             logging.info("encoder.checkpoint is not read: train.init=%s holds an encoder as well", init)

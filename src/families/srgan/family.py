@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from src.config.schema import Config, setting
+from src.config.schema import setting
 from src.errors import UserError
 from src.families.family import Objective, OnePass, unfolded
+from src.families.picture_losses import LossConfig, PictureLosses, PictureLossSettings
 from src.families.rrdb import family as rrdb
 from src.families.srgan import convert
 from src.inference.tile_size import Cost, Reach
@@ -31,47 +32,8 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True)
-class DiscriminatorConfig:
-    """What tells pictures from the generator's: SRGAN's for one patch size, with pooling, ESRGAN's, Real-ESRGAN's."""
-
-    network: Literal["none", "srgan", "pooled", "esrgan", "unet"] = "none"
-    features: int = setting(64, at_least=1)  # of its first convolution
-    hidden: int = setting(0, at_least=0)  # of its dense layer; 0 takes the paper's: srgan, pooled 1024, esrgan 100
-    lr: float = setting(0.0, at_least=0)  # 0 takes train.lr
-    checkpoint: str = ""  # of such a discriminator that training starts from, as convert.py writes it
-
-
-@dataclass(frozen=True)
-class PerceptualConfig:
-    """The loss on a classifier's features."""
-
-    network: Literal["vgg19", "vgg16", "lpips_squeeze", "lpips_alex", "lpips_vgg"] = "vgg19"
-    # of VGG: convI_J before its activation, reluI_J after, poolI after the block; with weights: conv1_2=0.1,conv5_4=1
-    layers: str = "conv5_4"
-    loss: Literal["l1", "l2"] = "l1"
-    normalize: bool = True  # pictures by ImageNet's mean and deviation
-    weights: str = ""  # the network's file; empty: where train.py --vgg-download puts it
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """What the generator minimises: a weighted sum of losses on pictures in [0, 1]; a weight of 0 leaves one out."""
-
-    pixel: float = setting(1.0, at_least=0)  # times train.pixel_loss
-    perceptual: float = setting(0.0, at_least=0)
-    adversarial: float = setting(0.0, at_least=0)
-    variation: float = setting(0.0, at_least=0)  # total variation
-    # relativistic: ESRGAN's average (arXiv 1809.00219, eqs. 1 and 2); probability: leftthomas'
-    kind: Literal["vanilla", "relativistic", "least_squares", "hinge", "probability"] = "vanilla"
-    discriminator_first: bool = False  # the discriminator's step comes before the generator's
-
-
-@dataclass(frozen=True)
-class SRGANSettings(Config):
+class SRGANSettings(PictureLossSettings):
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    perceptual: PerceptualConfig = field(default_factory=PerceptualConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
 
 
 SCALES = {  # generator.network → what it can enlarge by
@@ -82,7 +44,7 @@ SCALES = {  # generator.network → what it can enlarge by
 }
 
 
-class SRGAN(OnePass):
+class SRGAN(PictureLosses, OnePass):
     """See the module."""
 
     Settings = SRGANSettings
@@ -90,38 +52,15 @@ class SRGAN(OnePass):
     multiple_is = "generator.unshuffle of LR"
 
     def check(self):
-        generator, discriminator, loss = self.config.generator, self.config.discriminator, self.config.loss
-        if generator.network == "rrdb":
+        if self.config.generator.network == "rrdb":
             self._check_rrdb()
-        if loss.adversarial and discriminator.network == "none":
-            raise UserError(
-                f"'loss.adversarial' is {loss.adversarial}, but 'discriminator.network' is none; set "
-                "loss.adversarial=0, or a discriminator"
-            )
-        if discriminator.network != "none" and not loss.adversarial:
-            raise UserError(
-                f"'discriminator.network' is {discriminator.network}, but 'loss.adversarial' is 0; set "
-                "discriminator.network=none, or a weight"
-            )
-        if not any((loss.pixel, loss.perceptual, loss.adversarial)):
-            raise UserError("'loss.pixel', 'loss.perceptual' and 'loss.adversarial' are all 0; set one of them")
-        if discriminator.network == "none":
-            self._check_unread("discriminator", ("lr", "checkpoint"), "discriminator.network is none")
-            self._check_unread("loss", ("kind", "discriminator_first"), "loss.adversarial is 0")
-        if self.config.perceptual.network.startswith("lpips_"):
-            self._check_unread("perceptual", ("layers", "loss", "normalize"), "LPIPS has its own layers")
+        self.check_picture_losses()
         if self.config.data.sink and not self._is_regression:
             raise UserError(
                 "'data.sink' feeds a network that minimises a pixel loss alone: set data.sink=false, or the weights of "
                 "the other losses to 0"
             )
         super().check()
-
-    def _check_unread(self, section, names, reason):
-        given = getattr(self.config, section)
-        for name in names:
-            if getattr(given, name) != getattr(type(given)(), name):
-                raise UserError(f"'{section}.{name}' has no effect, since {reason}: leave it out")
 
     @property
     def _is_regression(self):
@@ -182,83 +121,34 @@ class SRGAN(OnePass):
             made = network.CompactNet(*sizes, scale)
         return network.SRGAN(made, self.unshuffle)
 
-    def part(self, name):
-        """The model, or the "discriminator"."""
-        return self.discriminator() if name else self.model()
-
     def objectives(self, model, lr_up=False):
         from src.families.srgan.network import initialize_dense_blocks
-        from src.losses.adversarial import AdversarialLoss
-        from src.losses.gan import DiscriminatorLoss, GeneratorLoss
+        from src.losses.gan import GeneratorLoss
 
         initialize_dense_blocks(model)
         if self._is_regression:
             return super().objectives(model, lr_up)
-        loss, discriminator, adversarial = self.config.loss, None, None
-        names = ("pixel", "perceptual", "adversarial", "variation")
-        weights = {name: weight for name in names if (weight := getattr(self.config.loss, name))}
-        if loss.adversarial:
-            discriminator, adversarial = self.discriminator(), AdversarialLoss(loss.kind)
-        perceptual = self._perceptual_loss() if loss.perceptual else None
-        of_generator = Objective(
-            GeneratorLoss(model, weights, self.config.train.pixel_loss, perceptual, discriminator, adversarial),
-            self.groups(model),
-        )
+        loss = self.config.loss
+        discriminator = self.discriminator() if loss.adversarial else None
+        losses = self.picture_loss(self.config.train.pixel_loss, discriminator)
+        of_generator = Objective(GeneratorLoss(model, losses), self.groups(model))
         if not loss.adversarial:
             return [of_generator]
-        of_discriminator = Objective(
-            DiscriminatorLoss(discriminator, adversarial, model if loss.discriminator_first else None),
-            [(discriminator.trainable_params(), self.config.discriminator.lr or self.config.train.lr)],
-            "discriminator", discriminator,
-        )  # fmt: skip
-        both = [of_generator, of_discriminator]
+        both = [of_generator, self.discriminator_objective(losses, model if loss.discriminator_first else None)]
         return both[::-1] if loss.discriminator_first else both
 
-    def discriminator(self):
-        """The discriminator, a Cell whose parameters are named ``discriminator.*``."""
-        from src.families.srgan.discriminator import build_discriminator
-
-        sizes = self.config.discriminator
-        return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
-
-    def fetch_weights(self):
-        if not self.config.loss.perceptual:
-            super().fetch_weights()
-        from src.losses.perceptual import find_perceptual
-
-        settings = self.config.perceptual
-        find_perceptual(settings.network, settings.weights, download=True)
-
-    def _perceptual_loss(self):
-        from src.losses.perceptual import load_perceptual
-
-        patch_size = self.config.data.patch_size
-        settings = self.config.perceptual
-        loss = load_perceptual(
-            settings.network, settings.layers, settings.loss, settings.normalize, settings.weights
-        )  # fmt: skip
-        if patch_size < loss.min_side:
-            raise UserError(
-                f"'data.patch_size' must be at least {loss.min_side} for perceptual.network={settings.network} and its "
-                f"layers, got {patch_size}; set a larger one"
-            )
-        return loss
-
     def pretrained(self):
-        config, found = self.config, []
-        for part, path, remedy in (
-            ("generator", config.generator.checkpoint, "train stage 1 first, and name its model.ckpt"),
-            ("discriminator", config.discriminator.checkpoint, "name what convert.py or train.py wrote"),
-        ):
-            if path and part == "generator" and config.train.init:
-                logging.info("%s.checkpoint is not read: train.init=%s holds one as well", part, config.train.init)
-            elif path and not Path(path).is_file():
-                raise UserError(f"no {part} at {path} ({part}.checkpoint): {remedy} with {part}.checkpoint=PATH")
-            elif path:
-                found.append((part, path))
-        if config.train.init and config.loss.adversarial and not config.discriminator.checkpoint:
-            logging.info("the discriminator starts anew: discriminator.checkpoint=%s would go on", config.train.init)
-        return found
+        path, found, init = self.config.generator.checkpoint, [], self.config.train.init
+        if path and init:
+            logging.info("generator.checkpoint is not read: train.init=%s holds one as well", init)
+        elif path and not Path(path).is_file():
+            raise UserError(
+                f"no generator at {path} (generator.checkpoint): train stage 1 first, and name its model.ckpt with "
+                "generator.checkpoint=PATH"
+            )
+        elif path:
+            found = [("generator", path)]
+        return found + self.pretrained_discriminator()
 
     def check_pretrained(self, part, config, path):
         if part == "discriminator":  # its tensors tell
@@ -279,15 +169,11 @@ class SRGAN(OnePass):
             )
 
     def pretrained_arrays(self, part, checkpoint):
-        """An RRDB's own are named ``encoder.*``; a discriminator is a part of no model."""
+        """An RRDB's own are named ``encoder.*``."""
+        arrays = super().pretrained_arrays(part, checkpoint)
         if part == "discriminator":
-            if not any(name.startswith("discriminator.") for name in checkpoint.arrays):
-                raise UserError(
-                    f"{checkpoint.path} holds no discriminator: name a run's step_N.ckpt, or what convert.py wrote, "
-                    "with discriminator.checkpoint"
-                )
-            return checkpoint.arrays
-        return {name.replace("encoder.", "generator.", 1): value for name, value in checkpoint.model_arrays().items()}
+            return arrays
+        return {name.replace("encoder.", "generator.", 1): value for name, value in arrays.items()}
 
     def reach(self):
         generator, scale = self.config.generator, self.scale

@@ -10,8 +10,8 @@ from mindspore import nn
 from src.commands.convert import converted
 from src.families.registry import family_of
 from src.families.srgan.convert_discriminator import discriminator_settings, their_discriminator_name
-from src.families.srgan.discriminator import build_discriminator
 from src.losses.adversarial import AdversarialLoss
+from src.losses.discriminator import build_discriminator
 from src.losses.gan import DiscriminatorLoss, GeneratorLoss
 from src.losses.perceptual import perceptual_from_arrays
 from src.training.optimizers import RateSchedule, adam

@@ -6,7 +6,7 @@ import pytest
 
 from src.errors import UserError
 from src.families.srgan.convert_discriminator import discriminator_settings, their_discriminator_name
-from src.families.srgan.discriminator import DISCRIMINATORS, build_discriminator
+from src.losses.discriminator import DISCRIMINATORS, build_discriminator
 from src.weights.state_dict import find_state_dict
 from src.weights.torch_file import read_torch
 

@@ -1,0 +1,109 @@
+"""What diffusion families share in distillation: settings, checks, and the teacher; docs/distillation.md."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from src.config.schema import DistillConfig
+from src.errors import UserError
+from src.families.family import Diffusion, Objective
+from src.families.picture_losses import PictureLosses, PictureLossSettings
+
+DETERMINISTIC = ("ddim", "dpmpp_2m")  # of the samplers
+
+
+@dataclass(frozen=True)
+class DistillableSettings(PictureLossSettings):
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+
+class Distillable(PictureLosses, Diffusion):
+    """A diffusion family whose networks can learn from a teacher of the same family."""
+
+    def check(self):
+        if self.distilled:
+            self._check_distillation()
+        else:
+            for section in ("distill", "loss", "discriminator", "perceptual"):
+                self.check_unread(section, vars(getattr(self.config, section)), "distill.method is none")
+        super().check()
+
+    @property
+    def distilled(self):
+        return self.config.distill.method != "none"
+
+    def _check_distillation(self):
+        distill, steps = self.config.distill, self.config.eval.steps
+        progressive = distill.method == "progressive"
+        if not distill.teacher:
+            raise UserError(f"'distill.teacher' is empty, but 'distill.method' is {distill.method}: name a checkpoint")
+        if self.trains_encoder:
+            raise UserError("'distill.method' needs a frozen encoder, which is the teacher's: set encoder.frozen=true")
+        if self.config.data.sink:
+            raise UserError("'data.sink' feeds batches that no teacher has seen: set data.sink=false")
+        if self.config.loss.discriminator_first:
+            raise UserError("'loss.discriminator_first' is of an SRGAN: leave it out")
+        if self.config.diffusion.loss_weight != "uniform":
+            raise UserError("'diffusion.loss_weight' is of training without a teacher: leave it out")
+        if not progressive and steps != 1:
+            raise UserError(
+                f"'eval.steps' must be 1 where 'distill.method' is regression, got {steps}; set progressive"
+            )
+        if progressive:
+            self.check_unread("distill", ("sampler", "inverse"), "distill.method is progressive")
+        if progressive and distill.steps % steps or distill.steps <= steps:
+            raise UserError(
+                f"'distill.steps', the teacher's, must be a multiple of 'eval.steps', the student's, got "
+                f"{distill.steps} and {steps}; set distill.steps={2 * steps}"
+            )
+        if self.config.eval.sampler not in ("ddim", "dpmpp_2m"):
+            raise UserError(
+                f"'eval.sampler' must add no noise, as the student learns it, got {self.config.eval.sampler}"
+            )
+        self.check_picture_losses()
+
+    def columns(self):
+        columns = super().columns()
+        return columns._replace(dropout_keys=False) if self.distilled else columns
+
+    def pretrained(self):
+        if not self.distilled:
+            return super().pretrained()
+        path = self.config.distill.teacher
+        if not Path(path).is_file():
+            raise UserError(
+                f"no teacher at {path} (distill.teacher): name a checkpoint of the system {self.config.system}"
+            )
+        return [("", path)] * (not self.config.train.init) + self.pretrained_discriminator()
+
+    def objectives(self, model, lr_up=False):
+        if not self.distilled:
+            return super().objectives(model, lr_up)
+        from src.losses.distillation import DistillationLoss
+
+        distill, level = self.config.distill, self.noise_level()
+        discriminator = self.discriminator() if self.config.loss.adversarial else None
+        losses = self.picture_loss(self.config.diffusion.loss, discriminator, distill.truth)
+        *_, first = self.schedule().steps()
+        loss = DistillationLoss(
+            model, self.target(), self.config.diffusion.prediction, losses, distill.inverse,
+            (first.alpha_bar, np.array([level.of(first)], level.dtype)),
+        )  # fmt: skip
+        own = Objective(loss, self.groups(model))
+        return [own] if discriminator is None else [own, self.discriminator_objective(losses)]
+
+    def check_teacher(self, teacher, path):
+        """Refuse a teacher that diffuses something else, or with other noise."""
+        if type(teacher) is not type(self):
+            system = teacher.config.system
+            raise UserError(f"expected a {self.config.system} in distill.teacher, got the {system} {path}")
+        own, theirs = (asdict(family.config.diffusion) for family in (self, teacher))
+        for name in theirs.keys() - {"prediction", "loss", "loss_weight"}:
+            if own[name] != theirs[name]:
+                raise UserError(
+                    f"the teacher {path} has diffusion.{name}={theirs[name]}, and the student {own[name]}: set "
+                    f"diffusion.{name}={theirs[name]}"
+                )
+        if teacher.conditional != self.conditional or teacher.scale != self.scale:
+            raise UserError(f"the teacher {path} makes other pictures than the configuration says: name another")

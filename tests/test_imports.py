@@ -64,8 +64,8 @@ def part_of(module):
 
 
 def is_family(module):
-    """Whether it is ``families/X/family.py``, or the contract that these share."""
-    return room_of(module) == "families" and module.endswith("family")
+    """Whether it is ``families/X/family.py``, the contract that these share, or a part of it that some share."""
+    return room_of(module) == "families" and module.endswith(("family", "picture_losses", "distillation"))
 
 
 def imports(source, modules):

@@ -18,6 +18,8 @@ from src.inference.networks import as_numpy
 from src.layers.graph import Graph
 from src.weights.checkpoint import load_checkpoint, load_into
 
+PREFIX = "teacher."
+
 
 def teacher_of(family, student):
     """The :class:`Teacher` of a ``Distillable``'s model, None where it has none."""
@@ -36,6 +38,7 @@ def teacher_of(family, student):
         )
     model = teacher.model()
     load_into(model, checkpoint.model_arrays(), checkpoint.path)
+    model.update_parameters_name(PREFIX)  # of two with one name in a graph, MindSpore would rename one
     walks = [(step, own[stride * k : stride * (k + 1)]) for k, step in enumerate(steps)]
     return Teacher(
         model, _compiled(teacher, model), teacher.config.diffusion.prediction, teacher.noise_level(), student,
@@ -112,7 +115,7 @@ class Teacher:
 
     def _check_encoder(self):
         """Refuse a student whose encoder is another one: the teacher would be handed what it does not know."""
-        own = {parameter.name: parameter for parameter in self.model.get_parameters()}
+        own = {parameter.name.removeprefix(PREFIX): parameter for parameter in self.model.get_parameters()}
         for parameter in self.student.get_parameters():
             same = own.get(parameter.name) if not parameter.requires_grad else None
             if same is not None and not np.array_equal(same.asnumpy(), parameter.asnumpy()):

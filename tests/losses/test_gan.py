@@ -7,7 +7,7 @@ from mindspore import nn
 
 from src.layers.precision import compute_in_16_bits
 from src.losses.adversarial import AdversarialLoss
-from src.losses.gan import DiscriminatorLoss, GeneratorLoss
+from src.losses.gan import DiscriminatorLoss, GeneratorLoss, PictureLoss
 from src.training.step import JointStep, TrainStep, Update
 from tests import tiny, tiny_srgan
 
@@ -39,7 +39,8 @@ class Slope(nn.Cell):
 @pytest.mark.parametrize("discriminator_first", [False, True])
 def test_each_step_uses_what_the_other_has_become_by_then(discriminator_first):
     generator, discriminator, hinge = Gain(), Slope(), AdversarialLoss("hinge")
-    of_generator = GeneratorLoss(generator, {"adversarial": 2.0}, discriminator=discriminator, adversarial=hinge)
+    losses = PictureLoss({"adversarial": 2.0}, discriminator=discriminator, adversarial=hinge)
+    of_generator = GeneratorLoss(generator, losses)
     of_discriminator = DiscriminatorLoss(discriminator, hinge, generator if discriminator_first else None)
     steps = [
         TrainStep(loss, Update(nn.SGD(network.trainable_params(), learning_rate=RATE)))

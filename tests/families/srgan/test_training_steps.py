@@ -12,7 +12,7 @@ from src.families.registry import family_of
 from src.families.srgan.convert_discriminator import discriminator_settings, their_discriminator_name
 from src.losses.adversarial import AdversarialLoss
 from src.losses.discriminator import build_discriminator
-from src.losses.gan import DiscriminatorLoss, GeneratorLoss
+from src.losses.gan import DiscriminatorLoss, GeneratorLoss, PictureLoss
 from src.losses.perceptual import perceptual_from_arrays
 from src.training.optimizers import RateSchedule, adam
 from src.training.step import JointStep, TrainStep, Update
@@ -75,9 +75,8 @@ class Recorded:
             put(parameter, tensors[their_discriminator_name(self.network, parameter.name)])
         adversarial = AdversarialLoss(adversarial)
         perceptual = perceptual_from_arrays(*perceptual, vgg[perceptual[0]])
-        self.generator_loss = GeneratorLoss(
-            self.generator, weights, pixel_loss, perceptual, self.discriminator, adversarial
-        )
+        losses = PictureLoss(weights, pixel_loss, perceptual, self.discriminator, adversarial)
+        self.generator_loss = GeneratorLoss(self.generator, losses)
         self.discriminator_loss = DiscriminatorLoss(self.discriminator, adversarial)
 
     def batch(self, number):

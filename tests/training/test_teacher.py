@@ -22,12 +22,6 @@ REGRESSION = ("distill.method=regression", "distill.steps=4", "eval.steps=1", "e
 HALVING = (
     "distill.method=progressive", "distill.steps=4", "eval.steps=2", "eval.sampler=ddim", "eval.spacing=trailing",
 )  # fmt: skip
-    "distill.method=progressive",
-    "distill.steps=4",
-    "eval.steps=2",
-    "eval.sampler=ddim",
-    "eval.spacing=trailing",
-)
 FORMS = {  # name: what makes its configuration
     "srdiff": lambda pictures, *more: tiny.config("srdiff", pictures, "unet.multipliers=[1]", *more),
     "sr3": lambda pictures, *more: tiny_sr3.config(

@@ -41,6 +41,8 @@ def arguments():
     p.add_argument("--lpips", choices=(*LPIPS_NETS, "none"), default="alex", help="network of LPIPS")
     p.add_argument("--lpips-weights", metavar="PATH", help="their folder or file; by default the cache folder")
     p.add_argument("--lpips-download", action="store_true", help="fetch weights of LPIPS that are missing")
+    p.add_argument("--niqe", action="store_true", help="also measure NIQE: how far results are from natural pictures, "
+                   "by statistics of this project's own")  # fmt: skip
     p.add_argument("--output", default="runs/eval", metavar="DIR", help="folder for the metrics")
     p.add_argument("--save-pictures", action="store_true", help="also write the results, to DIR/pictures/METHOD")
     add_fid(p)

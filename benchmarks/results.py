@@ -16,7 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this sc
 
 from src.command import RRDB, SRDIFF, add_device, parser, run  # noqa: E402
 
-SCORES = ("psnr", "ssim", "lpips", "lr_psnr", "colour")
+SCORES = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "colour")
 COLUMNS = ("data", "protocol", "method", "seed", *SCORES)
 FULL = {"sampler": "ddpm", "steps": 100, "spacing": "uniform", "eta": 0.0, "temperature": 1.0, "consistency": False}
 
@@ -56,7 +56,8 @@ def main():
             for seed in range(seeds):
                 found = [scores(upscale(lr, n, seed), hr, lr, scale, args.protocols, lpips)
                          for n, (hr, lr) in enumerate(pictures)]  # fmt: skip
-                for protocol, values in zip(args.protocols, np.mean(found, 0).tolist(), strict=True):
+                means = np.mean(np.array(found, float), 0).tolist()  # NaN where a picture is too small for a score
+                for protocol, values in zip(args.protocols, means, strict=True):
                     rows.append(dict(zip(COLUMNS, (name, protocol, method, seed, *values), strict=True)))
             write(args.output, rows)
     print_table(rows, args.lpips)
@@ -81,11 +82,12 @@ def methods(models, scale, seeds, full):
 
 def scores(sr, hr, lr, scale, protocols, lpips):
     """One row of :data:`SCORES` for each protocol; colour: the largest channel's mean deviation from LR's, levels."""
+    from src.metrics.niqe import niqe
     from src.metrics.scores import lr_psnr, protocol_named
 
-    reduced, distance = min(lr_psnr(sr, lr), 99.0), lpips(sr, hr)
+    reduced, distance, natural = min(lr_psnr(sr, lr), 99.0), lpips(sr, hr), niqe(sr)
     colour = np.abs(sr.mean((0, 1)) - lr.mean((0, 1))).max()
-    return [(*protocol_named(name)(sr, hr, scale), distance, reduced, colour) for name in protocols]
+    return [(*protocol_named(name)(sr, hr, scale), distance, reduced, natural, colour) for name in protocols]
 
 
 def write(path, rows):
@@ -101,10 +103,10 @@ def write(path, rows):
 
 def print_table(rows, net):
     """Print the rows in Markdown, seeds as mean ± standard deviation."""
-    print(f"| | protocol | method | PSNR | SSIM | LPIPS ({net}) | LR-PSNR | colour |\n" + "|---" * 8 + "|")
+    print(f"| | protocol | method | PSNR | SSIM | LPIPS ({net}) | LR-PSNR | NIQE | colour |\n" + "|---" * 9 + "|")
     for key in dict.fromkeys(tuple(row[name] for name in COLUMNS[:3]) for row in rows):
         own = np.array([[row[name] for name in SCORES] for row in rows if key == tuple(row[n] for n in COLUMNS[:3])])
-        digits = (2, 4, 4, 2, 2)
+        digits = (2, 4, 4, 2, 2, 2)
         cells = [f"{value:.{n}f}" for value, n in zip(own.mean(0), digits, strict=True)]
         if len(own) > 1:
             deviation = own.std(0, ddof=1)

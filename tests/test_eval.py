@@ -24,6 +24,7 @@ from src.imaging.strip import side_by_side
 from src.inference.sampling import Sampling
 from src.inference.tile_size import Cost, Reach, Tiling
 from src.inference.upscaler import Upscaler
+from src.metrics.niqe import niqe
 from tests import wandb_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -399,6 +400,22 @@ def test_sets_as_people_have_them(evaluate, shared, name, psnr):
     assert len(report["pictures"]) == 3 and report["mean"]["bicubic"]["psnr"] == pytest.approx(psnr, abs=0.005)
 
 
+def test_niqe_is_measured_on_request(evaluate, data, photo):
+    write_image(data / "HR" / "wide.png", photo[:96, :192])
+    write_image(data / "LR" / "wide.png", imresize(photo[:96, :192], 1 / 2))
+    status, out, _ = evaluate("--data", data, "--scale", 2, "--lpips", "none", "--niqe")
+    assert status == 0
+    _, titles, row, *notes = out.splitlines()
+    report = metrics("runs/eval")
+    score = niqe(imresize(imresize(photo[:96, :192], 1 / 2), 2))
+    assert [picture["bicubic"]["niqe"] for picture in report["pictures"]] == [None, None, score]
+    assert (titles.split()[4], row.split()[5]) == ("NIQE", f"{score:.2f}")
+    assert notes == ["no NIQE for pictures too small or too flat for it: img_0, img_1"]
+    assert notes == report["notes"]
+    rows = list(csv.DictReader(Path("runs/eval/metrics.csv").read_text().splitlines()))
+    assert [row["niqe"] for row in rows] == ["", "", str(score)]
+
+
 def test_lpips_without_weights_is_absent_with_the_remedy(evaluate, data, caplog):
     status, out, _ = evaluate("--data", data, "--scale", 2)
     assert status == 0
@@ -468,7 +485,7 @@ def test_wandb_gets_the_means_the_scores_and_pictures(evaluate, data, checkpoint
             assert logged[f"{method}/{metric}"] == means[metric]
         assert f"{method}/lpips" not in logged
     table = json.loads((run["files"] / logged["scores"]["path"]).read_text())
-    assert table["columns"] == ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr", "consistency"]
+    assert table["columns"] == ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr", "consistency", "niqe"]
     assert table["data"] == [
         [picture["name"], method, *picture[method].values()]
         for picture in report["pictures"]

@@ -155,6 +155,7 @@ def test_the_choices_are_all_that_pictures_are_prepared_as(evaluate):
         ),
         ([*BICUBIC, "--hr", "{hr}", "--fid-weights", "w", "--fid-reference", "empty"], "no pictures in empty"),
         (["--generated", "{hr}", "--hr", "{hr}", "--lr-kernel", "maxpool"], "measured here: leave --lr-kernel out"),
+        (["--generated", "{hr}", "--hr", "{hr}", "--niqe"], "measured here: leave --niqe out"),
         (["--generated", "{hr}", "--hr", "{hr}", "--degrade", "0"], "measured here: leave --degrade out"),
         ([*BICUBIC, "--hr", "{hr}", "--samples", "4"], "--samples is for models that make pictures from nothing"),
         ([*BICUBIC, "--hr", "one", "--fid-weights", "w"], "FID needs at least 2 pictures, got 1"),

@@ -66,7 +66,7 @@ def test_infer_passes_over_what_it_cannot_read(pictures, tiny_checkpoints, photo
 
 def test_eval(pictures, tiny_checkpoints, tmp_path):
     models = "--checkpoint", tiny_checkpoints["srdiff"], tiny_checkpoints["rrdb"]
-    arguments = *models, "--hr", pictures, "--lpips", "none", "--save-pictures", "--seed", 3
+    arguments = *models, "--hr", pictures, "--lpips", "none", "--niqe", "--save-pictures", "--seed", 3
     status, table, lines = tiny.finish(start("run_eval.sh", *arguments, "--output", "one", cwd=tmp_path))
     assert status == 0, lines
     status, out, lines = tiny.finish(start("run_eval.sh", *arguments, "--output", "two", "--nproc", 2, cwd=tmp_path))

@@ -28,6 +28,7 @@ from src.imaging.io import write_image
 from src.imaging.strip import at_most
 from src.inference.tile_size import TileOptions
 from src.metrics.evaluate import METRICS, comparison, evaluate, picture_seed
+from src.metrics.niqe import niqe
 from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import WeightsMissing, find_weights
 
@@ -64,7 +65,8 @@ def run(args):
     sets = open_sets(fid, len(pairs), args.device)
     with evaluation_tracker(args, about, **measure) as tracker:
         keep = keeping(output / "pictures" if args.save_pictures else None, tracker, pairs, 1 + len(models), scale)
-        scored = {"seed": args.seed, "lpips": lpips, "sets": sets, "keep": keep, "world": world, **measure}
+        asked = {"lpips": lpips, "niqe": niqe if args.niqe else None, "sets": sets}
+        scored = {"seed": args.seed, "keep": keep, "world": world, **asked, **measure}
         report = score_pictures(models, pairs, **scored)
         if not world.is_first:
             return
@@ -106,7 +108,7 @@ def lpips_distance(net, location=None, download=False, device=None):
     return load_lpips(net, paths)
 
 
-def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=None, keep=None, world=None):
+def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, niqe=None, sets=None, keep=None, world=None):
     """Return the ``Report`` of the ``models`` of ``load_models`` on the ``pairs`` of ``find_pairs``, with a bar.
 
     Of several ranks, the ``World`` of :func:`src.commands.ranks.meet`, each takes every n-th picture, the largest
@@ -129,7 +131,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, sets=Non
         }
         pictures = ((pairs[number].name, *load_pair(pairs[number], scale)) for number in own)
         report = evaluate(
-            upscalers, pictures, protocol=protocol, scale=scale, lpips=lpips, sets=sets, keep=keep,
+            upscalers, pictures, protocol=protocol, scale=scale, lpips=lpips, niqe=niqe, sets=sets, keep=keep,
             progress=lambda name: bar.update(),
         )  # fmt: skip
     return report if world.size == 1 else _gathered(report, numbers, pairs, world)

@@ -21,7 +21,7 @@ from src.metrics.report import as_table, prepare_folder, write_report
 from src.metrics.weight_files import find_weights
 
 # options of scores beside an HR picture
-_OF_PAIRS = "lr", "lr_kernel", "degrade", "scale", "protocol", "lpips_weights", "lpips_download"
+_OF_PAIRS = "lr", "lr_kernel", "degrade", "scale", "protocol", "lpips_weights", "lpips_download", "niqe"
 
 
 class FidOptions(NamedTuple):

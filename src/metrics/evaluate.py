@@ -24,6 +24,7 @@ class Scores:
     lpips: float | None = None  # perceptual distance, less is better; None where it was not computed
     lr_psnr: float | None = None  # dB, between the reduced result and the input
     consistency: float | None = None  # their mean squared error, in units of 1e−5 of values in [0, 1]
+    niqe: float | None = None  # distance to natural pictures, less is better; None where it was not computed
 
 
 METRICS = tuple(metric.name for metric in fields(Scores))
@@ -48,6 +49,7 @@ class Report:
     sets: dict[str, SetScores] = field(default_factory=dict)  # method → FID and IS; empty where not measured
     hr_set: SetScores | None = None  # the IS of the HR pictures; None where it was not measured
     kind: type = Scores  # what a picture's scores are, or Denoising
+    niqe: bool = False  # whether it was asked for
 
     @property
     def metrics(self):
@@ -76,10 +78,10 @@ class Report:
             method: [self.kind(*(None if np.isnan(cell) else float(cell) for cell in row)) for row in cells[:, column]]
             for column, method in enumerate(self.scores)
         }
-        return Report(self.protocol, self.scale, self.lpips_net, list(names), scores, kind=self.kind)
+        return Report(self.protocol, self.scale, self.lpips_net, list(names), scores, kind=self.kind, niqe=self.niqe)
 
 
-def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, progress=None, keep=None):
+def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, niqe=None, sets=None, progress=None, keep=None):
     """Upscale pictures and score them, beside MATLAB's bicubic of the same LR; return a :class:`Report`.
 
     Args:
@@ -88,6 +90,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
             see :func:`picture_seed`) and ``sr`` uint8 (scale·h, scale·w, 3). An empty dict scores bicubic alone.
         pictures: an iterable of (name, hr, lr), uint8 RGB, of which one is in memory at a time.
         lpips: an ``LPIPSDistance``, or None.
+        niqe: :func:`src.metrics.niqe.niqe`, or None.
         sets: a :class:`src.metrics.picture_sets.SetComparison` for FID and IS, or None.
         progress: called with the picture's name after each picture.
         keep: called with (picture's name, method, sr) for each result; bicubic's included.
@@ -98,6 +101,7 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
     methods = {BASELINE: lambda lr, index: imresize(lr, scale), **upscalers}
     score = protocol_named(protocol)
     report = Report(protocol, scale, getattr(lpips, "net", None), scores={method: [] for method in methods})
+    report.niqe = niqe is not None
     for index, (name, hr, lr) in enumerate(pictures):
         _check_pair(name, hr, lr, scale)
         if sets:
@@ -107,7 +111,8 @@ def evaluate(upscalers, pictures, *, protocol, scale, lpips=None, sets=None, pro
             if sr.shape != hr.shape:
                 raise UserError(f"{method} made {_size(sr)} pixels of {name}, expected {_size(hr)}: check its scale")
             distance = lpips(sr, hr) if lpips else None
-            report.scores[method].append(Scores(*score(sr, hr, scale), distance, *lr_agreement(sr, lr)))
+            natural = niqe(sr) if niqe else None
+            report.scores[method].append(Scores(*score(sr, hr, scale), distance, *lr_agreement(sr, lr), natural))
             if sets:
                 sets.add(method, sr)
             if keep:

@@ -19,8 +19,8 @@ from src.metrics.scores import PROTOCOLS
 
 ABSENT = "–"
 
-_DECIMALS = {"psnr": 2, "ssim": 4, "lpips": 4, "lr_psnr": 2, "consistency": 2}
-_TITLES = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "lr_psnr": "LR-PSNR", "consistency": "LR-MSE/1e-5"}
+_DECIMALS = {"psnr": 2, "ssim": 4, "lpips": 4, "lr_psnr": 2, "consistency": 2, "niqe": 2}
+_TITLES = {"lr_psnr": "LR-PSNR", "consistency": "LR-MSE/1e-5"}  # the others: their names in capitals
 _PACKAGES = ("numpy", "scikit-image", "scipy", "mindspore")
 
 
@@ -31,9 +31,10 @@ def as_table(report, about):
     with "as", who prepares pictures so, and "reference"; "pictures", how many each method made, if these have no
     scores; and perhaps "lr_kernel", which made LR, or "degradation", its settings and "seed".
     """
-    titles = _TITLES | ({"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {})
-    shown = [metric for metric in METRICS if metric != "consistency" or report.protocol == "sr3"]
-    shown = shown if report.scores else []
+    titles = {metric: metric.upper() for metric in METRICS} | _TITLES
+    titles |= {"lpips": f"LPIPS({report.lpips_net})"} if report.lpips_net else {}
+    hidden = {"consistency": report.protocol != "sr3", "niqe": not report.niqe}
+    shown = [metric for metric in METRICS if not hidden.get(metric)] if report.scores else []
     rows = [["", *(titles[metric] for metric in shown), *(("FID", "IS") if report.sets else ()), "sampler"]]
     for method in report.scores or report.sets:
         mean = asdict(report.mean(method)) if shown else {}
@@ -140,13 +141,15 @@ def _sampling_shown(method):
 
 
 def _too_small(report):
-    """A sentence for each score that some pictures are too small for."""
+    """A sentence for each score that some pictures are too small for, or too flat."""
     notes = []
+    asked = {"lpips": report.lpips_net, "niqe": report.niqe}
     for metric in METRICS if report.scores else ():
         names = report.without(metric)
-        if names and (metric != "lpips" or report.lpips_net):
+        if names and asked.get(metric, True):
+            small = "too small or too flat" if metric == "niqe" else "too small"
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            notes.append(f"no {metric.upper()} for pictures too small for it: {', '.join(names[:3])}{more}")
+            notes.append(f"no {metric.upper()} for pictures {small} for it: {', '.join(names[:3])}{more}")
     return notes
 
 

@@ -81,9 +81,15 @@ def test_the_mean_is_over_the_pictures_that_have_the_score():
     assert report.without("psnr") == []
 
 
+def test_niqe_is_measured_of_results(pictures):
+    report = evaluate(nearest, pictures, protocol="y", scale=2, niqe=lambda sr: float(sr.shape[1]))
+    assert report.niqe and [scores.niqe for scores in report.scores["model"]] == [64.0, 32.0]
+    assert report.with_rows(report.names, report.rows()) == report
+
+
 def test_rows_make_the_same_report_again():
     report = Report("y", 2, None, ["a"], {"bicubic": [Scores(30, None, 0.5, 40, 1)], "one": [Scores(20, 0.5, None, 9)]})
-    assert report.rows().shape == (1, 10)
+    assert report.rows().shape == (1, 12)
     assert report.with_rows(["a"], report.rows()) == report
     assert report.with_rows([], []).scores == {"bicubic": [], "one": []}
 
@@ -103,7 +109,7 @@ def test_a_picture_too_small_for_ssim_does_not_stop_the_evaluation(photo):
 
 
 def test_no_pictures_have_a_report_that_can_be_joined_to_others():
-    assert evaluate({}, [], protocol="y", scale=2).rows().shape == (0, 5)
+    assert evaluate({}, [], protocol="y", scale=2).rows().shape == (0, 6)
 
 
 def test_an_original_of_another_size_is_refused(photo):

@@ -44,6 +44,16 @@ def test_lpips_that_was_not_measured_is_shown_as_absent_without_a_note():
     assert table[1:] == ["          PSNR    SSIM  LPIPS  LR-PSNR  sampler", "bicubic  28.00  0.8000      –    40.00  –"]
 
 
+def test_niqe_is_a_column_where_it_was_asked_for():
+    scores = [Scores(28.0, 0.8, None, 40.0, 10.0, 4.126), Scores(28.0, 0.8, None, 40.0, 10.0)]
+    report = Report("srdiff", 4, None, ["a", "b"], {"bicubic": scores}, niqe=True)
+    assert as_table(report, ABOUT).splitlines()[1:] == [
+        "          PSNR    SSIM  LPIPS  LR-PSNR  NIQE  sampler",
+        "bicubic  28.00  0.8000      –    40.00  4.13  –",
+        "no NIQE for pictures too small or too flat for it: b",
+    ]
+
+
 def test_many_pictures_without_a_score_are_counted():
     names = [f"p{number}" for number in range(5)]
     report = Report("y", 4, None, names, {"bicubic": [Scores(28.0, None, None, 40.0, 10.0)] * 5})
@@ -63,6 +73,7 @@ def test_json_is_valid_and_complete(report):
         "lpips": 0.125,
         "lr_psnr": "inf",
         "consistency": 1.5,
+        "niqe": None,
     }
     assert [picture["name"] for picture in content["pictures"]] == report.names
     assert content["pictures"][1]["bicubic"] == {
@@ -71,6 +82,7 @@ def test_json_is_valid_and_complete(report):
         "lpips": None,
         "lr_psnr": "inf",
         "consistency": 0.0,
+        "niqe": None,
     }
     assert (content["sets"], content["hr_set"]) == ({}, None)
     assert content["versions"]["numpy"] == np.__version__
@@ -79,11 +91,11 @@ def test_json_is_valid_and_complete(report):
 def test_csv_has_a_line_for_each_picture_and_method(report):
     rows = list(csv.reader(as_csv(report).splitlines()))
     assert rows == [
-        ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr", "consistency"],
-        ["img, 1", "bicubic", "28.0", "0.8", "0.25", "40.0", "10.0"],
-        ["img, 1", "srdiff", "29.0", "0.9", "0.125", "45.0", "3.0"],
-        ["小", "bicubic", "30.0", "", "", "inf", "0.0"],
-        ["小", "srdiff", "inf", "", "", "inf", "0.0"],
+        ["picture", "method", "psnr", "ssim", "lpips", "lr_psnr", "consistency", "niqe"],
+        ["img, 1", "bicubic", "28.0", "0.8", "0.25", "40.0", "10.0", ""],
+        ["img, 1", "srdiff", "29.0", "0.9", "0.125", "45.0", "3.0", ""],
+        ["小", "bicubic", "30.0", "", "", "inf", "0.0", ""],
+        ["小", "srdiff", "inf", "", "", "inf", "0.0", ""],
     ]
 
 
@@ -142,8 +154,8 @@ def test_fid_and_is_in_csv_stand_beside_the_means_in_lines_without_a_picture(rep
     assert all(len(row) == len(rows[0]) for row in rows)
     assert rows[1][-3:] == ["", "", ""]
     assert rows[-2:] == [
-        ["", "bicubic", "29.0", "0.8", "0.25", "inf", "5.0", "12.345", "2.5", "0.75"],
-        ["", "srdiff", "inf", "0.9", "0.125", "inf", "1.5", "3.0", "4.0", "0.25"],
+        ["", "bicubic", "29.0", "0.8", "0.25", "inf", "5.0", "", "12.345", "2.5", "0.75"],
+        ["", "srdiff", "inf", "0.9", "0.125", "inf", "1.5", "", "3.0", "4.0", "0.25"],
     ]
 
 

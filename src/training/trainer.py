@@ -243,7 +243,7 @@ def _initial_weights(family):
     for part, path in family.pretrained():
         checkpoint = load_checkpoint(path)
         family.check_pretrained(part, config_of(checkpoint), path)
-        logging.info("the %s is %s's, after %d steps", part, path, checkpoint.step)
+        logging.info("the %s is %s's, after %d steps", part or "network", path, checkpoint.step)
         initial.append((part, checkpoint))
     if not config.train.init:
         return initial

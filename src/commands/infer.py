@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src import build
-from src.command import SRDIFF, given_sampling, quieten
+from src.command import PRESETS, given_sampling, quieten
 from src.errors import UserError, one_line
 from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
@@ -53,8 +53,10 @@ def run(args):
             return
     paths = args.checkpoint or args.model
     if paths is None:
-        paths = [str(SRDIFF)]
-        logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
+        path = PRESETS[args.preset or "fast"]
+        paths = [str(path)]
+        if args.preset is None:
+            logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
     upscaler = build.load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, runtime=args.runtime,
         cache=not args.no_cache,

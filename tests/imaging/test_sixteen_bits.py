@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging import sixteen_bits
+from src.imaging import png
 from src.imaging.io import picture_size, read_image, read_rgb, write_image
 from src.imaging.picture import _has_more_bits
 
@@ -126,7 +126,7 @@ def test_orientation(tmp_path, deep, suffix, planar):
     else:
         exif = Image.Exif()
         exif[274] = 6
-        sixteen_bits.write_png(path, deep(3), {"exif": exif})
+        png.write_png(path, deep(3), {"exif": exif})
     picture = read_image(path)
     np.testing.assert_array_equal(picture.rgb, np.rot90(deep(3), -1))
     assert picture_size(path) == (30, 24)
@@ -149,7 +149,7 @@ def test_an_interlaced_png(tmp_path):
     with open(tmp_path / "x.png", "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         for part in parts:
-            sixteen_bits._write_chunk(file, *part)
+            png._write_chunk(file, *part)
     assert read_image(tmp_path / "x.png").rgb.tolist() == [[[0x1234, 0x5678, 0x9ABC]]]
 
 

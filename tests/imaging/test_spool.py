@@ -26,5 +26,5 @@ def test_a_picture_that_is_spooled_is_fitted_as_in_memory():
 
 def test_a_full_disk_is_told_before_the_work(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: namedtuple("Usage", "free")(10**9))
-    with pytest.raises(UserError, match=r"has no room for the 2.1 GB of this picture .*: set TMPDIR to a folder"):
+    with pytest.raises(UserError, match=r"has no room for the 2.1 GB of a picture .*: set TMPDIR to a folder"):
         Spool((1, 3, 12000, 16000))

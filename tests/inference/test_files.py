@@ -43,7 +43,7 @@ class Nearest:
     def size(self, condition):
         return tuple(2 * side for side in condition.shape[2:])
 
-    def pixels(self, condition, sampling, seed, progress, dtype, see, process):
+    def pixels(self, condition, sampling, seed, progress, dtype, see, empty, process):
         self.batches.append((condition.shape, seed, sampling))
         progress()
         sr = condition.repeat(2, 2).repeat(2, 3)

@@ -53,7 +53,7 @@ def test_batches_shrink_to_what_fits():
 
 
 def test_a_result_that_does_not_fit_is_refused_before_any_pass():
-    told = "the result of 192 million pixels alone needs 1.6 GB, more than the 1.0 GB that are left for it: cut"
+    told = "the result of 192 million pixels and its input need 1.6 GB, more than the 1.0 GB that are left for it: cut"
     with pytest.raises(UserError, match=told):
         tiling(GIB).grid(1, 3000, 4000)
     assert not tiling(2 * GIB).grid(1, 3000, 4000).whole

@@ -117,13 +117,15 @@ class Tiling:
     def grid(self, batch, height, width):
         """The :class:`src.inference.tiling.Grid` of a batch of LR pictures; :class:`TileOptions` decide its windows."""
         whole, free = self._cut(height, width, 0), self._budget()
+        if self._options.tile is None and self._fits(whole, batch, free):
+            return whole
+        left = free.networks if free.machine is None else free.machine
+        if (kept := self._kept(whole) * batch) > left:
+            raise self._refused(whole, kept, left)
         if self._options.tile is not None:
             grid = self._cut(height, width, self._options.tile)
-        elif self._fits(whole, batch, free):
-            return whole
         else:
             grid = self._largest(height, width, batch, free)
-        self._check_kept(grid, batch, free)
         if not grid.whole and not self._reach.local:
             self._warn_once("this network looks at the whole picture (attention or normalisation), its tiles cannot")
         return grid
@@ -170,23 +172,21 @@ class Tiling:
         """Bytes that grow with the picture: LR in float32, and what is not in files of the result and beside it."""
         pixels, writing = math.prod(grid.size), self._options.writing
         beside = 0 if pixels * _PICTURE > LARGE else self._options.beside
-        in_file = writing is not None and self._is_large(pixels)
+        in_file = writing is not None and self._is_large(grid)
         result = writing if in_file else _RESULT + max(0, (writing or 0) - _PILLOWS)
         return pixels * (result + _PICTURE * (beside + 1 / self.scale**2))
 
-    def _is_large(self, pixels):
-        return 3 * pixels > LARGE
+    def _is_large(self, grid):
+        return 3 * math.prod(grid.size) > LARGE
 
-    def _check_kept(self, grid, batch, free):
-        """Refuse a picture of which too much is held, however small its windows."""
-        left, pixels = max(free.networks if free.machine is None else free.machine, 0), math.prod(grid.size)
-        if (kept := self._kept(grid) * batch) > left:
-            by_rows = self._options.writing and self._is_large(pixels)
-            remedy = "write a .png or .tif (--format png), by rows" if by_rows else "cut the picture into smaller ones"
-            raise UserError(
-                f"the result of {pixels / 1e6:.0f} million pixels and its input need {kept / GIB:.1f} GB, more than "
-                f"the {left / GIB:.1f} GB that are left for it: {remedy}, or raise --max-memory"
-            )
+    def _refused(self, grid, need, left):
+        """The error of a result that takes so many bytes, where so many are left."""
+        by_rows = self._options.writing and self._is_large(grid)
+        remedy = "write a .png or .tif (--format png), by rows" if by_rows else "cut the picture into smaller ones"
+        return UserError(
+            f"the result of {math.prod(grid.size) / 1e6:.0f} million pixels and its input need {need / GIB:.1f} GB, "
+            f"more than the {max(left, 0) / GIB:.1f} GB that are left for it: {remedy}, or raise --max-memory"
+        )
 
     def _cut(self, height, width, tile):
         return Grid(
@@ -205,6 +205,8 @@ class Tiling:
             grid = larger
         need = self.memory(grid, batch, free)
         if need > free.networks:
+            if free.machine is None and self._options.writing and self._is_large(grid):
+                raise self._refused(grid, need, free.networks)
             self._warn_once(
                 f"this picture needs {(need + free.used) / GIB:.1f} GB or so, more than the "
                 f"{(max(free.networks, 0) + free.used) / GIB:.1f} GB that may be used: going on with the smallest "

@@ -47,25 +47,6 @@ def test_what_is_written_reads_back(tmp_path, deep, suffix, channels):
     assert np.abs(read_rgb(path) - picture.rgb / 257).max() <= 0.5
 
 
-def test_a_png_of_sixteen_bits_by_the_definition(tmp_path, deep):
-    """Its chunks, checksums and rows, undone as the PNG specification says."""
-    pixels = np.tile(deep(3), (8, 1, 1))  # more rows than are written at once
-    write_image(tmp_path / "x.png", pixels)
-    content, chunks, place = (tmp_path / "x.png").read_bytes(), [], 8
-    while place < len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        data = content[place + 8 : place + 8 + length]
-        assert struct.unpack_from(">I", content, place + 8 + length)[0] == zlib.crc32(kind + data)
-        chunks.append((kind, data))
-        place += 12 + length
-    assert chunks[0] == (b"IHDR", struct.pack(">IIBBBBB", 30, 192, 16, 2, 0, 0, 0)) and chunks[-1] == (b"IEND", b"")
-    rows = np.frombuffer(zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT")), np.uint8)
-    rows = rows.reshape(192, -1)
-    assert (rows[:, 0] == 2).all()
-    found = np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8).view(">u2").reshape(pixels.shape)
-    np.testing.assert_array_equal(found, pixels)
-
-
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("byte_order", "<>")
 @pytest.mark.parametrize("channels", [3, 4])

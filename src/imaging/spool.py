@@ -91,5 +91,5 @@ def _temporary_file(size):
         raise UserError(
             f"{folder} has no room for the {size / 2**30:.1f} GB of a picture while it is made ({error.strerror}): set "
             "TMPDIR to a folder that has, or enlarge smaller pictures"
-        ) from error
+        ) from None  # of which smaller pictures need not fail
     return file

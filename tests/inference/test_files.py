@@ -49,7 +49,10 @@ class Nearest:
         progress()
         sr = condition.repeat(2, 2).repeat(2, 3)
         see(slice(0, sr.shape[2]), sr)
-        return to_pixels(sr, dtype)
+        results = [empty((*sr.shape[2:], 3), dtype) for _ in sr]
+        for result, values in zip(results, to_pixels(sr, dtype), strict=True):
+            result[0 : sr.shape[2]] = values
+        return results
 
 
 class Seen(Watch):
@@ -553,14 +556,12 @@ def told_picture(path, channels, photo, sixteen_bits):
     write_image(path, pixels[..., 0] if channels == 1 else pixels, metadata)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize(
     ("channels", "sixteen_bits"), [(1, False), (2, False), (3, False), (4, False), (3, True), (4, True)]
 )
 @pytest.mark.parametrize("outscale", [None, 1.5])
 def test_large_results_are_those_of_small_ones(tmp_path, photo, request, suffix, channels, sixteen_bits, outscale):
-    if suffix == "bmp" and channels in (2, 4):
-        pytest.skip("BMP holds no transparency")
     told_picture(tmp_path / "a.png", channels, photo, sixteen_bits)
     options = {"compare": True, "samples": 3, "outscale": outscale}
     plans = {}

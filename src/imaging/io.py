@@ -237,6 +237,7 @@ def _check_pixels(array, path):
         expected = "(H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty"
         raise UserError(f"cannot write {path}: expected {expected}, got {array.shape}")
     own, problem = format_of(path), None
+    written = 4 if channels == (2,) else math.prod(channels)  # of gray with alpha, TIFF's writer may make RGB with it
     if channels in ((2,), (4,)) and not own.alpha:
         problem = "no alpha channel; write .png, .webp or .tif instead"
     elif array.dtype == np.uint16 and not own.sixteen_bits:
@@ -244,7 +245,7 @@ def _check_pixels(array, path):
     elif own.longest and max(array.shape[:2]) > own.longest:
         size = f"{array.shape[1]}x{array.shape[0]}"
         problem = f"at most {own.longest} pixels a side, not {size}; write .png or .tif instead"
-    elif own.largest and math.prod(array.shape) * array.dtype.itemsize > own.largest:
+    elif own.largest and math.prod(array.shape[:2]) * written * array.dtype.itemsize > own.largest:
         problem = f"at most {own.largest / 1e9:g} GB of pixels; write .png instead"
     if problem:
         raise UserError(f"cannot write {path}: {own.name} holds {problem}")

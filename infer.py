@@ -7,6 +7,7 @@ if __name__ == "__main__":
     end_at_once()  # while the rest is imported
 
 from src.command import (
+    PRESETS,
     add_device,
     add_ema,
     add_format,
@@ -25,8 +26,10 @@ def arguments():
     """Return the parsed command line."""
     p = parser(__doc__)
     model = p.add_mutually_exclusive_group()
-    model.add_argument("--checkpoint", nargs="+", metavar="W", help="a .ckpt written by train.py or convert.py, by "
-                       "default checkpoints/srdiff_lite_x4.ckpt; several enlarge one after the other")  # fmt: skip
+    model.add_argument("--preset", choices=PRESETS, help="a model of checkpoints/, times 4: fast, one step, the "
+                       "default; best, eight steps; photo, for JPEG, noise and blur")  # fmt: skip
+    model.add_argument("--checkpoint", nargs="+", metavar="W", help="a .ckpt written by train.py or convert.py; "
+                       "several enlarge one after the other")  # fmt: skip
     model.add_argument("--model", nargs="+", metavar="M", help="what export.py wrote: a .mindir or .onnx, or their "
                        "folder; or several")  # fmt: skip
     p.add_argument("--input", metavar="FILE|DIR", help="a picture, - for standard input, or a folder of pictures; any "

@@ -4,12 +4,13 @@ set -euo pipefail
 
 usage() {
     cat <<'HELP'
-Usage: bash scripts/run_infer.sh [--checkpoint W | --model M.mindir|M.onnx] --input FILE|DIR
+Usage: bash scripts/run_infer.sh [--preset P | --checkpoint W | --model M.mindir|M.onnx] --input FILE|DIR
            [--output FILE|DIR] [--device Ascend|GPU|CPU] [--compare] [OPTION ...]
 
 Upscales a picture or a folder of pictures of any size and kind.
 
-    --checkpoint    a model written by train.py or convert.py (default: checkpoints/srdiff_lite_x4.ckpt)
+    --preset        a model of checkpoints: fast (the default), best or photo
+    --checkpoint    a model written by train.py or convert.py, in its place
     --model         a model written by export.py, or its folder
     --input         a picture, or a folder of pictures
     --count         instead of --input, with a model that makes pictures from nothing: how many

@@ -6,19 +6,21 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src import build
-from src.command import SRDIFF, given_sampling, quieten
+from src.command import PRESETS, given_sampling, quieten
 from src.errors import UserError, one_line
 from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
 from src.imaging.io import picture_size
+from src.imaging.resize import resized
 from src.imaging.sixteen_bits import eight_bits
-from src.imaging.strip import at_most, repeated, side_by_side
+from src.imaging.strip import at_most, repeated, side_by_side, within
 from src.inference.files import Watch, sample_files, upscale_files
-from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
+from src.inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
 from src.inference.process import Process
 from src.inference.tile_size import TileOptions
 
@@ -40,12 +42,14 @@ def run(args):
         quieten()
     kinds = tuple(dict.fromkeys(args.process or ()))
     mean_and_variance = 2 if args.samples > 1 else 0
-    tile_options = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance)
     if args.count is None:
         jobs = plan_jobs(args.input, args.output, args.compare, args.samples, kinds, args.format, args.quality)
         grid = None
     else:
         jobs, grid = plan_unconditional(args.output, args.count, args.seed)
+    tile_options = TileOptions(
+        args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance, writing_memory(jobs)
+    )
     make_folders(jobs)
     if world.size > 1:
         jobs = share(jobs, args, world)
@@ -53,8 +57,10 @@ def run(args):
             return
     paths = args.checkpoint or args.model
     if paths is None:
-        paths = [str(SRDIFF)]
-        logging.info("the model is checkpoints/%s, times 4; --checkpoint or --model names another", SRDIFF.name)
+        path = PRESETS[args.preset or "fast"]
+        paths = [str(path)]
+        if args.preset is None:
+            logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
     upscaler = build.load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, runtime=args.runtime,
         cache=not args.no_cache,
@@ -221,6 +227,7 @@ class InferenceWatch(Watch):
         speed = {"seconds_per_picture": seconds / self._pictures, "megapixels_per_second": self._pixels / seconds / 1e6}
         self._tracker.scalars(self._pictures, {f"infer/{name}": value for name, value in speed.items()})
         if self._tracker and self._pictures <= LOGGED_PICTURES:
+            sr = np.asarray(resized(sr, within(sr.shape[:2], LONGEST)))
             # LR is None of an unconditional model
             picture = sr if lr is None else side_by_side(repeated(lr, sr.shape[:2]), sr)
             picture = eight_bits(at_most(picture, LONGEST))

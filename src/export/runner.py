@@ -17,7 +17,7 @@ from src.export.artefact import RUNTIMES, Artefact
 from src.export.load import upscaler_of
 from src.host.files import replacing
 from src.inference.files import Watch, sample_files, upscale_files
-from src.inference.jobs import make_folders, plan_jobs, plan_unconditional
+from src.inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
 from src.inference.tile_size import HALO, TileOptions
 
 NAME = "offline.pyz"
@@ -107,12 +107,13 @@ def resolved(upscaler, args):
     return upscaler.resolve(**options)
 
 
-def tile_options(args, fixed):
+def tile_options(args, fixed, jobs):
     """The ``TileOptions`` that the command line names, of graphs of a fixed size or of any."""
     free = args.tile is None and args.max_memory is None and not (fixed or args.fixed_tiles)
     tile = TILE if free else args.tile
     halo = min(HALO, tile // 4) if tile and args.halo is None else args.halo  # small tiles are welcome, too
-    return TileOptions(args.max_memory, tile, halo, args.fixed_tiles, beside=2 if args.samples > 1 else 0)
+    beside = 2 if args.samples > 1 else 0
+    return TileOptions(args.max_memory, tile, halo, args.fixed_tiles, beside, writing_memory(jobs))
 
 
 class Paths(Watch):
@@ -138,7 +139,7 @@ def main():
             None,
         )
     artefact = Artefact(args.model, args.runtime, args.device, args.threads)
-    upscaler = upscaler_of(artefact, tile_options(args, artefact.fixed_size is not None))
+    upscaler = upscaler_of(artefact, tile_options(args, artefact.fixed_size is not None, jobs))
     sampling = resolved(upscaler, args)
     make_folders(jobs)
     common = {"batch": args.batch, "seed": args.seed, "watch": Paths()}

@@ -18,6 +18,7 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.resize import contributions, inside
+from src.imaging.rows import strips
 
 _STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, whose operands stay in the cache
 _REACH = 3  # the kernel is four LR samples wide: those further apart than this are made of different HR samples
@@ -190,8 +191,11 @@ def reduction_matrix(length, scale):
 
 
 def _has_8_bits(lr):
-    levels = (lr + 1) * 127.5
-    return np.allclose(levels, np.rint(levels), rtol=0, atol=1e-3)
+    for rows in strips(lr.shape[2]):
+        levels = (lr[:, :, rows] + 1) * 127.5
+        if not np.allclose(levels, np.rint(levels), rtol=0, atol=1e-3):
+            return False
+    return True
 
 
 def _within(start, part):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import math
 import os
 import re
 import select
@@ -17,8 +18,11 @@ from src.errors import UserError
 from src.host.files import replacing
 from src.imaging.metadata import Metadata
 from src.imaging.picture import picture_of
-from src.imaging.sixteen_bits import eight_bits, write_png
-from src.imaging.tiff import write_tiff
+from src.imaging.png import write_png
+from src.imaging.rows import Rows, strips
+from src.imaging.sixteen_bits import eight_bits
+from src.imaging.spool import LARGE
+from src.imaging.tiff import LARGEST, write_tiff
 
 READ_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 READ_SUFFIXES = (
@@ -36,10 +40,11 @@ class _Format(NamedTuple):
     alpha: bool
     sixteen_bits: bool
     longest: int | None = None  # side in pixels
+    largest: int | None = None  # bytes of pixels
 
 
 _JPEG = _Format("JPEG", {"quality": 95, "subsampling": "4:4:4"}, False, False, 65500)
-_TIFF = _Format("TIFF", {}, True, True)
+_TIFF = _Format("TIFF", {}, True, True, largest=LARGEST)
 _WRITERS = {
     ".png": _Format("PNG", {"compress_level": 3}, True, True),
     ".jpg": _JPEG,
@@ -178,7 +183,7 @@ def write_image(path, array, metadata=None, quality=None):
 
     Args:
         array: (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha; uint8, or for PNG and
-            TIFF uint16.
+            TIFF uint16. Of :class:`src.imaging.rows.Rows` a few at a time are held, where :func:`writing_memory` is 0.
         metadata: a :class:`src.imaging.metadata.Metadata`; what the format cannot hold of it is left out.
         quality: from 1 to 100, of JPEG, and of WebP, which is lossy then.
     """
@@ -193,11 +198,28 @@ def write_image(path, array, metadata=None, quality=None):
     with replacing(path, "picture") as temporary:
         if own is _TIFF:
             write_tiff(temporary, array, metadata.tags(size))
-        elif array.dtype == np.uint16:
+        elif array.dtype == np.uint16 or (own.name == "PNG" and 3 * math.prod(size) > LARGE):
             write_png(temporary, array, metadata.options(own.name, size))
         else:
-            image = Image.fromarray(np.ascontiguousarray(array))
-            image.save(temporary, format=own.name, **options, **metadata.options(own.name, size))
+            _pillows(array).save(temporary, format=own.name, **options, **metadata.options(own.name, size))
+
+
+def _pillows(array):
+    """A Pillow image of an array or :class:`Rows`, of which nothing else is held whole."""
+    image = None
+    for rows in strips(len(array)):
+        part = Image.fromarray(np.ascontiguousarray(array[rows]))
+        image = image or Image.new(part.mode, array.shape[1::-1])
+        image.paste(part, (0, rows.start))
+    return image
+
+
+def writing_memory(path, quality=None):
+    """Bytes of each pixel that writing a large picture takes, beside what is given to :func:`write_image`.
+
+    Pillow holds 4; what libwebp takes beside was measured, of 7 million pixels of photographs.
+    """
+    return {"PNG": 0, "TIFF": 0, "WEBP": 32 if quality is None else 11}.get(format_of(path).name, 4)
 
 
 def _with_quality(own, quality, path):
@@ -207,14 +229,15 @@ def _with_quality(own, quality, path):
 
 
 def _check_pixels(array, path):
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.uint16):
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+    if not isinstance(array, (np.ndarray, Rows)) or array.dtype not in (np.uint8, np.uint16):
+        kind = array.dtype if isinstance(array, (np.ndarray, Rows)) else type(array).__name__
         raise UserError(f"cannot write {path}: the pixels must be a NumPy array of uint8 or uint16, not {kind}")
     channels = array.shape[2:] if array.ndim in (2, 3) else None
     if channels not in ((), (2,), (3,), (4,)) or 0 in array.shape:
         expected = "(H, W), (H, W, 2), (H, W, 3) or (H, W, 4), not empty"
         raise UserError(f"cannot write {path}: expected {expected}, got {array.shape}")
     own, problem = format_of(path), None
+    written = 4 if channels == (2,) else math.prod(channels)  # of gray with alpha, TIFF's writer may make RGB with it
     if channels in ((2,), (4,)) and not own.alpha:
         problem = "no alpha channel; write .png, .webp or .tif instead"
     elif array.dtype == np.uint16 and not own.sixteen_bits:
@@ -222,6 +245,8 @@ def _check_pixels(array, path):
     elif own.longest and max(array.shape[:2]) > own.longest:
         size = f"{array.shape[1]}x{array.shape[0]}"
         problem = f"at most {own.longest} pixels a side, not {size}; write .png or .tif instead"
+    elif own.largest and math.prod(array.shape[:2]) * written * array.dtype.itemsize > own.largest:
+        problem = f"at most {own.largest / 1e9:g} GB of pixels; write .png instead"
     if problem:
         raise UserError(f"cannot write {path}: {own.name} holds {problem}")
 

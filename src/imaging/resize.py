@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from src.errors import UserError
+from src.imaging.rows import Rows
 
 EDGES = ("symmetric", "replicate")
 LR_KERNELS = ("bicubic", "maxpool")
@@ -45,13 +46,33 @@ def imresize(image, scale=None, edges="symmetric", size=None):
         raise UserError(f"edges must be one of {', '.join(EDGES)}, not {edges!r}")
     scales, sizes = _scales_and_sizes(image.shape[:2], scale, size)
     dtype = np.float64 if image.dtype.kind == "f" else image.dtype
-    result = _resize_axes(image, scales, sizes, contributions, edges, dtype)
+    result = _resize_axes(image, scales, _taps(sizes, scales, contributions), edges, dtype)
     return result.astype(image.dtype, copy=False)
 
 
 def fitted(image, size):
     """:func:`imresize` to a size (height, width); a picture of that size is returned itself."""
     return image if image.shape[:2] == tuple(size) else imresize(image, size=size)
+
+
+def resized(picture, size):
+    """:class:`Rows` of what :func:`imresize` makes of uint8 or uint16, an array or :class:`Rows`, in ``size``.
+
+    A picture of that size is returned itself.
+    """
+    if picture.shape[:2] == tuple(size):
+        return picture
+    scales, sizes = _scales_and_sizes(picture.shape[:2], None, size)
+    (weights, indices), columns = _taps(sizes, scales, contributions)
+
+    def read(rows):
+        first, last = indices[rows.start, 0], indices[rows.stop - 1, -1]
+        needed = inside(np.arange(first, last + 1), len(picture), "symmetric")
+        top = needed.min()
+        part = picture[top : needed.max() + 1][needed - top]
+        return _resize_axes(part, scales, ((weights[rows], indices[rows] - first), columns), "symmetric", part.dtype)
+
+    return Rows((*sizes, *picture.shape[2:]), picture.dtype, read)
 
 
 def area_resize(image, size):
@@ -63,7 +84,7 @@ def area_resize(image, size):
     _check_image(image)
     scales, sizes = _scales_and_sizes(image.shape[:2], None, size)
     # the weights are whole numbers, and so all sums of uint8 pixels: exact, as is every half that is rounded
-    sums = _resize_axes(image, scales, sizes, area_overlaps, "replicate", np.float64)
+    sums = _resize_axes(image, scales, _taps(sizes, scales, area_overlaps), "replicate", np.float64)
     means = sums / (scales[0].denominator * scales[1].denominator)
     return (means if image.dtype.kind == "f" else np.floor(means + 0.5)).astype(image.dtype)
 
@@ -192,11 +213,16 @@ def _neighbours(new, scale, mode):
     return cubic(position - indices, a=-0.75), indices
 
 
-def _resize_axes(image, scales, sizes, weigh, edges, dtype):
+def _taps(sizes, scales, weigh):
+    """Weights and indices, as :func:`contributions`, of the rows and of the columns."""
+    return [weigh(length, scale) for length, scale in zip(sizes, scales, strict=True)]
+
+
+def _resize_axes(image, scales, taps, edges, dtype):
     result = image if image.ndim == 3 else image[:, :, np.newaxis]
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
-        result = _resize_axis(result, axis, *weigh(sizes[axis], scales[axis]), scales[axis], edges, dtype)
-    return result.reshape(sizes + image.shape[2:])
+        result = _resize_axis(result, axis, *taps[axis], scales[axis], edges, dtype)
+    return result.reshape(result.shape[:2] + image.shape[2:])
 
 
 def _resize_axis(image, axis, weights, indices, scale, edges, dtype):

@@ -1,22 +1,17 @@
-"""16 bits a colour, of which Pillow keeps 8: read by decoding twice, written as PNG; and rounding to 8 bits."""
+"""16 bits a colour, of which Pillow keeps 8: read by decoding twice; and rounding to 8 bits."""
 
-import io
-import struct
 import sys
-import zlib
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from src.errors import UserError
+from src.imaging.rows import strips
 
 # A raw mode of Pillow keeps the high byte of 16 bits in the order that it names. The other order gives the low byte.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _COLOURS = ("RGB;16", "RGBX;16", "RGBA;16")
 _PLANAR_CONFIGURATION, _SEPARATE, _BITS_PER_SAMPLE, _PHOTOMETRIC, _RGB = 284, 2, 258, 262, 2
-_ROWS = 64  # of a picture, worked on at once
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_UP = 2  # PNG's filter: each row less the one above
 
 
 def eight_bits(picture):
@@ -24,8 +19,8 @@ def eight_bits(picture):
     if picture.dtype == np.uint8:
         return picture
     result = np.empty(picture.shape, np.uint8)
-    for top in range(0, len(picture), _ROWS):
-        result[top : top + _ROWS] = (picture[top : top + _ROWS].astype(np.uint32) + 128) // 257
+    for rows in strips(len(picture)):
+        result[rows] = (picture[rows].astype(np.uint32) + 128) // 257
     return result
 
 
@@ -88,47 +83,3 @@ def _read_planar(image):
         part.getexif().update({274: image.getexif().get(274, 1)})
         parts.append(np.asarray(ImageOps.exif_transpose(part)).astype(np.uint16))
     return parts[0] << 8 | parts[1]
-
-
-def write_png(path, picture, options):
-    """Write uint16 (H, W) or (H, W, C) as a PNG, gray, gray and alpha, RGB or RGBA; ``options`` are Pillow's."""
-    height, width = picture.shape[:2]
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[picture.size // (height * width)]
-    with open(path, "wb") as file:
-        file.write(_SIGNATURE)
-        for kind, content in _chunks_of_pillow("RGB" if colour_type & 2 else "L", options):
-            if kind == b"IHDR":
-                _write_chunk(file, kind, struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
-            elif kind == b"IDAT":
-                _write_pixels(file, picture.reshape(height, -1))
-            else:
-                _write_chunk(file, kind, content)
-
-
-def _chunks_of_pillow(mode, options):
-    """Yield (kind, content) of the chunks of a PNG of one pixel that Pillow writes: it knows where each belongs."""
-    buffer = io.BytesIO()
-    Image.new(mode, (1, 1)).save(buffer, "PNG", **options)
-    content, place = buffer.getvalue(), len(_SIGNATURE)
-    while place < len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        yield kind, content[place + 8 : place + 8 + length]
-        place += length + 12
-
-
-def _write_pixels(file, rows):
-    """Write uint16 (H, n) as IDAT chunks (PNG, third edition, section 9)."""
-    compressor = zlib.compressobj(3)
-    above = np.zeros((1, 2 * rows.shape[1]), np.uint8)
-    for top in range(0, len(rows), _ROWS):
-        own = np.ascontiguousarray(rows[top : top + _ROWS], ">u2").view(np.uint8)
-        filtered = own - np.concatenate([above, own[:-1]])
-        above = own[-1:]
-        lines = np.insert(filtered, 0, _UP, axis=1)
-        if data := compressor.compress(lines.tobytes()):
-            _write_chunk(file, b"IDAT", data)
-    _write_chunk(file, b"IDAT", compressor.flush())
-
-
-def _write_chunk(file, kind, content):
-    file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content)))

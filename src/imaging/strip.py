@@ -58,12 +58,15 @@ def within(size, longest):
     return tuple(size) if factor >= 1 else tuple(max(1, round(side * factor)) for side in size)
 
 
-def repeated(picture, size):
-    """Return a picture, (h, w, …), in another size (H, W) by its nearest pixels: of a whole multiple, each repeated."""
+def repeated(picture, size, part=slice(None)):
+    """Return a picture, (h, w, …), in another size (H, W) by its nearest pixels: of a whole multiple, each repeated.
+
+    ``part`` are the rows of the result to return.
+    """
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, picture.shape[:2], strict=True)
     )
-    return picture[rows[:, np.newaxis], columns]
+    return picture[rows[part, np.newaxis], columns]
 
 
 class Frame(NamedTuple):

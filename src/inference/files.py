@@ -7,7 +7,9 @@ import numpy as np
 
 from src.errors import UserError
 from src.imaging.io import picture_size, read_image, write_image
-from src.imaging.resize import fitted, imresize
+from src.imaging.resize import resized
+from src.imaging.rows import Rows
+from src.imaging.spool import new_picture
 from src.imaging.strip import at_most, make_grid, repeated
 from src.imaging.transparency import fill_invisible
 from src.inference.results import Report, check_result, result_size, write_result
@@ -102,10 +104,10 @@ def _draw(upscaler, group, sampling, seed, samples, process, watch, scale):
         for own, sr in zip(statistics, strip):  # noqa: B905 - of one sample there are none
             own.see(rows, sr)
 
-    hooks = {"dtype": group[0][1].rgb.dtype, "see": see, "process": process}
+    hooks = {"dtype": group[0][1].rgb.dtype, "see": see, "empty": new_picture, "process": process}
     for k in range(samples):
         pixels = upscaler.pixels(condition, sampling, [seed + k] * len(group), watch.passed, **hooks)
-        results = [fitted(one, size) for one in pixels]
+        results = [resized(one, size) for one in pixels]
         for number, (job, picture) in enumerate(group):
             path = job.sample(k) if statistics else job.result
             write_result(job, path, picture, results[number])
@@ -117,9 +119,13 @@ def _draw(upscaler, group, sampling, seed, samples, process, watch, scale):
 
 
 def comparison(lr, sr):
-    """LR (its pixels repeated) | bicubic | SR: (H, 3·W, 3) in their dtype."""
-    size = sr.shape[:2]
-    return np.concatenate([repeated(lr, size), imresize(lr, size=size), sr], axis=1)
+    """LR (its pixels repeated) | bicubic | SR: (H, 3·W, 3) in their dtype, as :class:`Rows`."""
+    (height, width), bicubic = sr.shape[:2], resized(lr, sr.shape[:2])
+
+    def read(rows):
+        return np.concatenate([repeated(lr, (height, width), rows), bicubic[rows], sr[rows]], axis=1)
+
+    return Rows((height, 3 * width, 3), sr.dtype, read)
 
 
 def _groups(upscaler, jobs, batch, scale, report, max_pixels):

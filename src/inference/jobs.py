@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.errors import UserError
+from src.imaging import io
 from src.imaging.io import STANDARD_INPUT, WRITE_SUFFIXES, list_images
 
 _LOSSY, _ALSO_JPEG = (".jpg", ".jpeg", ".webp"), (".jfif", ".jpe", ".mpo")
@@ -133,6 +134,11 @@ def _checked(jobs, *options):
                 raise UserError(f"two results would be written to {path}: rename {job.source} first")
             taken.add(place)
     return jobs
+
+
+def writing_memory(jobs):
+    """The bytes of a pixel that the writing of large results takes, of the dearest; None of pictures from nothing."""
+    return max((io.writing_memory(job.result, job.quality) for job in jobs if job.source), default=None)
 
 
 def make_folders(jobs):

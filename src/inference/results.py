@@ -1,15 +1,16 @@
 """What becomes of a file's picture: checks before the work, results as their sources are, and what is said of both."""
 
 import logging
+import math
 
 import numpy as np
 
 from src.errors import UserError, one_line
 from src.imaging.io import MAX_PIXELS, format_of, write_image
-from src.imaging.resize import imresize
+from src.imaging.resize import resized
+from src.imaging.rows import Rows
 from src.imaging.sixteen_bits import eight_bits
 from src.inference.jobs import listed
-from src.inference.upscaler import strips
 
 
 class Report:
@@ -56,29 +57,46 @@ def check_result(job, picture, scale, own_scale):
     if scale > own_scale and height * scale * width * scale > MAX_PIXELS:
         most = f"{MAX_PIXELS / 1e6:g} million pixels"
         raise UserError(f"{job.source} would have more than {most}, {scale:g} times as large: lower --outscale")
-    suffix, own, longest = job.result.suffix, format_of(job.result), max(result_size((height, width), scale))
+    suffix, own, size = job.result.suffix, format_of(job.result), result_size((height, width), scale)
+    longest = max(size)
     if picture.alpha is not None and not own.alpha:
         raise UserError(f"{job.source} is transparent, which {suffix} files cannot be: write a .png")
     if own.longest and longest > own.longest:
         raise UserError(
             f"{job.source} becomes {longest} pixels long, {suffix} files end at {own.longest}: write a .png"
         )
+    bytes_ = math.prod(size) * _channels(picture) * picture.rgb.itemsize
+    if own.largest and bytes_ > own.largest:
+        raise UserError(
+            f"{job.source} becomes {bytes_ / 1e9:.1f} GB of pixels, {suffix} files end at {own.largest / 1e9:g}: write "
+            "a .png"
+        )
 
 
 def write_result(job, path, picture, sr):
-    """Write a result, or a sample, with the channels, the depth and the metadata of its source, if the format can."""
-    pixels = _luma(sr) if picture.gray else sr
-    if picture.alpha is not None:  # enlarged by bicubic
-        pixels = np.dstack([pixels, imresize(picture.alpha, size=sr.shape[:2])])
-    if not format_of(path).sixteen_bits:
-        pixels = eight_bits(pixels)
-    write_image(path, pixels, picture.metadata, job.quality)
+    """Write a result, or a sample, with the channels, the depth and the metadata of its source, if the format can.
+
+    ``sr`` is an array or :class:`src.imaging.rows.Rows`.
+    """
+    gray, size, sixteen_bits = picture.gray, sr.shape[:2], format_of(path).sixteen_bits
+    alpha = None if picture.alpha is None else resized(picture.alpha, size)  # by bicubic
+
+    def read(rows):
+        pixels = _luma(sr[rows]) if gray else sr[rows]
+        if alpha is not None:
+            pixels = np.dstack([pixels, alpha[rows]])
+        return pixels if sixteen_bits else eight_bits(pixels)
+
+    channels = _channels(picture)
+    shape = size if channels == 1 else (*size, channels)
+    write_image(path, Rows(shape, sr.dtype if sixteen_bits else np.uint8, read), picture.metadata, job.quality)
+
+
+def _channels(picture):
+    return (1 if picture.gray else 3) + (picture.alpha is not None)
 
 
 def _luma(rgb):
     """BT.601's gray of (H, W, 3), uint8 or uint16, in whole numbers as Pillow weighs them: (H, W)."""
-    result = np.empty(rgb.shape[:2], rgb.dtype)
-    for rows in strips(len(rgb)):
-        red, green, blue = np.moveaxis(rgb[rows].astype(np.uint32), 2, 0)
-        result[rows] = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
-    return result
+    red, green, blue = np.moveaxis(rgb.astype(np.uint32), 2, 0)
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(rgb.dtype)

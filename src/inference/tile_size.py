@@ -15,6 +15,7 @@ except ImportError:  # not where exported models run alone
 
 from src.errors import UserError
 from src.host.ranks import launched_size
+from src.imaging.spool import LARGE
 from src.inference.tiling import Grid, check_tile
 
 GIB = 1 << 30
@@ -24,7 +25,7 @@ _SMALLEST = 384  # HR pixels; smaller tiles would be halo for the most part
 _FIXED = 512  # HR pixels, the side of tiles of one size
 _WORKSPACE = GIB // 4  # what a pass takes however small its window: the libraries' own buffers
 _PICTURE = 12  # bytes of one HR pixel: three colours in float32
-_RESULT = 8  # of one of the whole result: as it is written, and Pillow's copy meanwhile
+_RESULT, _PILLOWS = 8, 4  # of one of a result in memory: as it is written, and of that Pillow's copy meanwhile
 _SHARE = 0.7  # of what is free: other programs want some, and the estimates are no more than that
 # (limit, use, statistics, name) of control groups, version 2 and 1: what a container may have. Use counts files that
 # were read and can be dropped, whose number stands under that name in the statistics.
@@ -42,7 +43,9 @@ class TileOptions:
     tile: int | None = None  # largest side of a tile, HR pixels with its halo; 0 never cuts; None takes what fits
     halo: int | None = None  # HR pixels on each side of a tile; None: HALO, or less if one pass sees less far
     fixed: bool | None = None  # tiles of one size, whatever the picture's, for graphs of that size; None: on an Ascend
-    beside: int = 0  # HR pictures in float32 that the caller holds beside, such as a mean over samples
+    beside: int = 0  # HR pictures in float32 that the caller has beside, such as a mean over samples
+    # bytes of an HR pixel that writing takes, where large results are in files till then; None: all are kept in memory
+    writing: int | None = None
 
     def __post_init__(self):
         if self.max_memory is not None and not 0 < self.max_memory < math.inf:
@@ -114,10 +117,13 @@ class Tiling:
     def grid(self, batch, height, width):
         """The :class:`src.inference.tiling.Grid` of a batch of LR pictures; :class:`TileOptions` decide its windows."""
         whole, free = self._cut(height, width, 0), self._budget()
+        if self._options.tile is None and self._fits(whole, batch, free):
+            return whole
+        left = free.networks if free.machine is None else free.machine
+        if (kept := self._kept(whole) * batch) > left:
+            raise self._refused(whole, kept, left)
         if self._options.tile is not None:
             grid = self._cut(height, width, self._options.tile)
-        elif self._fits(whole, batch, free):
-            return whole
         else:
             grid = self._largest(height, width, batch, free)
         if not grid.whole and not self._reach.local:
@@ -163,8 +169,24 @@ class Tiling:
         return batch * (at_once * _PICTURE + self._kept(grid))
 
     def _kept(self, grid):
-        pixels = math.prod(grid.size)
-        return pixels * (_RESULT + _PICTURE * (self._options.beside + 1 / self.scale**2))  # LR in float32
+        """Bytes that grow with the picture: LR in float32, and what is not in files of the result and beside it."""
+        pixels, writing = math.prod(grid.size), self._options.writing
+        beside = 0 if pixels * _PICTURE > LARGE else self._options.beside
+        in_file = writing is not None and self._is_large(grid)
+        result = writing if in_file else _RESULT + max(0, (writing or 0) - _PILLOWS)
+        return pixels * (result + _PICTURE * (beside + 1 / self.scale**2))
+
+    def _is_large(self, grid):
+        return 3 * math.prod(grid.size) > LARGE
+
+    def _refused(self, grid, need, left):
+        """The error of a result that takes so many bytes, where so many are left."""
+        by_rows = self._options.writing and self._is_large(grid)
+        remedy = "write a .png or .tif (--format png), by rows" if by_rows else "cut the picture into smaller ones"
+        return UserError(
+            f"the result of {math.prod(grid.size) / 1e6:.0f} million pixels and its input need {need / GIB:.1f} GB, "
+            f"more than the {max(left, 0) / GIB:.1f} GB that are left for it: {remedy}, or raise --max-memory"
+        )
 
     def _cut(self, height, width, tile):
         return Grid(
@@ -172,7 +194,7 @@ class Tiling:
         )  # fmt: skip
 
     def _largest(self, height, width, batch, free):
-        """The grid with the largest windows that fit, or else the smallest ones, if the result fits at all."""
+        """The grid with the largest windows that fit, or else the smallest ones."""
         side = max(_SMALLEST, 4 * self.halo)
         grid = self._cut(height, width, side)
         while True:
@@ -181,15 +203,10 @@ class Tiling:
             if not self._fits(larger, batch, free):
                 break
             grid = larger
-        machine = free.networks if free.machine is None else free.machine
-        if self._kept(grid) * batch > max(machine, 0):
-            raise UserError(
-                f"the result of {math.prod(grid.size) / 1e6:.0f} million pixels alone needs "
-                f"{self._kept(grid) * batch / GIB:.1f} GB, more than the {max(machine, 0) / GIB:.1f} GB that are left "
-                "for it: cut the picture into smaller ones, or raise --max-memory"
-            )
         need = self.memory(grid, batch, free)
         if need > free.networks:
+            if free.machine is None and self._options.writing and self._is_large(grid):
+                raise self._refused(grid, need, free.networks)
             self._warn_once(
                 f"this picture needs {(need + free.used) / GIB:.1f} GB or so, more than the "
                 f"{(max(free.networks, 0) + free.used) / GIB:.1f} GB that may be used: going on with the smallest "

@@ -8,6 +8,7 @@ import numpy as np
 from src.diffusion.samplers import SeededNoise, seeds_of
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
+from src.imaging.rows import strips
 from src.imaging.spool import Spool
 from src.inference.condition import Condition
 from src.inference.sampling import Sampling
@@ -110,17 +111,21 @@ class Upscaler(ABC):
             result[:, :, rows] = strip
         return result
 
-    def pixels(self, condition, sampling, seed=0, progress=None, dtype=np.uint8, see=None, **hooks):
-        """Draw one sample of each picture: (B, H, W, 3) uint8 or uint16, never all of it in float32 where it is cut.
+    def pixels(self, condition, sampling, seed=0, progress=None, dtype=np.uint8, see=None, empty=np.empty, **hooks):
+        """Draw one sample of each picture: a list of (H, W, 3) uint8 or uint16, never in float32 where they are cut.
 
+        ``empty(shape, dtype)`` makes what they are written into, such as :func:`src.imaging.spool.new_picture`.
         ``see(rows, strip)`` is called with each of the :meth:`strips`, whose arguments the others are.
         """
-        result = np.empty((condition.shape[0], *self.size(condition), 3), dtype)
+        results = [empty((*self.size(condition), 3), dtype) for _ in range(condition.shape[0])]
         for rows, strip in self.strips(condition, sampling, seed, progress, **hooks):
-            result[:, rows] = to_pixels(strip, dtype)
+            for part in strips(strip.shape[2]):
+                there = slice(rows.start + part.start, rows.start + part.stop)
+                for result, values in zip(results, to_pixels(strip[:, :, part], dtype), strict=True):
+                    result[there] = values
             if see is not None:
                 see(rows, strip)
-        return result
+        return results
 
     def strips(self, condition, sampling, seed=0, progress=None, noise=None, **hooks):
         """Draw one sample of each picture, from top to bottom: yield (slice of rows, (B, 3, n, W) float32 NumPy).
@@ -182,7 +187,7 @@ class Upscaler(ABC):
     def upscale(self, pictures, seeds=None, **options):
         """Upscale a list of uint8 or uint16 (h, w, 3) to (H, W, 3) of that dtype; arguments as of :meth:`samples`."""
         condition, sampling, seeds, others = self._given(pictures, seeds, **options)
-        return list(self.pixels(condition, sampling, seeds, dtype=pictures[0].dtype, **others))
+        return self.pixels(condition, sampling, seeds, dtype=pictures[0].dtype, **others)
 
     def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
         """Draw ``count`` samples of uint8 or uint16 (h, w, 3) of one size; what samples share is computed once.
@@ -269,8 +274,3 @@ def to_pixels(pictures, dtype=np.uint8):
         part = pictures[:, :, rows].transpose(0, 2, 3, 1)
         result[:, rows] = np.clip(np.rint((part + 1) * (largest / 2)), 0, largest)
     return result
-
-
-def strips(height):
-    """Rows, 64 at a time, as slices: the temporaries of a whole 8K picture would take gigabytes."""
-    return [slice(top, min(top + 64, height)) for top in range(0, height, 64)]

@@ -81,9 +81,10 @@ def test_project_reaches_the_goal_in_place_and_stays_there(height, width, scale)
     x, goal = normal(2, 3, height * scale, width * scale), normal(2, 3, height, width, seed=1)
     result = back.project(x, goal)
     assert result is x
-    np.testing.assert_allclose(back.reduce(x), goal, rtol=0, atol=4e-6)
+    rounding = 16 * np.spacing(np.abs(goal).max())  # which sums come first is the processor's choice
+    np.testing.assert_allclose(back.reduce(x), goal, rtol=0, atol=rounding)
     once = x.copy()
-    np.testing.assert_allclose(back.project(x, goal), once, rtol=0, atol=4e-6)
+    np.testing.assert_allclose(back.project(x, goal), once, rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize(("height", "width", "scale"), ((1, 1, 4), (2, 3, 2), (4, 3, 4), (6, 5, 3), (2, 2, 8)))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from src.errors import UserError
-from src.imaging import sixteen_bits
+from src.imaging import png
 from src.imaging.io import picture_size, read_image, read_rgb, write_image
 from src.imaging.picture import _has_more_bits
 
@@ -45,25 +45,6 @@ def test_what_is_written_reads_back(tmp_path, deep, suffix, channels):
     if suffix == "tif" and channels != 2:
         np.testing.assert_array_equal(tifffile.imread(path).reshape(pixels.shape), pixels)
     assert np.abs(read_rgb(path) - picture.rgb / 257).max() <= 0.5
-
-
-def test_a_png_of_sixteen_bits_by_the_definition(tmp_path, deep):
-    """Its chunks, checksums and rows, undone as the PNG specification says."""
-    pixels = np.tile(deep(3), (8, 1, 1))  # more rows than are written at once
-    write_image(tmp_path / "x.png", pixels)
-    content, chunks, place = (tmp_path / "x.png").read_bytes(), [], 8
-    while place < len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        data = content[place + 8 : place + 8 + length]
-        assert struct.unpack_from(">I", content, place + 8 + length)[0] == zlib.crc32(kind + data)
-        chunks.append((kind, data))
-        place += 12 + length
-    assert chunks[0] == (b"IHDR", struct.pack(">IIBBBBB", 30, 192, 16, 2, 0, 0, 0)) and chunks[-1] == (b"IEND", b"")
-    rows = np.frombuffer(zlib.decompress(b"".join(data for kind, data in chunks if kind == b"IDAT")), np.uint8)
-    rows = rows.reshape(192, -1)
-    assert (rows[:, 0] == 2).all()
-    found = np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8).view(">u2").reshape(pixels.shape)
-    np.testing.assert_array_equal(found, pixels)
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -126,7 +107,7 @@ def test_orientation(tmp_path, deep, suffix, planar):
     else:
         exif = Image.Exif()
         exif[274] = 6
-        sixteen_bits.write_png(path, deep(3), {"exif": exif})
+        png.write_png(path, deep(3), {"exif": exif})
     picture = read_image(path)
     np.testing.assert_array_equal(picture.rgb, np.rot90(deep(3), -1))
     assert picture_size(path) == (30, 24)
@@ -149,7 +130,7 @@ def test_an_interlaced_png(tmp_path):
     with open(tmp_path / "x.png", "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
         for part in parts:
-            sixteen_bits._write_chunk(file, *part)
+            png._write_chunk(file, *part)
     assert read_image(tmp_path / "x.png").rgb.tolist() == [[[0x1234, 0x5678, 0x9ABC]]]
 
 

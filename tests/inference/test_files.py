@@ -9,14 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from src.errors import UserError
+from src.imaging import io as io_module
 from src.imaging.io import read_image, write_image
 from src.imaging.metadata import Metadata
 from src.imaging.resize import imresize
 from src.inference.files import TOGETHER, Watch, comparison, unconditional_samples, upscale_files
-from src.inference.jobs import make_folders, plan_jobs
+from src.inference.jobs import Job, make_folders, plan_jobs, writing_memory
 from src.inference.upscaler import to_pixels
 
 
@@ -43,12 +44,15 @@ class Nearest:
     def size(self, condition):
         return tuple(2 * side for side in condition.shape[2:])
 
-    def pixels(self, condition, sampling, seed, progress, dtype, see, process):
+    def pixels(self, condition, sampling, seed, progress, dtype, see, empty, process):
         self.batches.append((condition.shape, seed, sampling))
         progress()
         sr = condition.repeat(2, 2).repeat(2, 3)
         see(slice(0, sr.shape[2]), sr)
-        return to_pixels(sr, dtype)
+        results = [empty((*sr.shape[2:], 3), dtype) for _ in sr]
+        for result, values in zip(results, to_pixels(sr, dtype), strict=True):
+            result[0 : sr.shape[2]] = values
+        return results
 
 
 class Seen(Watch):
@@ -530,3 +534,90 @@ def test_a_pipe_that_nobody_writes_to(tmp_path, monkeypatch):
     monkeypatch.setattr("src.imaging.io._PATIENCE", 0.1)
     with pytest.raises(UserError, match="^cannot read .*pipe: nobody has written to this pipe for 0.1 seconds"):
         upscaled(tmp_path / "pipe", tmp_path / "x.png")
+
+
+@pytest.fixture
+def small_limit(monkeypatch, tmp_path):
+    """Every result is large; temporary files go into the folder that is returned."""
+    for place in ("imaging.io", "imaging.spool", "inference.tile_size"):
+        monkeypatch.setattr(f"src.{place}.LARGE", 100)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    return tmp_path / "tmp"
+
+
+def told_picture(path, channels, photo, sixteen_bits):
+    """Write an LR picture with all the metadata that PNG and TIFF hold."""
+    exif = Image.Exif()
+    exif[271] = "a camera"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if channels > 2 else None
+    metadata = Metadata(profile, exif, b"<x:xmpmeta/>", (300.0, 300.0), {"Title": "é"})
+    pixels = deep(photo, channels) if sixteen_bits else deep(photo, channels).astype(np.uint8)
+    write_image(path, pixels[..., 0] if channels == 1 else pixels, metadata)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+@pytest.mark.parametrize(
+    ("channels", "sixteen_bits"), [(1, False), (2, False), (3, False), (4, False), (3, True), (4, True)]
+)
+@pytest.mark.parametrize("outscale", [None, 1.5])
+def test_large_results_are_those_of_small_ones(tmp_path, photo, request, suffix, channels, sixteen_bits, outscale):
+    told_picture(tmp_path / "a.png", channels, photo, sixteen_bits)
+    options = {"compare": True, "samples": 3, "outscale": outscale}
+    plans = {}
+    for name in ("memory", "files"):
+        plans[name] = plan_jobs(tmp_path / "a.png", tmp_path / name / f"x.{suffix}", compare=True, samples=3)
+        if name == "files":
+            temporary = request.getfixturevalue("small_limit")
+        upscale_files(Nearest(), plans[name], None, **options)
+    assert not list(temporary.iterdir())
+    pairs = list(zip(*(plans[name][0].outputs(3, True) for name in plans), strict=True))
+    assert len(pairs) == 7
+    for expected, found in pairs:
+        expected, found = read_image(expected), read_image(found)
+        np.testing.assert_array_equal(found.rgb, expected.rgb)
+        assert found.rgb.dtype == expected.rgb.dtype and found.gray == expected.gray
+        assert (found.alpha is None) == (expected.alpha is None)
+        if found.alpha is not None:
+            np.testing.assert_array_equal(found.alpha, expected.alpha)
+        own, other = found.metadata, expected.metadata
+        assert (own.icc, own.xmp, own.dpi, own.text) == (other.icc, other.xmp, other.dpi, other.text)
+        assert (own.exif and own.exif.tobytes()) == (other.exif and other.exif.tobytes())
+
+
+def test_nothing_stays_of_a_large_result_that_fails(save, tmp_path, small_limit, monkeypatch):
+    class Failing(Nearest):
+        def pixels(self, condition, *_, empty, **__):
+            empty((100, 100, 3), np.uint8)[0:50] = 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscale_files(Failing(), plan_jobs(save("a.png"), tmp_path / "out"), None)
+    assert not list(small_limit.iterdir()) and not (tmp_path / "out").exists()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("src.imaging.png._write_pixels", full)
+    with pytest.raises(UserError, match="^no space left on the disk for the picture .*a.png"):
+        upscaled(tmp_path / "in é", tmp_path / "out")
+    assert not list(small_limit.iterdir()) and not list((tmp_path / "out").iterdir())
+
+
+def test_a_tiff_of_more_than_it_holds_is_refused_before_the_work(save, tmp_path, monkeypatch):
+    monkeypatch.setitem(io_module._WRITERS, ".tif", io_module._TIFF._replace(largest=100))
+    upscaler = Nearest()
+    with pytest.raises(UserError, match="becomes 0.0 GB of pixels, .tif files end at 1e-07: write a .png"):
+        upscale_files(upscaler, plan_jobs(save("a.png"), tmp_path / "x.tif"), None)
+    assert upscaler.batches == []
+    with pytest.raises(UserError, match="TIFF holds at most 1e-07 GB of pixels; write .png instead"):
+        write_image(tmp_path / "x.tif", np.zeros((10, 11), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("names", "quality", "expected"),
+    [("a.png b.tif", None, 0), ("a.png b.jpg", None, 4), ("b.jpg a.webp", None, 32), ("a.webp", 90, 11)],
+)
+def test_what_writing_takes_is_that_of_the_dearest_format(names, quality, expected):
+    assert writing_memory([Job(Path("x"), Path(name), quality) for name in names.split()]) == expected
+    assert writing_memory([Job(None, Path("0.png"))]) is None

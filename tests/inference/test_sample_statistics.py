@@ -17,7 +17,7 @@ def test_mean_and_deviation_are_those_of_the_samples():
         for rows in (slice(0, 5), slice(5, 8)):
             statistics.see(rows, sample[:, rows])
         statistics.add(to_pixels(sample[None])[0], np.zeros((2, 3, 3), np.uint8))
-    np.testing.assert_allclose(statistics.mean, samples.mean(0), atol=1e-6)
+    np.testing.assert_allclose(statistics.mean.swapaxes(0, 1), samples.mean(0), atol=1e-6)
     expected = np.sqrt(samples.var(0, ddof=1, dtype=np.float64).mean(0)) * 127.5
     np.testing.assert_allclose(statistics.deviation(), expected, rtol=1e-5)
 

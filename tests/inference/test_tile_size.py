@@ -53,10 +53,33 @@ def test_batches_shrink_to_what_fits():
 
 
 def test_a_result_that_does_not_fit_is_refused_before_any_pass():
-    told = "the result of 192 million pixels alone needs 1.6 GB, more than the 1.0 GB that are left for it: cut"
+    told = "the result of 192 million pixels and its input need 1.6 GB, more than the 1.0 GB that are left for it: cut"
     with pytest.raises(UserError, match=told):
         tiling(GIB).grid(1, 3000, 4000)
     assert not tiling(2 * GIB).grid(1, 3000, 4000).whole
+
+
+def test_a_large_result_that_is_written_by_rows_takes_none_of_the_memory():
+    """What is left is LR in float32."""
+    assert not tiling(GIB, writing=0).grid(1, 3000, 4000).whole
+    told = "192 million pixels and its input need 0.1 GB, more than the 0.1 GB that are left for it: cut the picture"
+    with pytest.raises(UserError, match=told):
+        tiling(0.1 * GIB, writing=0).grid(1, 3000, 4000)
+    by_rows, in_memory = tiling(writing=0, beside=2, tile=512), tiling(tile=512)
+    grid = by_rows.grid(1, 3000, 4000)
+    assert in_memory.memory(grid, 1) - by_rows.memory(grid, 1) == 8 * 192_000_000
+    small = by_rows.grid(1, 240, 240)
+    assert by_rows.memory(small, 1) == tiling(tile=512, beside=2).memory(small, 1)
+
+
+@pytest.mark.parametrize("budget", [0.5, 1.3])
+def test_a_jpeg_that_does_not_fit_is_refused_with_the_format_that_does(budget):
+    """One that alone is too much, and one that is too much beside the smallest tiles."""
+    told = r"0 GB that are left for it: write a .png or .tif \(--format png\), by rows, or raise --max-memory"
+    with pytest.raises(UserError, match=told.replace("0 GB", f"{budget} GB")):
+        tiling(budget * GIB, writing=4).grid(1, 3000, 4000)
+    assert not tiling(2 * GIB, writing=4).grid(1, 3000, 4000).whole
+    assert not tiling(budget * GIB, writing=0).grid(1, 3000, 4000).whole
 
 
 def test_the_overlap_costs_little_of_a_large_picture_in_little_memory():

@@ -9,6 +9,8 @@ from src.diffusion.samplers import SeededNoise
 from src.errors import UserError
 from src.families.registry import family_of
 from src.host.device import select_device
+from src.imaging.spool import Stored, new_picture
+from src.inference.upscaler import to_network
 from tests import tiny
 
 SIZES = [(20, 260), (250, 19), (93, 151)]  # LR; long enough for several windows, padded to the network's multiple of 8
@@ -100,6 +102,20 @@ def test_pixels_by_tiles_are_those_of_the_whole_picture(system, options, models,
     (found,), (expected,) = (each.upscale([lr], [3], **options) for each in (up, models[system]))
     difference = np.abs(found.astype(int) - expected)  # of float32, in all of the picture: values go up to 9
     assert difference.max() <= 1 and difference.mean() < 5e-5
+
+
+@pytest.mark.parametrize("consistency", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_large_pixels_are_written_into_files(tiled, photo, monkeypatch, dtype, consistency):
+    monkeypatch.setattr("src.imaging.spool.LARGE", 1000)
+    pictures = [photo[40:140, 100:160].astype(dtype), photo[140:240, 100:160].astype(dtype)]
+    up = tiled("srdiff", tile=304, halo=96)
+    sampling = up.resolve(steps=1, consistency=consistency)
+    found = up.pixels(up.encode(to_network(pictures)), sampling, [3, 4], dtype=dtype, empty=new_picture)
+    assert up.tiles((2, 100, 60)) and all(isinstance(picture, Stored) for picture in found)
+    for one, expected in zip(found, up.upscale(pictures, [3, 4], steps=1, consistency=consistency), strict=True):
+        assert isinstance(expected, np.ndarray) and one.dtype == dtype
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_a_noise_source_is_asked_for_the_whole_picture(models, tiled, photo):

@@ -42,11 +42,12 @@ def test_its_name_is_its_file_s_and_its_system_its_name_s(path):
     assert (family == "ddpm") == (config.system == "sr3" and config.sr3.noise_level == "discrete")
 
 
+PICTURE_LOSSES = {"discriminator", "perceptual", "loss"}
 SECTIONS = {
     "rrdb": {"encoder"},
-    "srdiff": {"encoder", "unet", "diffusion"},
-    "sr3": {"sr3", "diffusion"},
-    "srgan": {"generator", "discriminator", "perceptual", "loss"},
+    "srdiff": {"encoder", "unet", "diffusion", "distill"} | PICTURE_LOSSES,
+    "sr3": {"sr3", "diffusion", "distill"} | PICTURE_LOSSES,
+    "srgan": {"generator"} | PICTURE_LOSSES,
 }
 
 
@@ -57,7 +58,19 @@ def test_it_holds_its_family_s_sections_and_no_other_s(path):
     assert sections == {"data", "degradation", "train", "eval"} | SECTIONS[config.system]
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("srdiff_*.yaml")), ids=lambda path: path.stem)
+STUDENTS = sorted(CONFIGS.glob("*_onestep.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDENTS, ids=lambda path: path.stem)
+def test_a_student_fits_its_teacher(path):
+    student, teacher = (family_of(read_config(each)) for each in (path, CONFIGS / path.name.replace("_onestep", "")))
+    student.check_teacher(teacher, path)
+    assert student.config.encoder == teacher.config.encoder
+    assert student.config.unet == teacher.config.unet
+    assert student.config.distill.teacher.endswith(f"{teacher.config.name}/model.ckpt") or "lite" in path.stem
+
+
+@pytest.mark.parametrize("path", sorted({*CONFIGS.glob("srdiff_*.yaml")} - {*STUDENTS}), ids=lambda path: path.stem)
 def test_stage_two_takes_the_encoder_that_stage_one_makes(path):
     config = read_config(path)
     stage_one = read_config(path.with_name(path.name.replace("srdiff", "rrdb")))

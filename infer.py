@@ -6,6 +6,9 @@ from src.host.signals import end_at_once
 if __name__ == "__main__":
     end_at_once()  # while the rest is imported
 
+import argparse
+import contextlib
+
 from src.command import (
     PRESETS,
     add_device,
@@ -44,6 +47,7 @@ def arguments():
     add_format(p)
     add_outscale(p)
     add_process(p)
+    add_latent(p)
     add_from_nothing(p)
     add_sampling(p, SAMPLERS)
     add_tiling(p)
@@ -61,7 +65,29 @@ def add_process(p):
                        "NAME_process.KIND: png: a strip, x_t above and the x_0 that the network saw below; gif, webp: "
                        "the same as an animation; larger pictures are reduced to 512 pixels")  # fmt: skip
     group.add_argument("--frames", type=int, metavar="N", help="how many of the steps to show, the last one among "
-                       "them; by default 10")  # fmt: skip
+                       "them; or to make with --interpolate; by default 10")  # fmt: skip
+
+
+def add_latent(p):
+    """Add the options of latent space."""
+    group = p.add_argument_group("latent space", "of diffusion models (docs/latent.md)")
+    group.add_argument("--interpolate", nargs=2, type=int, metavar=("A", "B"), help="instead of --seed: write the way "
+                       "from the sample of seed A to that of B, NAME_000 and so on, NAME_strip.png, and NAME.webp, "
+                       "an animation")  # fmt: skip
+    group.add_argument("--fuse", metavar="CONTENT", help="a picture that is put into the enlarged one at a middle "
+                       "step; its middle fills --box, or that around the white of --mask")  # fmt: skip
+    group.add_argument("--box", type=_box, metavar="X,Y,W,H", help="where, in output pixels, before --outscale")
+    group.add_argument("--mask", metavar="FILE", help="where, a picture of the output's size, white for the content")
+    group.add_argument("--from-step", type=int, metavar="t", help="when, from 1, nearly as it is, to the number of "
+                       "steps T that the model was trained with, drawn anew from its LR; by default where half of the "
+                       "variance is noise")  # fmt: skip
+
+
+def _box(text):
+    with contextlib.suppress(ValueError):
+        left, top, width, height = map(int, text.split(","))
+        return left, top, width, height
+    raise argparse.ArgumentTypeError(f"expected x,y,width,height in output pixels, got '{text}'")
 
 
 def add_from_nothing(p):

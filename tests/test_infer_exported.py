@@ -61,3 +61,19 @@ def test_what_cannot_be_asked_for(exports, command, tmp_path, name, arguments, m
     with pytest.raises(UserError, match=message):
         command(name and exports / name, *arguments)
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_interpolation_and_fusion(exports, command, tmp_path, photo):
+    names = [f"a picture_{end}" for end in ("000.png", "001.png", "strip.png")] + ["a picture.webp"]
+    for name in ("step", "sampler"):
+        given = (exports / f"{name}.onnx", "--device", "CPU")
+        assert command(*given, "--interpolate", 0, 5, "--frames", 2) == names
+        ends = [read_rgb(tmp_path / "out" / f"a picture_00{k}.png") for k in (0, 1)]
+        for end, seed in zip(ends, (0, 5), strict=True):
+            command(*given, "--seed", seed)
+            assert (read_rgb(tmp_path / "out" / "a picture.png") == end).all()
+    write_image(tmp_path / "content.png", photo[200:260, 100:180])
+    fuse = ("--device", "CPU", "--fuse", "content.png", "--box", "4,4,30,20")
+    assert command(exports / "step.onnx", *fuse) == ["a picture.png"]
+    with pytest.raises(UserError, match="or an export with --graph step"):
+        command(exports / "sampler.onnx", *fuse)

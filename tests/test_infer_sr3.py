@@ -109,7 +109,7 @@ def test_a_cascade(command):
         ("--checkpoint gray.ckpt --count 1 --consistency", "consistency is with LR pictures"),
         ("--count 2", "--count needs a model that makes pictures from nothing: name one with --checkpoint"),
         ("--checkpoint x4.ckpt --input in.png --process png --samples 2", "--process shows one sample"),
-        ("--checkpoint x4.ckpt --input in.png --frames 3", "from 1 to 100, with --process KIND, not 3"),
+        ("--checkpoint x4.ckpt --input in.png --frames 3", "with --process KIND or --interpolate, not 3"),
         ("--checkpoint x4.ckpt --input in.png --process png --frames 101", "--frames must be from 1 to 100"),
         ("--checkpoint x4.ckpt --input in.png --steps 9", "from 1 to 4 for this model, not 9"),
     ],

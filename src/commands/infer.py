@@ -1,6 +1,7 @@
 """What infer.py does: the command line checked, the model loaded, files written."""
 
 import contextlib
+import functools
 import logging
 import math
 import time
@@ -15,12 +16,13 @@ from src.command import PRESETS, given_sampling, quieten
 from src.errors import UserError, one_line
 from src.host.ranks import is_scheduler, launched_world
 from src.host.tracking import open_tracker
-from src.imaging.io import picture_size
+from src.imaging.io import picture_size, read_image
 from src.imaging.resize import resized
 from src.imaging.sixteen_bits import eight_bits
 from src.imaging.strip import at_most, repeated, side_by_side, within
 from src.inference.files import Watch, sample_files, upscale_files
 from src.inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
+from src.inference.latent import Fusion, Interpolation
 from src.inference.process import Process
 from src.inference.tile_size import TileOptions
 
@@ -42,11 +44,17 @@ def run(args):
         quieten()
     kinds = tuple(dict.fromkeys(args.process or ()))
     mean_and_variance = 2 if args.samples > 1 else 0
+    frames = args.count or args.frames or FRAMES
+    interpolation = Interpolation(*args.interpolate, frames) if args.interpolate else None
+    fusion = read_fusion(args) if args.fuse else None
     if args.count is None:
-        jobs = plan_jobs(args.input, args.output, args.compare, args.samples, kinds, args.format, args.quality)
+        jobs = plan_jobs(
+            args.input, args.output, args.compare, args.samples, kinds, args.format, args.quality,
+            frames=frames if interpolation else 0,
+        )  # fmt: skip
         grid = None
     else:
-        jobs, grid = plan_unconditional(args.output, args.count, args.seed)
+        jobs, grid = plan_unconditional(args.output, args.count, args.seed, interpolation)
     tile_options = TileOptions(
         args.max_memory, args.tile, args.halo, args.fixed_tiles, mean_and_variance, writing_memory(jobs)
     )
@@ -70,10 +78,11 @@ def run(args):
     with tracker, logging_redirect_tqdm(), InferenceWatch(jobs, tracker) as watch:
         process = Process(args.frames or FRAMES, kinds) if kinds else None
         common = {"batch": args.batch, "seed": args.seed, "process": process, "watch": watch}
+        common["interpolation"] = interpolation
         if grid is None:
             with gently(world):
                 options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
-                options["max_pixels"] = round(args.max_pixels * 1e6)
+                options |= {"max_pixels": round(args.max_pixels * 1e6), "fusion": fusion}
                 upscale_files(upscaler, jobs, sampling, **options, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
@@ -129,10 +138,36 @@ def check_options(args):
         _check_unconditional(args)
     elif args.size is not None:
         raise UserError(f"--size {args.size} is of pictures from nothing: leave it out, or take --count N")
-    if args.frames is not None and not (args.process and 1 <= args.frames <= 100):
-        raise UserError(f"--frames must be from 1 to 100, with --process KIND, not {args.frames}")
+    if args.frames is not None and not ((args.process or args.interpolate) and 1 <= args.frames <= 100):
+        raise UserError(f"--frames must be from 1 to 100, with --process KIND or --interpolate, not {args.frames}")
+    _check_latent(args)
     if args.process and args.samples > 1:
         raise UserError("--process shows one sample: leave --samples or --process out")
+
+
+def _check_latent(args):
+    if args.interpolate and (args.samples > 1 or args.process or args.compare or args.fuse or args.seed):
+        raise UserError("--interpolate makes its own samples: leave --samples, --process, --compare, --fuse and --seed "
+                        "out")  # fmt: skip
+    if args.interpolate and args.count is not None and args.frames is not None:
+        raise UserError("--count is how many frames --interpolate makes from nothing: leave --frames out")
+    places = [args.box, args.mask].count(None)
+    if args.fuse and places != 1:
+        raise UserError("--fuse needs the content's place, --box X,Y,W,H or --mask FILE: name one of both")
+    if not args.fuse and (places != 2 or args.from_step is not None):
+        raise UserError("--box, --mask and --from-step are of --fuse: name the CONTENT with it, or leave them out")
+    if args.fuse and (args.count is not None or Path(args.input).is_dir()):
+        raise UserError("--fuse is for one picture: name its file with --input, no folder and no --count")
+
+
+def read_fusion(args):
+    """``fusion(lr_size, scale)`` of the files that the command line names."""
+    for name in (args.fuse, args.mask):
+        if name is not None and Path(name).is_dir():
+            raise UserError(f"{name} is a folder: name one picture with --fuse, and with --mask")
+    mask = None if args.mask is None else eight_bits(read_image(args.mask).rgb).max(axis=2)
+    content = read_image(args.fuse).rgb
+    return functools.partial(Fusion, content, box=args.box, mask=mask, from_step=args.from_step)
 
 
 def _check_unconditional(args):
@@ -157,7 +192,9 @@ def check_model(upscaler, args):
         raise UserError(
             f"{upscaler.name} makes pictures from nothing and enlarges none: take --count N and --size S, not --input"
         )
-    upscaler.check_samples(args.samples)
+    upscaler.check_samples(2 if args.interpolate else args.samples)
+    if args.fuse:
+        upscaler.check_fusion(args.from_step)
     sampling = upscaler.resolve(**given_sampling(args))
     if args.process:
         upscaler.check_process()

@@ -47,13 +47,15 @@ def sampler(coefficients):
             Asked in this order, and only for what is used: never for a step that adds none.
         temperature: scales all noise; 1 samples the model's distribution, towards 0 comes its mode.
         callback: ``callback(k, step, x, x_0)`` after each step, k from 0. It must copy what it keeps of x.
+        start: x_t of the first step, in place of x_T's noise, where steps begin in the middle; overwritten.
     """
 
     @functools.wraps(coefficients)
-    def sample(denoise, shape, steps, noise, temperature=1.0, callback=None, **options):
+    def sample(denoise, shape, steps, noise, temperature=1.0, callback=None, start=None, **options):
         rows = coefficients(steps, **options)
         second_order = any(row.of_before for row in rows)
-        x, x_0_before = weighted_sum([(temperature, _draw(noise, 0, shape))]), None
+        x = weighted_sum([(temperature, _draw(noise, 0, shape))]) if start is None else start
+        x_0_before = None
         for k, (step, row) in enumerate(zip(steps, rows, strict=True)):
             x_0 = _own(denoise(x, step), x)
             terms = [(row.of_x0, x_0), (row.of_xt, x)]

@@ -70,11 +70,11 @@ def repeated(picture, size, part=slice(None)):
 
 
 class Frame(NamedTuple):
-    """One moment of a process: a label in ASCII, and two uint8 pictures (H, W, 3)."""
+    """One moment of a process: a label in ASCII, and one or two uint8 pictures (H, W, 3)."""
 
     label: str
     upper: np.ndarray
-    lower: np.ndarray
+    lower: np.ndarray | None = None
 
 
 def film_strip(frames):
@@ -96,12 +96,12 @@ def write_animation(path, frames):
 
 
 def _labelled(frames, axis):
-    """Return each frame's two pictures, joined along an axis, under its label, all as wide as the widest label."""
+    """Return each frame's pictures, joined along an axis, under its label, all as wide as the widest label."""
     font = ImageFont.load_default()
     widest = 2 + max(math.ceil(font.getlength(frame.label)) for frame in frames)
     result = []
     for frame in frames:
-        body = _joined([frame.upper, frame.lower], axis)
+        body = _joined([each for each in frame[1:] if each is not None], axis)
         canvas = np.full((_LABEL + body.shape[0], max(widest, body.shape[1]), 3), WHITE, np.uint8)
         canvas[_LABEL:, : body.shape[1]] = body
         image = Image.fromarray(canvas)

@@ -37,6 +37,12 @@ class DiffusionUpscaler(Upscaler):
     def check_process(self):
         """Nothing to refuse: every step can be shown."""
 
+    def check_fusion(self, from_step=None):
+        if not self.conditional:
+            super().check_fusion()
+        if from_step is not None and not 1 <= from_step <= len(self.schedule):
+            raise UserError(f"content is put in from step 1 to {len(self.schedule)} of this model, not {from_step}")
+
     def passes(self, shape, sampling):
         return len(self.tiling.grid(*shape).windows) * len(self._steps(sampling))
 
@@ -96,7 +102,7 @@ class DiffusionUpscaler(Upscaler):
         x_0 = weighted_sum([(of_xt, x_t), (of_prediction, prediction)])
         return np.clip(x_0, -1, 1, out=x_0) if self.target.clip else x_0
 
-    def _draw(self, condition, sampling, noise, progress=None, callback=None, process=None):
+    def _draw(self, condition, sampling, noise, progress=None, callback=None, process=None, fusion=None):
         """See :class:`Upscaler`; ``process`` is a :class:`src.inference.process.Process` that keeps some steps."""
         steps, base, lr = self._steps(sampling), condition.lr_up, condition.lr
         if sampling.consistency:  # among the pictures whose MATLAB reduction is LR (as DDNM does, arXiv 2212.00490)
@@ -117,5 +123,9 @@ class DiffusionUpscaler(Upscaler):
             for each in callbacks:
                 each(*step)
 
-        x_0 = sampling.function()(denoise, condition.shape, steps, noise, sampling.temperature, after)
+        arguments = denoise, condition.shape, steps, noise, sampling.temperature, after
+        if fusion is None:
+            x_0 = sampling.function()(*arguments)
+        else:
+            x_0 = fusion.sample(sampling.function(), *arguments, lambda hr, place: self.target.to_x0(hr, base[place]))
         return self.target.to_picture(x_0, base)

@@ -9,9 +9,11 @@ from src.errors import UserError
 from src.imaging.io import picture_size, read_image, write_image
 from src.imaging.resize import resized
 from src.imaging.rows import Rows
+from src.imaging.sixteen_bits import eight_bits
 from src.imaging.spool import new_picture
-from src.imaging.strip import at_most, make_grid, repeated
+from src.imaging.strip import Frame, at_most, film_strip, make_grid, repeated, write_animation
 from src.imaging.transparency import fill_invisible
+from src.inference.process import LONGEST
 from src.inference.results import Report, check_result, result_size, write_result
 from src.inference.sample_statistics import SampleStatistics
 from src.inference.upscaler import to_network
@@ -39,7 +41,7 @@ class Watch:
 
 def upscale_files(
     upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None,
-    max_pixels=None,
+    max_pixels=None, interpolation=None, fusion=None,
 ):  # fmt: skip
     """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
@@ -51,21 +53,27 @@ def upscale_files(
     ``outscale``: finished pictures are resized by :func:`src.imaging.resize.imresize` to so many times their LR
     pictures' size, rounded; None leaves them as the network's scale makes them. ``max_pixels`` is as of
     :func:`src.imaging.io.read_image`.
+
+    ``interpolation``, a :class:`src.inference.latent.Interpolation`, makes its frames, a strip and an animation of each
+    picture, instead of samples. ``fusion(lr_size, scale)`` gives the :class:`src.inference.latent.Fusion` of a picture.
     """
     watch, report, scale = watch or Watch(), Report(len(jobs)), outscale or upscaler.scale
+    seeds = interpolation.seeds if interpolation else range(seed, seed + samples)
+    outputs = {"samples": samples, "compare": compare, "process": process.kinds if process else ()}
+    outputs["frames"] = len(seeds) if interpolation else 0
 
     def enlarge(group):
         shape = (len(group), *group[0][1].rgb.shape[:2])
         if process and upscaler.tiles(shape):
             raise UserError("--process shows pictures that are not cut into tiles: take smaller ones, or leave it out")
-        _begin(upscaler, watch, [job for job, _ in group], shape, samples, sampling)
-        best = _draw(upscaler, group, sampling, seed, samples, process, watch, scale)
+        _begin(upscaler, watch, [job for job, _ in group], shape, len(seeds), sampling)
+        best = _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation, fusion)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr))
             if process:
                 process.write(job, number, sr.shape[:2])
-            watch.done(job, picture.rgb, sr, job.outputs(samples, compare, process.kinds if process else ()))
+            watch.done(job, picture.rgb, sr, job.outputs(**outputs))
 
     for group in _groups(upscaler, jobs, batch, scale, report, max_pixels):
         _attempt(enlarge, group, report)
@@ -94,28 +102,50 @@ def _begin(upscaler, watch, jobs, shape, samples, sampling):
     watch.begin(jobs, passes)
 
 
-def _draw(upscaler, group, sampling, seed, samples, process, watch, scale):
-    """Draw and write all samples of a batch; return each job's picture in its source's dtype, of several the best."""
+def _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation, fusion):
+    """Draw and write all samples of a batch; return each job's picture in its source's dtype, of several the best.
+
+    Of an interpolation that is the last.
+    """
+    hooks = {"dtype": group[0][1].rgb.dtype, "process": process}
+    if fusion is not None:
+        ((job, picture),) = group
+        hooks["fusion"] = own = fusion(picture.rgb.shape[:2], upscaler.scale)
+        group = [(job, replace(picture, rgb=own.composed(picture.rgb)))]
     condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
     size, own_size = result_size(group[0][1].rgb.shape[:2], scale), upscaler.size(condition)
-    statistics = [SampleStatistics(own_size) for _ in group] if samples > 1 else []
+    statistics = [SampleStatistics(own_size) for _ in group] if len(seeds) > 1 and not interpolation else []
+    frames = [[] for _ in group]
 
     def see(rows, strip):
         for own, sr in zip(statistics, strip):  # noqa: B905 - of one sample there are none
             own.see(rows, sr)
 
-    hooks = {"dtype": group[0][1].rgb.dtype, "see": see, "empty": new_picture, "process": process}
-    for k in range(samples):
-        pixels = upscaler.pixels(condition, sampling, [seed + k] * len(group), watch.passed, **hooks)
+    hooks |= {"see": see, "empty": new_picture}
+    for k, seed in enumerate(seeds):
+        pixels = upscaler.pixels(condition, sampling, [seed] * len(group), watch.passed, **hooks)
         results = [resized(one, size) for one in pixels]
         for number, (job, picture) in enumerate(group):
-            path = job.sample(k) if statistics else job.result
+            path = job.frame(k) if interpolation else job.sample(k) if statistics else job.result
             write_result(job, path, picture, results[number])
+            if interpolation:
+                frames[number].append(at_most(eight_bits(results[number]), LONGEST))
             if statistics:
                 statistics[number].add(pixels[number], picture.rgb)
+    if interpolation:
+        for (job, _), own in zip(group, frames, strict=True):
+            write_frames(job, own, interpolation)
     if not statistics:
         return results
     return [own.write(job, picture, size) for (job, picture), own in zip(group, statistics, strict=True)]
+
+
+def write_frames(job, pictures, interpolation):
+    """Write an interpolation's strip and animation, of uint8 pictures."""
+    labels = [f"{seed.share:.2f}" for seed in interpolation.seeds]
+    frames = [Frame(label, picture) for label, picture in zip(labels, pictures, strict=True)]
+    write_image(job.strip, film_strip(frames))
+    write_animation(job.animation, frames)
 
 
 def comparison(lr, sr):
@@ -179,19 +209,23 @@ def unconditional_grid(upscaler, count, size, sampling, seed=0):
     return make_grid(list(unconditional_samples(upscaler, count, size, sampling, seed)))
 
 
-def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None):
+def sample_files(
+    upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, process=None, watch=None, interpolation=None
+):
     """Sample an unconditional model and write the pictures of ``plan_unconditional``, each as it would be alone.
 
     ``size`` is (height, width) in pixels of what the model makes; a cascade's results are larger. Picture n takes seed
-    + n. All else is as for :func:`upscale_files`.
+    + n, or frame n's of an interpolation. All else is as for :func:`upscale_files`.
     """
     watch, small = watch or Watch(), []
+    seeds = interpolation.seeds if interpolation else range(seed, seed + len(jobs))
     together = upscaler.batch(batch, *size)
     for first in range(0, len(jobs), together):
         group = jobs[first : first + together]
         _begin(upscaler, watch, group, (len(group), *size), 1, sampling)
         condition = upscaler.encode(shape=(len(group), 3, *size))
-        pixels = upscaler.pixels(condition, sampling, seed + first, watch.passed, process=process)
+        own = seeds[first : first + together]
+        pixels = upscaler.pixels(condition, sampling, own, watch.passed, process=process)
         for number, (job, picture) in enumerate(zip(group, pixels, strict=True)):
             write_image(job.result, picture)
             if process:
@@ -199,5 +233,9 @@ def sample_files(upscaler, jobs, grid, sampling, *, size, batch=4, seed=0, proce
             if len(small) < GRID_PICTURES:
                 small.append(at_most(picture, GRID_LONGEST))
             watch.done(job, None, picture, job.outputs(process=process.kinds if process else ()))
-    write_image(grid, make_grid(small))
-    watch.summed_up(grid)
+    if interpolation:
+        write_frames(grid, small, interpolation)
+    else:
+        write_image(grid, make_grid(small))
+    for path in (grid.strip, grid.animation) if interpolation else (grid,):
+        watch.summed_up(path)

@@ -30,14 +30,22 @@ class Job:
     deviation = property(lambda job: job._beside("std", ".png"))
     best = property(lambda job: job._beside("best", job.result.suffix))
     comparison = property(lambda job: job._beside("compare", ".png"))
+    strip = property(lambda job: job._beside("strip", ".png"))
+    animation = property(lambda job: job.result.with_suffix(".webp"))
+
+    def frame(self, k):
+        """Where frame k of an interpolation goes, k from 0."""
+        return self._beside(f"{k:03d}", self.result.suffix)
 
     def process(self, kind):
         """Where the strip ("png") or an animation ("gif", "webp") of the steps goes."""
         return self._beside("process", f".{kind}")
 
-    def outputs(self, samples=1, compare=False, process=()):
-        """All files that are written for so many samples and kinds of process, in the order in which they are."""
+    def outputs(self, samples=1, compare=False, process=(), frames=0):
+        """All files that are written for so many samples, kinds of process or frames, in their order."""
         results = [self.result]
+        if frames:
+            results = [self.frame(k) for k in range(frames)] + [self.strip, self.animation]
         if samples > 1:
             results = [self.sample(k) for k in range(samples)] + [self.mean, self.deviation, self.best]
         return results + [self.comparison] * compare + [self.process(kind) for kind in process]
@@ -46,7 +54,7 @@ class Job:
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
 
 
-def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=None, quality=None):
+def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=None, quality=None, frames=0):
     """A :class:`Job` for each picture of a file or folder, that writes what :meth:`Job.outputs` says.
 
     The output is for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
@@ -76,7 +84,7 @@ def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=
         raise UserError(f"--quality is of .jpg and .webp, from 1 to 100, not {quality}: take --format jpg or webp, too")
     places = zip(sources, results, lossy, strict=True)
     jobs = [Job(path, result, quality if own else None) for path, result, own in places]
-    return _checked(jobs, samples, compare, process)
+    return _checked(jobs, samples, compare, process, frames)
 
 
 def _results(sources, folder, file_format):
@@ -114,11 +122,17 @@ def listed(names):
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def plan_unconditional(output, count, seed=0):
-    """A :class:`Job` for each of an unconditional model's pictures, named after its seed, and the path of the grid."""
+def plan_unconditional(output, count, seed=0, interpolation=None):
+    """A :class:`Job` for each of an unconditional model's pictures, named after its seed, and the path of the grid.
+
+    Of an interpolation the pictures are its frames, and a job of its strip and animation stands for the grid.
+    """
     output = Path(output)
     if not output.is_dir() and (output.exists() or output.suffix.lower() in WRITE_SUFFIXES):
         raise UserError(f"--count writes pictures into a folder, so --output must be one, not the file {output}")
+    if interpolation is not None:
+        whole = Job(None, output / f"{interpolation.name}.png")
+        return [Job(None, whole.frame(k)) for k in range(count)], whole
     return [Job(None, output / f"{seed + n}.png") for n in range(count)], output / "grid.png"
 
 

@@ -5,12 +5,13 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from src.diffusion.samplers import SeededNoise, seeds_of
+from src.diffusion.samplers import seeds_of
 from src.errors import UserError
 from src.imaging.back_projection import BackProjection
 from src.imaging.rows import strips
 from src.imaging.spool import Spool
 from src.inference.condition import Condition
+from src.inference.latent import Fusion, Interpolation, noise_of
 from src.inference.sampling import Sampling
 
 _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
@@ -50,6 +51,13 @@ class Upscaler(ABC):
     def check_process(self):
         """Refuse a model whose steps cannot be shown: it has none, or they are inside a graph."""
         raise UserError("this model takes no steps that could be shown: leave --process out, or take a diffusion model")
+
+    def check_fusion(self, from_step=None):
+        """Refuse a model that takes no content in at a step (:class:`src.inference.latent.Fusion`), or not at that."""
+        raise UserError(
+            f"content is put in at a step of one diffusion model that enlarges, which {self.name} is not: take SRDiff "
+            "or SR3 alone, as a checkpoint or an export with --graph step"
+        )
 
     def batch(self, wanted, height, width):
         """How many LR pictures of a size to take together: as many as wanted where they fit the memory."""
@@ -127,16 +135,18 @@ class Upscaler(ABC):
                 see(rows, strip)
         return results
 
-    def strips(self, condition, sampling, seed=0, progress=None, noise=None, **hooks):
+    def strips(self, condition, sampling, seed=0, progress=None, noise=None, fusion=None, **hooks):
         """Draw one sample of each picture, from top to bottom: yield (slice of rows, (B, 3, n, W) float32 NumPy).
 
         Pictures that are cut are sampled window by window, all steps of one before the next; others are one strip.
 
         Args:
-            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture.
+            seed: an int for the batch (its pictures take seed, seed + 1, …) or one int for each picture. All may be
+                :class:`src.inference.latent.Between` instead, for the noise between two seeds'.
             progress: called after each pass of a network over a window.
             noise: ``noise(k, shape)`` gives the k-th draw (0 is x_T, then one per step) for the pictures as a whole,
                 and is asked anew for each window; None takes a seeded source, of which the windows' parts are drawn.
+            fusion: a :class:`src.inference.latent.Fusion`, of a batch of one whose condition has the content in LR.
             callback: called after each step as ``callback(k, step, x, x_0)``, of pictures that are not cut; the arrays
                 are reused, copy what is kept.
         """
@@ -146,19 +156,22 @@ class Upscaler(ABC):
         if hooks:
             condition.check_whole()
         if noise is None:
-            noise = SeededNoise(seeds_of(seed, condition.shape[0]))
+            noise = noise_of(seeds_of(seed, condition.shape[0]))
         grid, fits = condition.grid, self._fits(condition, sampling)
         if grid.whole:
+            hooks = hooks if fusion is None else hooks | {"fusion": fusion}
             picture = self._draw(condition, sampling, noise, progress, **hooks)
             yield (
                 slice(0, grid.size[0]),
                 self._fit(np.require(picture, requirements="W"), condition) if fits else picture,
             )
             return
-        parts = (
-            self._draw(condition.of(window), sampling, _part(noise, condition, window), progress)
-            for window in grid.windows
-        )
+
+        def draw(window):
+            own = {} if fusion is None else {"fusion": fusion.part(*grid.inside(window))}
+            return self._draw(condition.of(window), sampling, _part(noise, condition, window), progress, **own)
+
+        parts = map(draw, grid.windows)
         if not fits:
             yield from grid.assembled(parts)
             return
@@ -200,6 +213,23 @@ class Upscaler(ABC):
         condition, sampling, seeds, others = self._given(pictures, seeds, lr_up, **options)
         for k in range(count):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
+
+    def interpolate(self, picture, seed_a, seed_b, frames=10, **options):
+        """Yield the samples, (H, W, 3) in the dtype of a picture (h, w, 3), on the way from one seed's to another's."""
+        self.check_samples(frames)
+        seeds = Interpolation(seed_a, seed_b, frames).seeds
+        condition, sampling, _, others = self._given([picture], **options)
+        for seed in seeds:
+            yield self.pixels(condition, sampling, [seed], dtype=picture.dtype, **others)[0]
+
+    def fuse(self, picture, content, box=None, mask=None, from_step=None, seed=0, **options):
+        """Upscale a picture with another's content in it: (H, W, 3) of its dtype; see ``src.inference.latent.Fusion``.
+
+        Options are as of :meth:`sample`.
+        """
+        self.check_fusion(from_step)
+        fusion = Fusion(content, picture.shape[:2], self.scale, box, mask, from_step)
+        return self.upscale([fusion.composed(picture)], [seed], fusion=fusion, **options)[0]
 
     def _given(self, pictures, seeds=None, lr_up=None, **options):
         sampling, others = self._resolved(options)
@@ -253,7 +283,7 @@ class OnePassUpscaler(Upscaler):
 def _part(noise, condition, window):
     """The noise source of a window, from that of the pictures."""
     rows, columns = condition.grid.inside(window)
-    if isinstance(noise, SeededNoise):
+    if hasattr(noise, "part"):
         return lambda k, shape: noise.part(k, condition.shape, rows, columns)
     return lambda k, shape: np.ascontiguousarray(noise(k, condition.shape)[:, :, rows, columns])
 

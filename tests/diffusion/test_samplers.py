@@ -108,6 +108,13 @@ def test_the_callback_comes_once_after_each_step(sample):
     np.testing.assert_array_equal(estimates[-1], x)
 
 
+def test_a_sampler_goes_on_from_the_middle():
+    states, noise = [], SeededNoise([1, 2])
+    expected = ddpm(NETWORK, SHAPE, STEPS, noise, callback=lambda k, step, x, x_0: states.append(x.copy()))
+    found = ddpm(NETWORK, SHAPE, STEPS[2:], lambda k, shape: noise(k + 2, shape), start=states[1])
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_tensors_go_through_the_same_code(sample):
     ms = pytest.importorskip("mindspore")
     source = SeededNoise([1, 2])

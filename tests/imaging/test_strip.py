@@ -73,6 +73,12 @@ def test_a_strip_has_a_column_for_each_frame_under_its_label(photo):
     assert (labels[0] != labels[1]).any()
 
 
+def test_a_frame_may_be_one_picture(photo):
+    strip = film_strip([Frame("0.5", photo[:40, :60]), Frame("1", photo[40:80, :60])])
+    np.testing.assert_array_equal(strip[-40:, 60 + SEPARATOR :], photo[40:80, :60])
+    assert strip.shape[0] < 40 + 20
+
+
 def test_labels_make_small_pictures_wider(photo):
     strip = film_strip([Frame("1999/2000", photo[:1, :1], photo[:1, :1])])
     assert strip.shape[1] > 40 and (strip[-1, 1:] == 255).all()

@@ -23,7 +23,7 @@ RULE = {  # room: the rooms that it may import beside itself and errors
     "metrics": "layers imaging weights host",
     "families": "layers diffusion losses inference weights config",
     "export": "families inference diffusion imaging layers host",
-    "training": "export families dataset metrics inference losses weights layers host config",
+    "training": "export families dataset metrics inference losses weights diffusion layers host config",
     "build": "families export inference weights host config",
     "command": "host",
     "commands": "build command families export training metrics inference dataset losses weights diffusion imaging "

@@ -11,12 +11,17 @@ import locale
 import logging
 import os
 import platform
+import re
 import sys
 
 from src.errors import UserError, first_line
 from src.host.ranks import device_id, launched
 
 DEVICES = ("Ascend", "GPU", "CPU")
+_NEEDS = {  # of mindspore 2.10; docs/devices.md has the versions and packages
+    "GPU": "a card of compute capability 6.0 or more, CUDA 11 and cuDNN 8 in LD_LIBRARY_PATH, and CUDA_HOME",
+    "Ascend": "the driver, the firmware and a CANN that fits mindspore, whose set_env.sh is sourced",
+}
 
 
 def prepare():
@@ -60,8 +65,10 @@ def select_device(name=None, graph=True):
             ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
             return candidate
     device, reason = next(iter(reasons.items()))
-    remedy = f"use --device CPU, or install the driver and a mindspore build for {device}"
-    raise UserError(f"device {device} is not available here ({reason}): {remedy}")
+    raise UserError(
+        f"device {device} is not available here ({reason}): it needs {_NEEDS.get(device, 'another mindspore')} "
+        "(docs/devices.md); or use --device CPU"
+    )
 
 
 def device_memory():
@@ -88,9 +95,20 @@ def _set(ms, device):
     except (RuntimeError, ValueError, ImportError) as error:
         if device == running_on and "has been initialized" in str(error):
             return None  # something ran before a device was chosen, on this one
-        return first_line(error)
+        return _reason(device, str(error))
     finally:
         logging.disable(logging.NOTSET)
+
+
+def _reason(device, message):
+    """Say why mindspore has not loaded a device's plugin, out of its pages; else their first line."""
+    found = re.search(rf"(libmindspore_{device.lower()}\S*) failed\. (\S+): cannot open shared object", message)
+    if found:
+        return f"mindspore's {found[1]} does not find {found[2]}"
+    if device == "GPU" and message.startswith("Unsupported device target"):
+        home = os.environ.get("CUDA_HOME") or "not set"
+        return f"mindspore loads its GPU plugin only where $CUDA_HOME/bin/nvcc is CUDA 11's, and CUDA_HOME is {home}"
+    return first_line(message)
 
 
 def _driver_missing(device):

@@ -15,7 +15,7 @@ FILES = sorted(CONFIGS.rglob("*.yaml"))
 
 
 def test_the_promised_experiments_are_there():
-    models = ("df2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
+    models = ("df2k_x4", "div2k_x4", "celeba_x8", "df2k_x4_large", "lite_x4")
     assert {path.stem for path in EXPERIMENTS} >= {
         f"{system}_{model}" for system in ("rrdb", "srdiff") for model in models
     } | {

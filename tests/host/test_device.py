@@ -82,6 +82,40 @@ def test_a_device_that_mindspore_was_not_built_for(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "message", "words"),
+    [
+        (
+            "GPU",
+            "Load dynamic library: libmindspore_ascend.so.2 failed. libge_runner.so: cannot open shared object file\n"
+            "Load dynamic library: libmindspore_gpu.so.11.6 failed. libcudnn.so.8: cannot open shared object file",
+            ["libmindspore_gpu.so.11.6 does not find libcudnn.so.8", "cuDNN 8 in LD_LIBRARY_PATH"],
+        ),
+        ("GPU", "", ["$CUDA_HOME/bin/nvcc is CUDA 11's, and CUDA_HOME is /opt/cuda-12", "and CUDA_HOME"]),
+        (
+            "Ascend",
+            "Load dynamic library: libmindspore_ascend.so.2 failed. libge_runner.so: cannot open shared object file",
+            ["libmindspore_ascend.so.2 does not find libge_runner.so", "whose set_env.sh is sourced"],
+        ),
+    ],
+)
+def test_what_a_plugin_lacks_is_named(monkeypatch, name, message, words):
+    import mindspore
+
+    def refuse(name, number):
+        raise RuntimeError(
+            f"Unsupported device target {name}. This process only supports one of the ['CPU'].\n{message}"
+        )
+
+    monkeypatch.setenv("CUDA_HOME", "/opt/cuda-12")
+    monkeypatch.setattr(device, "_driver_missing", lambda device: None)
+    monkeypatch.setattr(mindspore, "set_device", refuse)
+    with pytest.raises(UserError) as caught:
+        device.select_device(name)
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in [*words, "docs/devices.md", "use --device CPU"])
+
+
 def test_each_rank_takes_a_device_of_its_own(monkeypatch):
     import mindspore
 

@@ -193,6 +193,15 @@ def test_a_dry_run_tells_what_a_run_will_cost(tiny_pictures, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_dry_run_needs_no_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = dry_run(tiny.config("srdiff", None, "data.train=a", "data.val=b", "encoder.checkpoint=none.ckpt"))
+    assert lines[1].split() == ["pictures", "1"] and "trained)" in lines[2]
+    assert lines[-1].startswith("needed         data.train=a data.val=b: not there")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("system", "settings", "message"),
     [

@@ -63,12 +63,7 @@ def run(args):
         jobs = share(jobs, args, world)
         if not jobs:
             return
-    paths = args.checkpoint or args.model
-    if paths is None:
-        path = PRESETS[args.preset or "fast"]
-        paths = [str(path)]
-        if args.preset is None:
-            logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
+    paths = args.checkpoint or args.model or [preset(args)]
     upscaler = build.load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, runtime=args.runtime,
         cache=not args.no_cache,
@@ -87,6 +82,15 @@ def run(args):
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
             sample_files(upscaler, jobs, grid, sampling, size=size, **common)
+
+
+def preset(args):
+    """The path of a model of the project: that of --preset, or one that takes steps where steps are asked for."""
+    steps = args.fuse or args.process or {"sampler", "steps", "spacing"} & given_sampling(args).keys()
+    path = PRESETS[args.preset or ("best" if steps else "fast")]
+    if args.preset is None:
+        logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
+    return str(path)
 
 
 def share(jobs, args, world):

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with 
 SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
 RRDB = FOLDER / "rrdb_lite_x4.ckpt"
 ONE_STEP = FOLDER / "srdiff_lite_x4_onestep.ckpt"
-PRESETS = {"fast": ONE_STEP, "best": SRDIFF, "photo": FOLDER / "photo_lite_x4.ckpt"}
+PRESETS = {"fast": ONE_STEP, "best": SRDIFF, "photo": FOLDER / "rrdb_photo_gan_lite_x4.ckpt"}
 
 
 class _Parser(argparse.ArgumentParser):

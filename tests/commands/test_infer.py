@@ -2,6 +2,8 @@
 
 import io
 import logging
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,3 +78,21 @@ def test_a_long_run_is_told_beforehand(tmp_path, bars, clock, caplog, seconds, t
             clock["now"] += 1000 if count == 0 else seconds  # the first one compiles
             watch.passed()
     assert [record.getMessage() for record in caplog.records] == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "srdiff_lite_x4_onestep"),
+        ({"temperature": 0.5}, "srdiff_lite_x4_onestep"),
+        ({"steps": 8}, "srdiff_lite_x4"),
+        ({"process": ["png"]}, "srdiff_lite_x4"),
+        ({"steps": 1, "preset": "fast"}, "srdiff_lite_x4_onestep"),
+        ({"preset": "photo"}, "rrdb_photo_gan_lite_x4"),
+    ],
+)
+def test_the_models_of_the_project_are_named_by_purpose(given, name):
+    names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency")
+    path = Path(infer.preset(SimpleNamespace(**dict.fromkeys(names) | given)))
+    assert path.stem == name
+    assert path.is_file()

@@ -52,20 +52,26 @@ class Distillable(PictureLosses, Diffusion):
             )
         if progressive:
             self.check_unread("distill", ("sampler", "inverse"), "distill.method is progressive")
-        if progressive and distill.steps % steps or distill.steps <= steps:
+        if distill.truth and not self.conditional:
+            raise UserError("'distill.truth' needs pictures that belong to LR: leave it out where there is none")
+        if self.config.diffusion.prediction != "velocity":
+            raise UserError(
+                "'diffusion.prediction' must be velocity, got noise, which at x_T tells nothing of x_0; a teacher may "
+                "predict noise"
+            )
+        if distill.steps % steps or distill.steps <= steps:
             raise UserError(
                 f"'distill.steps', the teacher's, must be a multiple of 'eval.steps', the student's, got "
                 f"{distill.steps} and {steps}; set distill.steps={2 * steps}"
             )
-        if self.config.eval.sampler not in ("ddim", "dpmpp_2m"):
-            raise UserError(
-                f"'eval.sampler' must add no noise, as the student learns it, got {self.config.eval.sampler}"
-            )
+        for name, sampler in (("eval", self.config.eval.sampler), ("distill", distill.sampler)):
+            if sampler not in DETERMINISTIC:
+                raise UserError(
+                    f"'{name}.sampler' must be one of {', '.join(DETERMINISTIC)}, where x_T decides all, got {sampler}"
+                )
+        if self.config.eval.eta:
+            raise UserError(f"'eval.eta' must be 0, so that x_T decides all, got {self.config.eval.eta}")
         self.check_picture_losses()
-
-    def columns(self):
-        columns = super().columns()
-        return columns._replace(dropout_keys=False) if self.distilled else columns
 
     def pretrained(self):
         if not self.distilled:
@@ -77,6 +83,10 @@ class Distillable(PictureLosses, Diffusion):
             )
         return [("", path)] * (not self.config.train.init) + self.pretrained_discriminator()
 
+    def check_pretrained(self, part, config, path):
+        if self.distilled and path == self.config.distill.teacher and type(config) is not type(self.config):
+            raise UserError(f"expected a {self.config.system} in distill.teacher, got the {config.system} {path}")
+
     def objectives(self, model, lr_up=False):
         if not self.distilled:
             return super().objectives(model, lr_up)
@@ -87,7 +97,7 @@ class Distillable(PictureLosses, Diffusion):
         losses = self.picture_loss(self.config.diffusion.loss, discriminator, distill.truth)
         *_, first = self.schedule().steps()
         loss = DistillationLoss(
-            model, self.target(), self.config.diffusion.prediction, losses, distill.inverse,
+            model, self.target(), losses, distill.inverse,
             (first.alpha_bar, np.array([level.of(first)], level.dtype)),
         )  # fmt: skip
         own = Objective(loss, self.groups(model))

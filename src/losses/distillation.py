@@ -1,28 +1,33 @@
 """What a student minimises that learns to do in one step what a teacher does in several (``training/teacher.py``)."""
 
+import copy
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.diffusion.process import noise_from_velocity
+from src.diffusion.process import noise_from_velocity, x0_from_velocity
 from src.losses.diffusion import repeated
 from src.losses.gan import to_unit
 from src.losses.pixel import PixelLoss
 
 
 class DistillationLoss(nn.Cell):
-    """How far the student's picture after one step is from the teacher's, by a ``PictureLoss``.
+    """How far a student's picture after one step is from its teacher's, by a ``PictureLoss``; it predicts the velocity.
 
-    It counts as an error of the velocity does: times 1/√(1 − ᾱ), which is 1 at x_T. With the weight ``inverse``, of
-    "regression" alone, the network also says of the teacher's picture, taken for an x_t of the least noise, which x_T
-    it was made of (SinSR, arXiv 2311.14760, section 4.2).
+    It counts as an error of the velocity does: times 1/√(1 − ᾱ), which is 1 at x_T, of squares times that squared. The
+    student is not clipped, for what is clipped has no gradient. With the weight ``inverse``, of "regression" alone, the
+    network also says of the teacher's picture, taken for an x_t of the least noise, which x_T it was made of (SinSR,
+    arXiv 2311.14760, section 4.2).
     """
 
-    def __init__(self, model, target, prediction, losses, inverse, first):
+    def __init__(self, model, target, losses, inverse, first):
         """``first`` is (ᾱ, what the network is told, (1,)) of the schedule's first level, which has the least noise."""
         super().__init__(auto_prefix=False)
         self.model, self.target, self.losses = model, target, losses
-        self.predicts_velocity = prediction == "velocity"
+        self.free_target = copy.copy(target)
+        self.free_target.clip = False
+        self.power = 1 if losses.pixel_loss.absolute else 2
         self.inverse, self.inverse_loss = float(inverse), PixelLoss("l2")
         alpha_bar, told = first
         self.first_rates = ms.Tensor(np.array([alpha_bar**0.5, (1 - alpha_bar) ** 0.5], np.float32))
@@ -41,25 +46,21 @@ class DistillationLoss(nn.Cell):
         sr = self._picture(x_t, told, rates, condition, base)
         goal, real = to_unit(self.target.to_picture(x_0, base)), repeated(to_unit(hr), draws)
         total, values = self.losses(sr, goal, real)
-        total = total / rates[1]
+        weight = rates[1] ** -self.power
+        total = total * weight
         if self.inverse > 0:
             value = self.inverse * self.inverse_loss(self._noise(x_0, condition), x_t)
             total, values = total + value, (*values, value)
-        parts = ops.stack(values)
+        parts = ops.stack(values)  # as the losses say, without the weight
         return (total, parts, real, ops.stop_gradient(sr)) if self.hands_on else (total, parts)
 
     def _picture(self, x_t, told, rates, condition, base):
         """The student's picture in [0, 1]."""
         prediction = self.model(x_t, told, condition)
-        if self.predicts_velocity:
-            x_0 = rates[0] * x_t - rates[1] * prediction
-        else:
-            x_0 = (x_t - rates[1] * prediction) / rates[0]
-        return to_unit(self.target.to_picture(x_0, base))
+        x_0 = x0_from_velocity(x_t, prediction, rates[0], rates[1])
+        return to_unit(self.free_target.to_picture(x_0, base))
 
     def _noise(self, x_0, condition):
         """The x_T that the network names for x_0."""
         prediction = self.model(x_0, ops.broadcast_to(self.first_told, (x_0.shape[0],)), condition)
-        if self.predicts_velocity:
-            return noise_from_velocity(x_0, prediction, self.first_rates[0], self.first_rates[1])
-        return prediction
+        return noise_from_velocity(x_0, prediction, self.first_rates[0], self.first_rates[1])

@@ -12,6 +12,7 @@ import mindspore as ms
 import numpy as np
 from PIL import Image
 
+from src.families.registry import family_of
 from src.training.loop import Progress
 from src.training.trainer import training_of
 
@@ -30,7 +31,7 @@ def dry_run(config):
         noise = np.random.default_rng(config.seed).integers(0, 256, (side, side, 3), np.uint8)
         Image.fromarray(noise).save(Path(folder) / "noise.png")
         config = replace(config, data=replace(config.data, **dict.fromkeys(absent, folder)))
-        lines = _measured(config, training_of(config, pretrained=False))
+        lines = _measured(config, training_of(config, pretrained=family_of(config).distilled))
     return [*lines, f"needed         {needed}: not there, these steps ran on noise, from random weights"]
 
 

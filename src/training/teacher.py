@@ -117,8 +117,8 @@ class Teacher:
         """Refuse a student whose encoder is another one: the teacher would be handed what it does not know."""
         own = {parameter.name.removeprefix(PREFIX): parameter for parameter in self.model.get_parameters()}
         for parameter in self.student.get_parameters():
-            same = own.get(parameter.name) if not parameter.requires_grad else None
-            if same is not None and not np.array_equal(same.asnumpy(), parameter.asnumpy()):
+            shared = parameter.name.startswith("encoder.")
+            if shared and not np.array_equal(own[parameter.name].asnumpy(), parameter.asnumpy()):
                 raise UserError(
                     "the student's encoder is not the teacher's, which both need to share: leave out train.init, or "
                     "name as distill.teacher the model that it was trained with"
@@ -135,4 +135,5 @@ class Condition(nn.Cell):
 
     def construct(self, *lr):
         features, base = self.student.features_and_base(*lr)
+        features, base = features.astype(ms.float32), base.astype(ms.float32)  # the teacher's precision
         return features, base, self.teacher.project(features, base)

@@ -18,9 +18,11 @@ from src.weights.checkpoint import load_checkpoint, load_into
 from tests import tiny, tiny_sr3
 from tests.training.test_trainer import assert_resumed_run_equals
 
-REGRESSION = ("distill.method=regression", "distill.steps=4", "eval.steps=1", "eval.sampler=ddim")
+VELOCITY = "diffusion.prediction=velocity"
+REGRESSION = ("distill.method=regression", "distill.steps=4", "eval.steps=1", "eval.sampler=ddim", VELOCITY)
 HALVING = (
-    "distill.method=progressive", "distill.steps=4", "eval.steps=2", "eval.sampler=ddim", "eval.spacing=trailing",
+    "distill.method=progressive", "distill.steps=4", "eval.steps=2", "eval.sampler=ddim",
+    "eval.spacing=trailing", VELOCITY,
 )  # fmt: skip
 FORMS = {  # name: what makes its configuration
     "srdiff": lambda pictures, *more: tiny.config("srdiff", pictures, "unet.multipliers=[1]", *more),
@@ -66,7 +68,7 @@ def test_from_x_T_it_makes_the_samplers_picture(form, checkpoint, tiny_pictures,
     hr, lr, t, noise = batch_of(family, photo)
     *_, base, x_t, told, rates, x_0 = teacher(0, *map(ms.Tensor, (hr, lr, t, noise)))
     np.testing.assert_array_equal(x_t.asnumpy(), noise)
-    assert told.asnumpy().tolist() == [family.noise_level().of(family.steps()[0])] * 4
+    np.testing.assert_allclose(told.asnumpy(), family.noise_level().of(family.steps()[0]), rtol=1e-6)
     up = load_upscaler(checkpoint, "CPU", runtime="mindspore")
     wanted = up.sample(
         lr.repeat(2, 0), sampler="ddim", steps=4, temperature=1.0, noise=lambda k, shape: noise, consistency=False
@@ -81,7 +83,7 @@ def test_in_a_halving_the_students_step_ends_where_its_two_end(form, checkpoint,
     ends = []
     for number, step in enumerate(family.steps()):
         *_, base, x_t, told, rates, x_0 = teacher(number, *batch)
-        assert told.asnumpy().tolist() == [family.noise_level().of(step)] * 4
+        np.testing.assert_allclose(told.asnumpy(), family.noise_level().of(step), rtol=1e-6)
         np.testing.assert_allclose(rates.asnumpy(), [step.alpha_bar**0.5, (1 - step.alpha_bar) ** 0.5], rtol=1e-6)
         assert [walked.t for walked in teacher.walks[number][1]][0] == step.t
         assert teacher.walks[number][1][-1].t_prev == step.t_prev
@@ -118,14 +120,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(form, checkpoint, tiny_pictur
     [
         (("distill.teacher=",), "'distill.teacher' is empty"),
         (("eval.steps=2",), "'eval.steps' must be 1 where"),
-        (("eval.sampler=ddpm",), "'eval.sampler' must be one of ddim, dpmpp_2m"),
+        (("eval.sampler=ddpm",), "'eval.sampler' must be one of ddim, dpmpp_2m, where"),
         (("distill.sampler=sr3",), "'distill.sampler' must be one of ddim, dpmpp_2m"),
         ((*HALVING, "distill.steps=3"), "must be a multiple of 'eval.steps'.* set distill.steps=4"),
         ((*HALVING, "distill.inverse=1"), "'distill.inverse' has no effect, since distill.method is progressive"),
-        (("distill.method=none",), "'distill.teacher' has no effect, since distill.method is none"),
-        (("distill.method=none", "distill.teacher=", "loss.pixel=2"), "'loss.pixel' has no effect"),
+        (("distill.method=none", "distill.steps=8"), "'distill.teacher' has no effect, since distill.method is none"),
+        (("distill.method=none", "distill.teacher=", "distill.steps=8", "loss.pixel=2"), "'loss.pixel' has no effect"),
         (("loss.adversarial=1",), "'discriminator.network' is none"),
         (("data.sink=true",), "'data.sink' feeds batches that no teacher has seen"),
+        (("eval.eta=0.5",), "'eval.eta' must be 0"),
+        (("diffusion.prediction=noise",), "'diffusion.prediction' must be velocity, got noise"),
         (("diffusion.loss_weight=min_snr",), "'diffusion.loss_weight' is of training without a teacher"),
     ],
 )
@@ -138,7 +142,7 @@ def test_a_teacher_that_does_not_fit_is_refused(form, checkpoint, tiny_pictures,
     with pytest.raises(UserError, match="no teacher at nowhere.ckpt"):
         training_of(form(tiny_pictures, "distill.teacher=nowhere.ckpt", *REGRESSION))
     with pytest.raises(UserError, match="expected a .* in distill.teacher, got the rrdb"):
-        taught(form, tiny_pictures, tiny_checkpoints["rrdb"], *REGRESSION)
+        training_of(form(tiny_pictures, f"distill.teacher={tiny_checkpoints['rrdb']}", *REGRESSION))
     with pytest.raises(UserError, match="has diffusion.steps=4, and the student 8: set diffusion.steps=4"):
         taught(form, tiny_pictures, checkpoint, *REGRESSION, "diffusion.steps=8")
     with pytest.raises(UserError, match="4 steps of eval.spacing=uniform do not hold the student's 2"):

@@ -77,7 +77,7 @@ class _SR3:
         return (self.config.sr3.image_size,) * 2
 
     def columns(self):
-        return super().columns()._replace(dropout_keys=self.config.sr3.dropout > 0)
+        return super().columns()._replace(dropout_keys=self.config.sr3.dropout > 0 and not self.distilled)
 
     def _unet(self, takes_lr_up):
         from src.families.sr3.network import SR3UNet

@@ -162,6 +162,7 @@ class SRDiff(Distillable):
         return [("encoder", path)]
 
     def check_pretrained(self, part, config, path):
+        super().check_pretrained(part, config, path)
         if part != "encoder":
             return
         if not isinstance(getattr(config, "encoder", None), rrdb.EncoderConfig):
@@ -177,6 +178,17 @@ class SRDiff(Distillable):
                 f"the encoder checkpoint {path} has {_sizes(found)}, but the configuration asks for "
                 f"{_sizes(wanted)}; add {remedy} or name another encoder.checkpoint"
             )
+
+    def check_teacher(self, teacher, path):
+        super().check_teacher(teacher, path)
+        own, theirs = (
+            rrdb.encoder_sizes(each.config.encoder, each.scale)
+            | {"unet.condition_every": each.config.unet.condition_every}
+            for each in (self, teacher)
+        )
+        if own != theirs:
+            remedy = " ".join(f"{name}={theirs[name]}" for name in own if own[name] != theirs[name])
+            raise UserError(f"the teacher {path} has another encoder, which both have to share: set {remedy}")
 
     @property
     def condition_shape(self):

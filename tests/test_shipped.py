@@ -10,6 +10,7 @@ from src.build import load_upscaler
 from src.command import FOLDER
 from src.config.loader import config_to_dict
 from src.families.registry import config_of
+from src.inference.upscaler import to_network, to_pixels
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
@@ -56,7 +57,11 @@ def test_their_exports_come_along(path, photo, tmp_path, monkeypatch):
     exported = load_upscaler(path, "CPU")
     assert not (tmp_path / "cache").exists()
     monkeypatch.undo()
-    lr = photo[100:180, 200:290]  # of 345,600 values in the result: one in 100,000 can be told
+    lr = to_network([photo[100:180, 200:290]])
     both = exported, load_upscaler(path, "CPU", runtime="mindspore")
-    ours, mindspores = (up.upscale([lr], seeds=[1])[0] for up in both)
-    tiny.assert_equal_pictures(ours, mindspores)
+    ours, mindspores = (up.sample(lr, seed=1) for up in both)
+    np.testing.assert_allclose(ours, mindspores, rtol=0, atol=1e-4)
+    pixels, theirs = (to_pixels(each)[0].astype(int) for each in (ours, mindspores))
+    # Over eight steps the order of sums moves numbers by 255 / 2^24 levels or two, and as many over an edge.
+    assert np.abs(pixels - theirs).max() <= 1
+    assert (pixels != theirs).mean() <= 2 * 255 / 2**24

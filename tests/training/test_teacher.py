@@ -96,6 +96,7 @@ def test_in_a_halving_the_students_step_ends_where_its_two_end(form, checkpoint,
     assert np.abs(ends[0] - ends[1]).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

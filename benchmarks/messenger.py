@@ -14,12 +14,13 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this sc
 
 from src.command import parser, run  # noqa: E402
 
+QUALITY = 60  # of JPEG
+
 
 def main():
     p = parser(__doc__)
     p.add_argument("--data", required=True, metavar="DIR", help="a folder of pictures, HR")
     p.add_argument("--output", required=True, metavar="DIR", help="where HR/NAME.png and LR/NAME.jpg are written")
-    p.add_argument("--quality", type=int, default=60, help="of JPEG")
     args = p.parse_args()
     from PIL import Image
 
@@ -38,7 +39,7 @@ def main():
         target = folder / "LR" / f"{path.stem}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, "picture") as temporary:
-            Image.fromarray(lr).save(temporary, "JPEG", quality=args.quality)
+            Image.fromarray(lr).save(temporary, "JPEG", quality=QUALITY)
     print(folder)
 
 

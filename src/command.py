@@ -19,8 +19,11 @@ from src.host.signals import answer_with, die_with_parent, raise_once
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
 SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
 RRDB = FOLDER / "rrdb_lite_x4.ckpt"
-ONE_STEP = FOLDER / "srdiff_lite_x4_onestep.ckpt"
-PRESETS = {"fast": ONE_STEP, "best": SRDIFF, "photo": FOLDER / "rrdb_photo_gan_lite_x4.ckpt"}
+PRESETS = {  # by purpose
+    "fast": FOLDER / "srdiff_lite_x4_onestep.ckpt",
+    "best": SRDIFF,
+    "photo": FOLDER / "rrdb_photo_gan_lite_x4.ckpt",
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -83,10 +83,6 @@ class Distillable(PictureLosses, Diffusion):
             )
         return [("", path)] * (not self.config.train.init) + self.pretrained_discriminator()
 
-    def check_pretrained(self, part, config, path):
-        if self.distilled and path == self.config.distill.teacher and type(config) is not type(self.config):
-            raise UserError(f"expected a {self.config.system} in distill.teacher, got the {config.system} {path}")
-
     def objectives(self, model, lr_up=False):
         if not self.distilled:
             return super().objectives(model, lr_up)

@@ -31,12 +31,9 @@ class PictureLoss(nn.Cell):
         return total, values
 
     def _part(self, part, sr, goal, real):
-        if part == "pixel":
-            value = self.pixel_loss(sr, goal)
-            return value if self.truth == 0 else value + self.truth * (self.pixel_loss(sr, real) - value)
-        if part == "perceptual":
-            value = self.perceptual(sr, goal)
-            return value if self.truth == 0 else value + self.truth * (self.perceptual(sr, real) - value)
+        if part == "pixel" or part == "perceptual":
+            value = self._difference(part, sr, goal)
+            return value if self.truth == 0 else value + self.truth * (self._difference(part, sr, real) - value)
         if part == "variation":
             return total_variation(sr)
         if self.adversarial.kind != "relativistic":  # the logits of real pictures play no part
@@ -44,6 +41,9 @@ class PictureLoss(nn.Cell):
             return self.adversarial.generator(fake, fake)
         real = self.discriminator(real)
         return self.adversarial.generator(real, self.discriminator(sr))
+
+    def _difference(self, part, sr, goal):
+        return self.pixel_loss(sr, goal) if part == "pixel" else self.perceptual(sr, goal)
 
 
 class GeneratorLoss(nn.Cell):

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import nn
 
 from src.diffusion.process import q_sample, x0_coefficients
-from src.diffusion.samplers import SAMPLERS, implicit
+from src.diffusion.samplers import SAMPLERS, implicit, weighted_sum
 from src.errors import UserError
 from src.export.onnx_model import CurrentGraph
 from src.families.registry import config_of, family_of
@@ -108,7 +108,7 @@ class Teacher:
             told = np.full(len(x), self.level.of(step), self.level.dtype)
             of_xt, of_prediction = x0_coefficients(self.prediction, step.alpha_bar)
             prediction = as_numpy(self.step(x, told, *[condition] * self.conditional)[0])
-            x_0 = np.float32(of_xt) * x + np.float32(of_prediction) * prediction
+            x_0 = weighted_sum([(of_xt, x), (of_prediction, prediction)])
             return x_0.clip(-1.0, 1.0) if self.target.clip else x_0
 
         return self.sampler(denoise, x_t.shape, walk, lambda k, shape: x_t)

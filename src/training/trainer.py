@@ -51,6 +51,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     model = family.model()
     objectives = family.objectives(model, patches.lr_up)
     networks = {each.part: each.network for each in objectives if each.part}
+    teacher = teacher_of(family, model)  # before the weights: it says what a file is not
     for part, checkpoint in initial:
         network = networks[part] if part in networks else getattr(model, part) if part else model
         load_into(network, family.pretrained_arrays(part, checkpoint), checkpoint.path)
@@ -71,7 +72,7 @@ def training_of(config, world=None, pretrained=True, done=(0, 0)):
     ]
     return Training(
         model, shown, JointStep(joint, joint[main]), schedules[main][0][1], validation_of(family, shown, world),
-        partial(_dataset, family, patches, world, steps), teacher_of(family, model), world,
+        partial(_dataset, family, patches, world, steps), teacher, world,
         networks=[*networks.values()],
         pictures=len(patches), steps=steps, samples=samples, accumulate=train.accumulate, sink=data.sink,
     )  # fmt: skip

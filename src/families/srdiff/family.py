@@ -162,7 +162,6 @@ class SRDiff(Distillable):
         return [("encoder", path)]
 
     def check_pretrained(self, part, config, path):
-        super().check_pretrained(part, config, path)
         if part != "encoder":
             return
         if not isinstance(getattr(config, "encoder", None), rrdb.EncoderConfig):

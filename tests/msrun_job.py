@@ -14,7 +14,7 @@ JOB = """
 set -euo pipefail
 python=$2
 source "$1/scripts/msrun.sh"
-run=$3 project=$1 LAST_WORDS=1
+run=$3 project=$1 LAST_WORDS=${SECONDS_TO_END:-1}
 take_options "${@:4}"
 run_ranks logs "$run" rank.py "$project" "${rest[@]}"
 """

@@ -157,11 +157,12 @@ def test_the_job_ends_when_the_scheduler_does(start):
     assert lines[0] == "error: the scheduler ended: a rank was lost: start every host again with --resume"
 
 
-@pytest.mark.parametrize("action", ["sleep", "end"])
-def test_another_host_ends_when_the_scheduler_does(start, action):
+@pytest.mark.parametrize(("action", "seconds"), [("sleep", "1"), ("end", "120")])  # to end, on a busy machine too
+def test_another_host_ends_when_the_scheduler_does(start, action, seconds):
     with socket.create_server(("127.0.0.1", 0)) as scheduler:
         master = f"127.0.0.1:{scheduler.getsockname()[1]}"
-        job = start(action, options=["--nnodes", "2", "--node-rank", "1", "--master", master], run="run")
+        options = ["--nnodes", "2", "--node-rank", "1", "--master", master]
+        job = start(action, options=options, run="run", SECONDS_TO_END=seconds)
         scheduler.accept()[0].close()  # it looks whether the scheduler is there
         connection, _ = scheduler.accept()
         connection.close()

@@ -65,3 +65,9 @@ def test_their_exports_come_along(path, photo, tmp_path, monkeypatch):
     # Over eight steps the order of sums moves numbers by 255 / 2^24 levels or two, and as many over an edge.
     assert np.abs(pixels - theirs).max() <= 1
     assert (pixels != theirs).mean() <= 2 * 255 / 2**24
+
+
+def test_a_whole_sampler_is_exported_as_it_samples(tmp_path):
+    options = ("--graph", "sampler", "--size", "40", "40", "--format", "onnx", "--output", "m.onnx")
+    status, out, lines = tiny.run("export.py", *options, cwd=tmp_path)  # it compares the export with the checkpoint
+    assert status == 0 and "picture" in out, lines

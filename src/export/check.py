@@ -77,11 +77,9 @@ def check_pictures(size=None):
 
 
 def random_pictures(sizes=SIZES):
-    """LR pictures of noise, (name, lr): over half the range, since no picture reduces to noise over all of it."""
-    return [
-        ("random", np.random.default_rng(number).uniform(-0.5, 0.5, (1, 3, *size)).astype(np.float32))
-        for number, size in enumerate(sizes)
-    ]
+    """LR pictures of noise, (name, lr): 8-bit levels, of half the range, since none reduces to noise over all of it."""
+    drawn = [np.random.default_rng(number).integers(64, 192, (*size, 3), np.uint8) for number, size in enumerate(sizes)]
+    return [("random", to_network([picture])) for picture in drawn]
 
 
 def table(found):

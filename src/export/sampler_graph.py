@@ -142,7 +142,7 @@ class Finish(nn.Cell):
 class Agreement(nn.Cell):
     """:class:`src.imaging.back_projection.BackProjection` for one size in a graph, as products with whole matrices.
 
-    ``fit`` makes at most :data:`ROUNDS` rounds, where the host makes up to forty.
+    ``fit`` makes at most :data:`ROUNDS` rounds, where the host makes up to forty, and agrees to 8-bit levels alone.
     """
 
     def __init__(self, plan):

@@ -7,10 +7,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from src.config.loader import config_from_dict
-from src.errors import UserError, first_line
-from src.families.registry import SCHEMAS, config_of, family_of
-from src.host.device import device_memory, is_cpu, select_device
+from .config.loader import config_from_dict
+from .errors import UserError, first_line
+from .families.registry import SCHEMAS, config_of, family_of
+from .host.device import device_memory, is_cpu, select_device
 
 
 def load_model(path, ema=True):
@@ -19,7 +19,7 @@ def load_model(path, ema=True):
     Of a training run's checkpoint, which holds both, ``ema`` takes the moving average of the weights, else the weights
     themselves. A finished model has only the average.
     """
-    from src.weights.checkpoint import load_checkpoint, load_into
+    from .weights.checkpoint import load_checkpoint, load_into
 
     checkpoint = load_checkpoint(path)
     config = config_of(checkpoint)
@@ -45,7 +45,7 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
     if runtime == "onnxruntime" and not possible:
         raise UserError("onnxruntime runs checkpoints on the CPU, in graph mode: name that device, or mindspore")
     if possible and path.is_file() and (runtime or _installed("onnxruntime")):
-        from src.export.cache import CannotExport, kept_export
+        from .export.cache import CannotExport, kept_export
 
         try:
             artefact = kept_export(path, partial(write_export, path, ema=ema), ema, cache)
@@ -79,7 +79,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, ru
     paths = path if isinstance(path, (list, tuple)) else [path]
     if len(paths) == 1:
         return load(paths[0], device, graph, ema, tile_options, runtime, cache)[1]
-    from src.inference.cascade import Cascade
+    from .inference.cascade import Cascade
 
     upscalers = []
     for each in paths:
@@ -94,13 +94,13 @@ def write_export(checkpoint, output, ema=True):
     Weights that float16 holds without loss, as those of the models that come with the project, are stored in it.
     """
     select_device("CPU")
-    from src.export.cache import CannotExport
+    from .export.cache import CannotExport
 
     config, model = load_model(checkpoint, ema)
     try:
-        from src.export.exporter import export
-        from src.export.model import export_model, provenance
-        from src.export.onnx_model import write_onnx
+        from .export.exporter import export
+        from .export.model import export_model, provenance
+        from .export.onnx_model import write_onnx
 
         graphs, about = export_model(config, model)
         write = partial(write_onnx, for_cpu=True)
@@ -110,7 +110,7 @@ def write_export(checkpoint, output, ema=True):
 
 
 def _load_export(path, device, tile_options, runtime):
-    from src.export.artefact import Artefact
+    from .export.artefact import Artefact
 
     memory = None
     mindir = path.suffix == ".mindir" or (path.is_dir() and any(path.glob("*.mindir.json")))
@@ -122,8 +122,8 @@ def _load_export(path, device, tile_options, runtime):
 
 def _of_export(artefact, tile_options, memory=None):
     """The configuration that an exported model carries, and its upscaler."""
-    from src.export.artefact import ADVICE
-    from src.export.load import upscaler_of
+    from .export.artefact import ADVICE
+    from .export.load import upscaler_of
 
     about = artefact.description
     config = config_from_dict(about["config"], SCHEMAS, f"the configuration of {artefact.path}", stored=True)

@@ -11,10 +11,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from src.errors import UserError, one_line
-from src.host.device import DEVICES, prepare
-from src.host.ranks import is_scheduler, launched
-from src.host.signals import answer_with, die_with_parent, raise_once
+from .errors import UserError, one_line
+from .host.device import DEVICES, prepare
+from .host.ranks import is_scheduler, launched
+from .host.signals import answer_with, die_with_parent, raise_once
 
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
 SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"

@@ -51,6 +51,7 @@ def module_name(path):
 
 
 SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py"))}
+PACKAGES = {module_name(path) for path in (ROOT / "src").rglob("__init__.py")}
 
 
 def room_of(module):
@@ -68,22 +69,27 @@ def is_family(module):
     return room_of(module) == "families" and module.endswith(("family", "picture_losses", "distillation"))
 
 
-def imports(source, modules):
-    """Return [(name, inside a function)] of all that Python source imports; names in src/ without ``src.``.
+def imports(module, source, modules):
+    """Return [(name, inside a function)] of all that a module's source imports; of src/ ``src.host.files``.
 
-    Of ``from a import b`` it is the module a.b, or else a, in which b is a name. A relative import keeps its dots. An
-    import by a name made at run time is ``(dynamic)``.
+    Of ``from .a import b`` it is the module a.b, or else a, in which b is a name. Inside src/ all imports are relative,
+    since it is installed by another name: one that says ``src`` is ``absolute src``. An import by a name made at run
+    time is ``(dynamic)``.
     """
     tree, found = ast.parse(source), []
+    package = ["src", *module.split(".")] if module in PACKAGES else ["src", *module.split(".")[:-1]]
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     inside = {node for function in functions for node in ast.walk(function)}
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names = [f"absolute {a.name}" if a.name.split(".")[0] == "src" else a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom):
-            whole = "." * node.level + (node.module or "")
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            whole = ".".join([*above, *filter(None, [node.module])])
             names = [f"{whole}.{a.name}" if f"{whole}.{a.name}"[4:] in modules else whole for a in node.names]
+            if not node.level:
+                names = [f"absolute {name}" if name.split(".")[0] == "src" else name for name in names]
         elif isinstance(node, ast.Call):
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             names = ["(dynamic)"] if called in ("__import__", "import_module") else []
@@ -91,9 +97,9 @@ def imports(source, modules):
     return sorted(set(found))
 
 
-def inner(source, modules):
-    """Return the modules of src/ that source imports."""
-    return sorted({name[4:] for name, _ in imports(source, modules) if name.startswith("src.")})
+def inner(module, source, modules):
+    """Return the modules of src/ that a module's source imports."""
+    return sorted({name[4:] for name, _ in imports(module, source, modules) if name.startswith("src.")})
 
 
 def broken_rules(sources):
@@ -101,7 +107,7 @@ def broken_rules(sources):
     broken = []
     for module, source in sources.items():
         may_be_late = room_of(module) in ("build", "commands") or is_family(module)
-        for name, inside in imports(source, sources):
+        for name, inside in imports(module, source, sources):
             if not may_import(module, name):
                 broken.append(f"{module} imports {name}")
             elif inside and name.startswith("src.") and not may_be_late:
@@ -112,7 +118,7 @@ def broken_rules(sources):
 def may_import(module, name):
     """Whether the rule lets a module import a name, such as ``src.host.files``."""
     if not name.startswith("src."):
-        return name != "src" and not name.startswith((".", "(")) and name.split(".")[0] not in OUTSIDE
+        return name != "src" and not name.startswith(("absolute ", "(")) and name.split(".")[0] not in OUTSIDE
     room, other = room_of(module), room_of(name[4:])
     if room == other == "families":  # a family is told from those below it by the test that refuses circles
         part, target = part_of(module), part_of(name[4:])
@@ -126,7 +132,7 @@ def graph_of(sources, node=str):
     """Return {module: the modules that it imports}; with ``node=part_of`` of rooms and family folders."""
     graph = {node(module): set() for module in sources}
     for module, source in sources.items():
-        graph[node(module)] |= {node(name) for name in inner(source, sources)} - {node(module)}
+        graph[node(module)] |= {node(name) for name in inner(module, source, sources)} - {node(module)}
     return graph
 
 
@@ -168,7 +174,7 @@ def test_files_without_mindspore_do_not_import_it_in_functions_either():
     names = {f"{room}.{file}" for room, files in WITHOUT_MINDSPORE.items() for file in files.split() if file != "*"}
     assert names - SOURCES.keys() == set()
     modules = [module for module in SOURCES if is_without_mindspore(module)]
-    assert [m for m in modules for name, _ in imports(SOURCES[m], ()) if name.split(".")[0] == "mindspore"] == []
+    assert [m for m in modules for name, _ in imports(m, SOURCES[m], ()) if name.split(".")[0] == "mindspore"] == []
 
 
 PLANTED = dict.fromkeys(
@@ -181,24 +187,24 @@ PLANTED = dict.fromkeys(
 @pytest.mark.parametrize(
     ("module", "source", "name"),
     [
-        ("imaging.io", "from src.layers.layers import ResNet", "src.layers.layers"),
-        ("imaging.io", "from src import layers", "src.layers"),
-        ("imaging.io", "from src import anything", "src"),
-        ("imaging.io", "import src.layers.layers as l", "src.layers.layers"),
-        ("imaging.io", "class A:\n    def f(self):\n        if True:\n            import src.layers", "src.layers"),
-        ("imaging.io", "from . import resize", "."),
-        ("imaging.io", "from ..layers import layers", "..layers"),
+        ("imaging.io", "from ..layers.layers import ResNet", "src.layers.layers"),
+        ("imaging.io", "from .. import layers", "src.layers"),
+        ("imaging.io", "from .. import anything", "src"),
+        ("layers", "from ..host import files", "src.host.files"),
+        ("imaging.io", "class A:\n    def f(self):\n        if 1:\n            from ..layers import a", "src.layers"),
+        ("imaging.io", "from src.imaging import resize", "absolute src.imaging.resize"),
+        ("imaging.io", "import src.imaging.resize as r", "absolute src.imaging.resize"),
         ("imaging.io", "importlib.import_module('src.layers')", "(dynamic)"),
         ("imaging.io", "__import__('src.layers')", "(dynamic)"),
-        ("errors", "from src.host import files", "src.host.files"),
+        ("errors", "from .host import files", "src.host.files"),
         ("build", "import torch.nn", "torch.nn"),
         ("build", "from train import main", "train"),
-        ("training.run", "from src.commands.train import run", "src.commands.train"),
-        ("dataset.pairs", "from src.dataset.div2k_preprocess import main", "src.dataset.div2k_preprocess"),
-        ("families.family", "from src.families.rrdb.network import RRDB", "src.families.rrdb.network"),
-        ("families.rrdb.network", "from src.families.registry import FAMILIES", "src.families.registry"),
-        ("imaging.io", "def f():\n    from src.imaging.resize import imresize", "src.imaging.resize inside a function"),
-        ("training.run", "def f():\n    import src.host.files", "src.host.files inside a function"),
+        ("training.run", "from ..commands.train import run", "src.commands.train"),
+        ("dataset.pairs", "from .div2k_preprocess import main", "src.dataset.div2k_preprocess"),
+        ("families.family", "from .rrdb.network import RRDB", "src.families.rrdb.network"),
+        ("families.rrdb.network", "from ..registry import FAMILIES", "src.families.registry"),
+        ("imaging.io", "def f():\n    from .resize import imresize", "src.imaging.resize inside a function"),
+        ("training.run", "def f():\n    from ..host import files", "src.host.files inside a function"),
     ],
 )
 def test_a_planted_import_is_refused(module, source, name):
@@ -206,14 +212,14 @@ def test_a_planted_import_is_refused(module, source, name):
 
 
 def test_allowed_imports_pass():
-    late = "def f():\n    from src.host.device import select_device\n    from src.families.rrdb.network import RRDB"
+    late = "def f():\n    from {0}host.device import select_device\n    from {0}families.rrdb.network import RRDB"
     allowed = {
-        "imaging.io": "import os\nfrom src.errors import UserError\nfrom src.imaging.resize import imresize",
-        "dataset.div2k_preprocess": "from src.dataset.pairs import find\nfrom src.imaging import io",
-        "families.registry": "from src.families.srdiff.family import SRDiff",
-        "families.srdiff.family": "from src.families.family import Family\n" + late.replace("host.device", "layers"),
-        "build": late,
-        "commands.train": late,
+        "imaging.io": "import os\nfrom ..errors import UserError\nfrom .resize import imresize",
+        "dataset.div2k_preprocess": "from .pairs import find\nfrom ..imaging import io",
+        "families.registry": "from .srdiff.family import SRDiff",
+        "families.srdiff.family": "from ..family import Family\ndef f():\n    from ...layers import layers",
+        "build": late.format("."),
+        "commands.train": late.format(".."),
     }
     assert broken_rules(PLANTED | allowed) == []
 
@@ -221,11 +227,11 @@ def test_allowed_imports_pass():
 @pytest.mark.parametrize(
     ("sources", "node", "group"),
     [
-        ({"host.files": "import src.host.device", "host.device": "def f():\n    from src.host import files"}, str,
+        ({"host.files": "from . import device", "host.device": "def f():\n    from . import files"}, str,
          ["host.device", "host.files"]),
-        ({"a.x": "import src.a.y", "a.y": "import src.a.z", "a.z": "import src.a.x"}, str, ["a.x", "a.y", "a.z"]),
-        ({"families.rrdb.a": "import src.families.srdiff.b", "families.srdiff.b": "",
-          "families.srdiff.c": "import src.families.rrdb.a"}, part_of, ["families.rrdb", "families.srdiff"]),
+        ({"a.x": "from . import y", "a.y": "from . import z", "a.z": "from . import x"}, str, ["a.x", "a.y", "a.z"]),
+        ({"families.rrdb.a": "from ..srdiff.b import c", "families.srdiff.b": "",
+          "families.srdiff.c": "from ..rrdb.a import b"}, part_of, ["families.rrdb", "families.srdiff"]),
     ],
 )  # fmt: skip
 def test_a_planted_circle_is_found(sources, node, group):

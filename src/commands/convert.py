@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from src.config.loader import config_from_dict, config_to_dict, load_config, overrides_to_dict
-from src.errors import UserError
-from src.families.registry import SCHEMAS, config_of, convert, family_of
-from src.weights.conversion import arrays_for, combine, listed
-from src.weights.safetensors import read_safetensors
-from src.weights.state_dict import container_of
-from src.weights.torch_file import read_torch
+from ..config.loader import config_from_dict, config_to_dict, load_config, overrides_to_dict
+from ..errors import UserError
+from ..families.registry import SCHEMAS, config_of, convert, family_of
+from ..weights.conversion import arrays_for, combine, listed
+from ..weights.safetensors import read_safetensors
+from ..weights.state_dict import container_of
+from ..weights.torch_file import read_torch
 
 
 def run(args):
@@ -34,7 +34,7 @@ def _blend(args):
         raise UserError(f"'{given}' has no effect on --blend, whose settings are the first checkpoint's: leave it out")
     if args.alpha is None or not 0 <= args.alpha <= 1:
         raise UserError(f"--blend needs --alpha, from 0 (the first checkpoint) to 1 (the second), got {args.alpha}")
-    from src.weights.checkpoint import load_checkpoint
+    from ..weights.checkpoint import load_checkpoint
 
     config, arrays = blended(*map(load_checkpoint, args.blend), args.alpha)
     _write(args.output, config, arrays, 0)
@@ -84,7 +84,7 @@ def _convert(args):
 
 
 def _write(target, config, arrays, step, unused=(), part=""):
-    from src.weights.checkpoint import config_json, save_model
+    from ..weights.checkpoint import config_json, save_model
 
     save_model(target, arrays, config_json(config), step)
     print(f"system     {config.system}" + (f", its {part}" if part else f" x{config.data.scale}, {step} steps done"))

@@ -7,9 +7,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from src.command import RRDB, SRDIFF, given_sampling
-from src.commands.evaluate_sets import evaluate_generation, given_fid, is_generation, open_sets, save_reference
-from src.commands.evaluation_setup import (
+from ..command import RRDB, SRDIFF, given_sampling
+from ..dataset.pairs import check_headers, load_pair
+from ..errors import UserError
+from ..host.device import select_device
+from ..host.ranks import World
+from ..imaging.io import write_image
+from ..imaging.strip import at_most
+from ..inference.tile_size import TileOptions
+from ..metrics.evaluate import METRICS, comparison, evaluate, picture_seed
+from ..metrics.niqe import niqe
+from ..metrics.report import as_table, prepare_folder, write_report
+from ..metrics.weight_files import WeightsMissing, find_weights
+from .evaluate_sets import evaluate_generation, given_fid, is_generation, open_sets, save_reference
+from .evaluation_setup import (
     LOGGED_PICTURES,
     common_scale,
     describe,
@@ -18,19 +29,8 @@ from src.commands.evaluation_setup import (
     load_models,
     settings_for,
 )
-from src.commands.infer import LONGEST
-from src.commands.ranks import meet
-from src.dataset.pairs import check_headers, load_pair
-from src.errors import UserError
-from src.host.device import select_device
-from src.host.ranks import World
-from src.imaging.io import write_image
-from src.imaging.strip import at_most
-from src.inference.tile_size import TileOptions
-from src.metrics.evaluate import METRICS, comparison, evaluate, picture_seed
-from src.metrics.niqe import niqe
-from src.metrics.report import as_table, prepare_folder, write_report
-from src.metrics.weight_files import WeightsMissing, find_weights
+from .infer import LONGEST
+from .ranks import meet
 
 
 def run(args):
@@ -103,7 +103,7 @@ def lpips_distance(net, location=None, download=False, device=None):
         logging.warning("%s", error)
         return None
     select_device(device)  # the models, if any, have chosen the same
-    from src.metrics.lpips import load_lpips
+    from ..metrics.lpips import load_lpips
 
     return load_lpips(net, paths)
 
@@ -139,7 +139,7 @@ def score_pictures(models, pairs, *, protocol, scale, seed, lpips=None, niqe=Non
 
 def _gathered(report, numbers, pairs, world):
     """The report of all pictures, in their order, from those of the ranks, who share ``numbers``."""
-    from src.training.distributed import gather_rows
+    from ..training.distributed import gather_rows
 
     rows = dict(zip(numbers, gather_rows(report.rows(), world), strict=True))
     return report.with_rows([pair.name for pair in pairs], [rows[number] for number in range(len(pairs))])

@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from src.command import given_sampling
-from src.commands.evaluation_setup import LOGGED_PICTURES, describe, evaluation_tracker, find_pictures
-from src.dataset.pairs import list_pictures
-from src.errors import UserError
-from src.host.device import select_device
-from src.imaging.io import picture_size, read_rgb, write_image
-from src.inference.files import unconditional_samples
-from src.metrics.evaluate import Report
-from src.metrics.fid import read_statistics, write_statistics
-from src.metrics.picture_sets import FEATURES, PictureSet, SetComparison
-from src.metrics.report import as_table, prepare_folder, write_report
-from src.metrics.weight_files import find_weights
+from ..command import given_sampling
+from ..dataset.pairs import list_pictures
+from ..errors import UserError
+from ..host.device import select_device
+from ..imaging.io import picture_size, read_rgb, write_image
+from ..inference.files import unconditional_samples
+from ..metrics.evaluate import Report
+from ..metrics.fid import read_statistics, write_statistics
+from ..metrics.picture_sets import FEATURES, PictureSet, SetComparison
+from ..metrics.report import as_table, prepare_folder, write_report
+from ..metrics.weight_files import find_weights
+from .evaluation_setup import LOGGED_PICTURES, describe, evaluation_tracker, find_pictures
 
 # options of scores beside an HR picture
 _OF_PAIRS = "lr", "lr_kernel", "degrade", "scale", "protocol", "lpips_weights", "lpips_download", "niqe"
@@ -69,7 +69,7 @@ def open_sets(options, count, device=None, files=None):
         reference = _statistics(options.reference)
     if files is not None:
         _check_count(len(files), "pictures to compare with")
-    from src.metrics.inception import load_inception
+    from ..metrics.inception import load_inception
 
     (path,) = find_weights("inception", options.weights, options.download)
     select_device(device)  # the models, if any, have chosen the same

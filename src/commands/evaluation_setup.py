@@ -6,19 +6,19 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from src import build
-from src.commands.infer import last_names
-from src.config.loader import config_from_dict, load_config, with_overrides
-from src.config.schema import Config
-from src.dataset.degradation import degradation_of
-from src.dataset.pairs import find_picture_set, prepared_lr_up, shared_pictures
-from src.dataset.patches import degraded
-from src.errors import UserError
-from src.families.registry import SCHEMAS, family_of
-from src.host.tracking import open_tracker
-from src.inference.sampling import no_eta, takes_eta
-from src.inference.upscaler import to_network, to_pixels
-from src.metrics.evaluate import BASELINE
+from .. import build
+from ..config.loader import config_from_dict, load_config, with_overrides
+from ..config.schema import Config
+from ..dataset.degradation import degradation_of
+from ..dataset.pairs import find_picture_set, prepared_lr_up, shared_pictures
+from ..dataset.patches import degraded
+from ..errors import UserError
+from ..families.registry import SCHEMAS, family_of
+from ..host.tracking import open_tracker
+from ..inference.sampling import no_eta, takes_eta
+from ..inference.upscaler import to_network, to_pixels
+from ..metrics.evaluate import BASELINE
+from .infer import last_names
 
 LOGGED_PICTURES = 8  # of each method
 _FOLDERS = "lr_folders", "left_aside"  # of ``PictureSet.lr_source``

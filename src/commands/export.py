@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from src.build import load_model, load_upscaler
-from src.errors import UserError
-from src.families.registry import family_of
-from src.host.device import select_device
-from src.inference.tile_size import TileOptions
+from ..build import load_model, load_upscaler
+from ..errors import UserError
+from ..families.registry import family_of
+from ..host.device import select_device
+from ..inference.tile_size import TileOptions
 
 
 def run(args):
     """Export a checkpoint, and compare what was written with it."""
     device = select_device(args.device)
-    from src.export.check import TOLERANCE, check_pictures, deviations, table
-    from src.export.exporter import check_request, export
-    from src.export.model import export_model, fixed_size, provenance, with_sampling
-    from src.export.runner import pack
+    from ..export.check import TOLERANCE, check_pictures, deviations, table
+    from ..export.exporter import check_request, export
+    from ..export.model import export_model, fixed_size, provenance, with_sampling
+    from ..export.runner import pack
 
     check = args.check and args.format != "air"
     output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
@@ -55,10 +55,10 @@ def run(args):
 def writer(kind):
     """What writes a graph in a format; MindSpore's own ONNX exporter lacks too much."""
     if kind != "onnx":
-        from src.export.mindir import write_mindir
+        from ..export.mindir import write_mindir
 
         return write_mindir
-    from src.export.onnx_model import write_onnx
+    from ..export.onnx_model import write_onnx
 
     return write_onnx
 

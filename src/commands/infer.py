@@ -11,20 +11,20 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src import build
-from src.command import PRESETS, given_sampling, quieten
-from src.errors import UserError, one_line
-from src.host.ranks import is_scheduler, launched_world
-from src.host.tracking import open_tracker
-from src.imaging.io import picture_size, read_image
-from src.imaging.resize import resized
-from src.imaging.sixteen_bits import eight_bits
-from src.imaging.strip import at_most, repeated, side_by_side, within
-from src.inference.files import Watch, sample_files, upscale_files
-from src.inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
-from src.inference.latent import Fusion, Interpolation
-from src.inference.process import Process
-from src.inference.tile_size import TileOptions
+from .. import build
+from ..command import PRESETS, given_sampling, quieten
+from ..errors import UserError, one_line
+from ..host.ranks import is_scheduler, launched_world
+from ..host.tracking import open_tracker
+from ..imaging.io import picture_size, read_image
+from ..imaging.resize import resized
+from ..imaging.sixteen_bits import eight_bits
+from ..imaging.strip import at_most, repeated, side_by_side, within
+from ..inference.files import Watch, sample_files, upscale_files
+from ..inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
+from ..inference.latent import Fusion, Interpolation
+from ..inference.process import Process
+from ..inference.tile_size import TileOptions
 
 FRAMES = 10
 MOST_PICTURES = 100_000

@@ -1,10 +1,10 @@
 """What train.py does."""
 
-from src.commands.ranks import meet
-from src.errors import UserError
-from src.families.registry import family_of, read_config
-from src.host.device import select_device
-from src.host.ranks import launched
+from ..errors import UserError
+from ..families.registry import family_of, read_config
+from ..host.device import select_device
+from ..host.ranks import launched
+from .ranks import meet
 
 
 def run(args):
@@ -17,10 +17,10 @@ def run(args):
     if args.vgg_download:
         family_of(config).fetch_weights()
     if args.dry_run:
-        from src.training.dry_run import dry_run
+        from ..training.dry_run import dry_run
 
         print("\n".join(dry_run(config)))
     else:
-        from src.training.run import run_training
+        from ..training.run import run_training
 
         run_training(config, args.output or f"runs/{config.name}", args.resume, world)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from src.config.schema import Config, settings_of, shown
-from src.errors import UserError
+from ..errors import UserError
+from .schema import Config, settings_of, shown
 
 
 class _Yaml(yaml.SafeLoader):

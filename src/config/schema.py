@@ -11,7 +11,7 @@ import reprlib
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from src.errors import UserError
+from ..errors import UserError
 
 _EXPECTED = {
     int: "a whole number",

@@ -11,8 +11,8 @@ from functools import partial
 import mindspore.dataset as ds
 import numpy as np
 
-from src.dataset.patches import DIFFUSION, DROPOUT, generator
-from src.errors import UserError
+from ..errors import UserError
+from .patches import DIFFUSION, DROPOUT, generator
 
 
 def training_batches(

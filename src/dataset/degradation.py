@@ -1,6 +1,6 @@
 """The degradation that settings describe."""
 
-from src.imaging.degradation import Degradation, Pass
+from ..imaging.degradation import Degradation, Pass
 
 
 def degradation_of(degradation):

@@ -8,23 +8,23 @@ import sys
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: Python has put this folder on the path, not the repository
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0], __package__ = str(Path(__file__).resolve().parents[2]), "src.dataset"
 
-from src.host.signals import end_at_once
+from ..host.signals import end_at_once
 
 if __name__ == "__main__":
     end_at_once()  # while the rest is imported
 
-from src import command
-from src.dataset.manifest import SPLITS, check_ours
-from src.dataset.patches import PatchPairs
-from src.dataset.preprocess import CROPS, RESAMPLERS, make_plan, preprocess
-from src.dataset.shards import Shard
-from src.dataset.sources import DATASETS, find_sources
-from src.errors import UserError
-from src.imaging.io import write_image
-from src.imaging.resize import imresize
-from src.imaging.strip import make_grid, side_by_side
+from .. import command
+from ..errors import UserError
+from ..imaging.io import write_image
+from ..imaging.resize import imresize
+from ..imaging.strip import make_grid, side_by_side
+from .manifest import SPLITS, check_ours
+from .patches import PatchPairs
+from .preprocess import CROPS, RESAMPLERS, make_plan, preprocess
+from .shards import Shard
+from .sources import DATASETS, find_sources
 
 _DESCRIPTION = """Prepare the pictures of DIV2K, Flickr2K, FFHQ, CelebA-HQ, ImageNet or any folder for training: cut
 them into patches or, with --sizes, make a square of each whole picture. Patches: writes OUTPUT/{train,val}/X1 and
@@ -169,9 +169,9 @@ def _degradation(arguments):
         if arguments.config:
             raise UserError(f"--config {arguments.config} is for --preview-degradation: add it, or leave it out")
         return None
-    from src.config.schema import DegradationConfig
-    from src.dataset.degradation import degradation_of
-    from src.families.registry import read_config
+    from ..config.schema import DegradationConfig
+    from ..families.registry import read_config
+    from .degradation import degradation_of
 
     settings = read_config(arguments.config).degradation if arguments.config else DegradationConfig(kind="real")
     degradation = degradation_of(settings)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from src.dataset.manifest import read_manifest
-from src.dataset.matching import holds_both, match_by_size
-from src.errors import UserError
-from src.imaging.io import list_images
+from ..errors import UserError
+from ..imaging.io import list_images
+from .manifest import read_manifest
+from .matching import holds_both, match_by_size
 
 
 class Word(NamedTuple):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from src.errors import UserError
-from src.host.files import LOCK_NAME, locked, write_text
+from ..errors import UserError
+from ..host.files import LOCK_NAME, locked, write_text
 
 NAME = "manifest.json"
 FORMAT = "div2k_preprocess"

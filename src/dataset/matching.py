@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.errors import UserError
-from src.imaging.io import picture_size
+from ..errors import UserError
+from ..imaging.io import picture_size
 
 # affixes of files' stems, "_" standing for any of " _-" or none behind a digit: baby_HR, LR_baby, 0001x4, a_SRF_4_LR
 _HR = "hr|gt|hq"

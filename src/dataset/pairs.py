@@ -7,8 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from src.dataset.layouts import child, find_folders, find_sets, lr_beside, require_folder
-from src.dataset.matching import (
+from ..errors import UserError
+from ..imaging.io import READ_SUFFIXES, list_images, picture_size, read_rgb
+from ..imaging.resize import make_lr
+from .layouts import child, find_folders, find_sets, lr_beside, require_folder
+from .matching import (
     Pair,
     fits,
     match,
@@ -17,9 +20,6 @@ from src.dataset.matching import (
     refuse_two_sizes,
     without_partners,
 )
-from src.errors import UserError
-from src.imaging.io import READ_SUFFIXES, list_images, picture_size, read_rgb
-from src.imaging.resize import make_lr
 
 _SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".mpo", ".avif")  # suffixes of files that may hold several pictures
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.dataset.layouts import find_folders
-from src.dataset.manifest import checked_sizes
-from src.dataset.pairs import check_headers, find_pairs, is_damage, load_lr_up, load_pair
-from src.errors import UserError
-from src.imaging.io import read_rgb
+from ..errors import UserError
+from ..imaging.io import read_rgb
+from .layouts import find_folders
+from .manifest import checked_sizes
+from .pairs import check_headers, find_pairs, is_damage, load_lr_up, load_pair
 
 # The streams: pictures of an epoch; crop, flip and turn; t and noise; keys of dropout; noise, and degradation, of
 # validations; degradation of patches.

@@ -7,14 +7,14 @@ from itertools import chain
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src.dataset.manifest import begin, finish, is_whole, output_paths, read_manifest, write_png
-from src.dataset.pairs import check_headers, load_pair
-from src.dataset.shards import Shard, begin_shard, collect, in_turn
-from src.dataset.workers import in_processes
-from src.errors import UserError
-from src.host.files import locked
-from src.imaging.io import picture_size, read_rgb
-from src.imaging.resize import area_resize, imresize
+from ..errors import UserError
+from ..host.files import locked
+from ..imaging.io import picture_size, read_rgb
+from ..imaging.resize import area_resize, imresize
+from .manifest import begin, finish, is_whole, output_paths, read_manifest, write_png
+from .pairs import check_headers, load_pair
+from .shards import Shard, begin_shard, collect, in_turn
+from .workers import in_processes
 
 CROPS = ("centre", "largest")
 RESAMPLERS = {"bicubic": lambda picture, size: imresize(picture, size=size), "area": area_resize}

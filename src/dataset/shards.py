@@ -11,9 +11,9 @@ import shutil
 import time
 from typing import NamedTuple
 
-from src.dataset.manifest import SHARDS, check_ours, make_folders, read_manifest, same_plan, write_manifest
-from src.errors import UserError
-from src.host.files import locked, write_text
+from ..errors import UserError
+from ..host.files import locked, write_text
+from .manifest import SHARDS, check_ours, make_folders, read_manifest, same_plan, write_manifest
 
 _OUTCOMES = "outcomes.json"
 _PATIENCE = 60  # seconds: a shard holds the output's lock for less

@@ -4,11 +4,11 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.layouts import child, lr_beside, require_folder, subfolders
-from src.dataset.matching import match
-from src.dataset.pairs import PictureSet, find_picture_set
-from src.errors import UserError
-from src.imaging.io import list_images
+from ..errors import UserError
+from ..imaging.io import list_images
+from .layouts import child, lr_beside, require_folder, subfolders
+from .matching import match
+from .pairs import PictureSet, find_picture_set
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import connection
 
-from src.errors import UserError
-from src.host.signals import held_back
+from ..errors import UserError
+from ..host.signals import held_back
 
 _AHEAD = 16  # tasks for each process that wait or are worked on: all of a million would fill the memory
 

@@ -11,7 +11,7 @@ Each kind has the same methods, on NumPy arrays:
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 class StepNumber:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.diffusion.schedule import half_log_snr
-from src.errors import UserError
+from ..errors import UserError
+from .schedule import half_log_snr
 
 BLOCK = 1 << 16  # elements; two such blocks of float32 (512 KB) stay in a core's own cache
 _STATE_ROWS = 256  # between two states of a generator that are kept

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 SCHEDULES = ("cosine", "linear")
 SPACINGS = ("uniform", "trailing", "quadratic", "logsnr", "linear_beta")

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.diffusion.process import PREDICTIONS
-from src.diffusion.samplers import SAMPLERS
-from src.errors import UserError, first_line
-from src.host.device import prepare
-from src.host.ranks import device_id
-from src.inference.tile_size import Cost, Reach
+from ..diffusion.process import PREDICTIONS
+from ..diffusion.samplers import SAMPLERS
+from ..errors import UserError, first_line
+from ..host.device import prepare
+from ..host.ranks import device_id
+from ..inference.tile_size import Cost, Reach
 
 FORMAT, FORMAT_VERSION = "mindspore-sr", 3
 OPSET = 15  # of ONNX exports; every Ascend ATC from CANN 7 on reads it

@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from src.errors import UserError
-from src.export.artefact import Artefact, file_hash, read_description
-from src.host.files import CACHE_VARIABLE, cache_folder
+from ..errors import UserError
+from ..host.files import CACHE_VARIABLE, cache_folder
+from .artefact import Artefact, file_hash, read_description
 
 LIMIT = 2 << 30  # bytes of all exports together
 _SOURCE = Path(__file__).resolve().parents[1]

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.diffusion.samplers import SeededNoise
-from src.imaging.resize import imresize
-from src.inference.networks import as_numpy
-from src.inference.upscaler import to_network
+from ..diffusion.samplers import SeededNoise
+from ..imaging.resize import imresize
+from ..inference.networks import as_numpy
+from ..inference.upscaler import to_network
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 SIZES = ((16, 16), (23, 37))  # random LR pictures; the second has sides that nothing divides

@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from src.errors import UserError
-from src.export.artefact import FORMAT, FORMAT_VERSION, OUTPUTS, describe_inputs, description_hash, file_hash
-from src.host.files import replacing, write_text
+from ..errors import UserError
+from ..host.files import replacing, write_text
+from .artefact import FORMAT, FORMAT_VERSION, OUTPUTS, describe_inputs, description_hash, file_hash
 
 
 def export(output, kind, graphs, about, write, precision="float32", check=None):

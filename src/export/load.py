@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from src.diffusion.noise_level import noise_level
-from src.diffusion.process import ImageTarget, ResidualTarget
-from src.diffusion.schedule import Schedule, has_own_betas
-from src.errors import UserError
-from src.inference.diffusion_upscaler import DiffusionUpscaler
-from src.inference.networks import DiffusionNetworks, EnlargedNetworks, RegressionNetworks, as_numpy
-from src.inference.sampler_upscaler import SamplerUpscaler
-from src.inference.sampling import Sampling
-from src.inference.tile_size import MARGIN, Cost, FixedTiling, Reach, TileOptions, Tiling, memory_budget
-from src.inference.upscaler import OnePassUpscaler
+from ..diffusion.noise_level import noise_level
+from ..diffusion.process import ImageTarget, ResidualTarget
+from ..diffusion.schedule import Schedule, has_own_betas
+from ..errors import UserError
+from ..inference.diffusion_upscaler import DiffusionUpscaler
+from ..inference.networks import DiffusionNetworks, EnlargedNetworks, RegressionNetworks, as_numpy
+from ..inference.sampler_upscaler import SamplerUpscaler
+from ..inference.sampling import Sampling
+from ..inference.tile_size import MARGIN, Cost, FixedTiling, Reach, TileOptions, Tiling, memory_budget
+from ..inference.upscaler import OnePassUpscaler
 
 
 def upscaler_of(artefact, tile_options=None, device_memory=None):

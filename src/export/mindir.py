@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import mindspore as ms
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 # Numbers that mind_ir.proto gives element types; those of ONNX are the same.
 DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}

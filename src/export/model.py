@@ -6,12 +6,12 @@ from pathlib import Path
 
 import mindspore as ms
 
-from src.errors import UserError
-from src.export.artefact import OPSET, file_hash
-from src.export.sampler_graph import Plan, Sampler, UnconditionalSampler
-from src.families.registry import family_of
-from src.layers.graph import WideResults
-from src.layers.precision import compute_in_16_bits
+from ..errors import UserError
+from ..families.registry import family_of
+from ..layers.graph import WideResults
+from ..layers.precision import compute_in_16_bits
+from .artefact import OPSET, file_hash
+from .sampler_graph import Plan, Sampler, UnconditionalSampler
 
 
 def with_sampling(config, options):

@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from src.errors import UserError, first_line
-from src.export import onnx_operators
-from src.export.artefact import OPSET, OUTPUTS, OnnxGraph, describe_inputs, input_names
-from src.export.mindir import read_mindir, save
-from src.export.onnx_operators import Name
-from src.layers.graph import Graph
+from ..errors import UserError, first_line
+from ..layers.graph import Graph
+from . import onnx_operators
+from .artefact import OPSET, OUTPUTS, OnnxGraph, describe_inputs, input_names
+from .mindir import read_mindir, save
+from .onnx_operators import Name
 
 IR_VERSION = 8  # what came with opset 15
 _TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32}

@@ -10,7 +10,7 @@ from operator import add, floordiv, mul, sub
 import numpy as np
 from onnx import TensorProto
 
-from src.errors import UserError
+from ..errors import UserError
 
 _END = 2**31 - 1  # beyond any axis
 

@@ -10,15 +10,15 @@ import tempfile
 import zipapp
 from pathlib import Path
 
-from src.command import add_device, add_format, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
-from src.diffusion.samplers import SAMPLERS
-from src.errors import UserError
-from src.export.artefact import RUNTIMES, Artefact
-from src.export.load import upscaler_of
-from src.host.files import replacing
-from src.inference.files import Watch, sample_files, upscale_files
-from src.inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
-from src.inference.tile_size import HALO, TileOptions
+from ..command import add_device, add_format, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
+from ..diffusion.samplers import SAMPLERS
+from ..errors import UserError
+from ..host.files import replacing
+from ..inference.files import Watch, sample_files, upscale_files
+from ..inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
+from ..inference.tile_size import HALO, TileOptions
+from .artefact import RUNTIMES, Artefact
+from .load import upscaler_of
 
 NAME = "offline.pyz"
 PACKED = ("__init__.py", "errors.py", "command.py", "host/__init__.py", "host/device.py", "host/files.py",

@@ -10,9 +10,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.diffusion.process import x0_coefficients
-from src.diffusion.samplers import SAMPLERS
-from src.imaging.back_projection import CLOSE_ENOUGH, PROGRESS, reduction_matrix
+from ..diffusion.process import x0_coefficients
+from ..diffusion.samplers import SAMPLERS
+from ..imaging.back_projection import CLOSE_ENOUGH, PROGRESS, reduction_matrix
 
 ROUNDS = 8  # of making the finished picture agree with LR; photographs take one to four
 

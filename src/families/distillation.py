@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.config.schema import DistillConfig
-from src.errors import UserError
-from src.families.family import Diffusion, Objective
-from src.families.picture_losses import PictureLosses, PictureLossSettings
+from ..config.schema import DistillConfig
+from ..errors import UserError
+from .family import Diffusion, Objective
+from .picture_losses import PictureLosses, PictureLossSettings
 
 DETERMINISTIC = ("ddim", "dpmpp_2m")  # of the samplers
 
@@ -86,7 +86,7 @@ class Distillable(PictureLosses, Diffusion):
     def objectives(self, model, lr_up=False):
         if not self.distilled:
             return super().objectives(model, lr_up)
-        from src.losses.distillation import DistillationLoss
+        from ..losses.distillation import DistillationLoss
 
         distill, level = self.config.distill, self.noise_level()
         discriminator = self.discriminator() if self.config.loss.adversarial else None

@@ -9,14 +9,14 @@ from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import NamedTuple
 
-from src.config.loader import config_to_dict
-from src.config.schema import Config, EvalConfig, TrainConfig
-from src.diffusion.noise_level import noise_level
-from src.diffusion.samplers import SAMPLERS
-from src.diffusion.schedule import check_spacing, make_schedule
-from src.errors import UserError
-from src.inference.sampling import Sampling
-from src.inference.tile_size import FixedTiling, TileOptions, Tiling, memory_budget
+from ..config.loader import config_to_dict
+from ..config.schema import Config, EvalConfig, TrainConfig
+from ..diffusion.noise_level import noise_level
+from ..diffusion.samplers import SAMPLERS
+from ..diffusion.schedule import check_spacing, make_schedule
+from ..errors import UserError
+from ..inference.sampling import Sampling
+from ..inference.tile_size import FixedTiling, TileOptions, Tiling, memory_budget
 
 BICUBIC_RADIUS = 2  # BicubicUpscale reads two LR pixels on each side
 
@@ -211,7 +211,7 @@ class Family(ABC):
 
     def model_networks(self, model, size=(None, None, None)):
         """:meth:`networks` of a model's own graphs, as MindSpore runs them; ``size`` as of :meth:`graphs`."""
-        from src.layers.graph import Graph
+        from ..layers.graph import Graph
 
         return self.networks({role: Graph(*graph) for role, graph in self.graphs(model, size).items()})
 
@@ -293,25 +293,25 @@ class OnePass(Family):
         return Columns()
 
     def objectives(self, model, lr_up=False):
-        from src.losses.pixel import RegressionLoss
+        from ..losses.pixel import RegressionLoss
 
         return [Objective(RegressionLoss(model, self.config.train.pixel_loss), self.groups(model))]
 
     def graphs(self, model, size=(None, None, None)):
         import mindspore as ms
 
-        from src.layers.graph import Whole
+        from ..layers.graph import Whole
 
         batch, height, width = size
         return {"whole": (Whole(model), [ms.Tensor(shape=[batch, 3, height, width], dtype=ms.float32)])}
 
     def networks(self, graphs):
-        from src.inference.networks import RegressionNetworks
+        from ..inference.networks import RegressionNetworks
 
         return RegressionNetworks(graphs["whole"])
 
     def upscaler(self, networks, tiling):
-        from src.inference.upscaler import OnePassUpscaler
+        from ..inference.upscaler import OnePassUpscaler
 
         config = self.config
         return OnePassUpscaler(networks, tiling, name=config.name, system=config.system, sampling=self.sampling())
@@ -367,7 +367,7 @@ class Diffusion(Family):
 
     def loss(self, model, lr_up=False, dropout=False):
         """Return the loss Cell of (hr, lr, t, noise), and, if batches have them, lr_up and dropout's keys."""
-        from src.losses.diffusion import DiffusionLoss
+        from ..losses.diffusion import DiffusionLoss
 
         diffusion = self.config.diffusion
         return DiffusionLoss(
@@ -378,7 +378,7 @@ class Diffusion(Family):
     def graphs(self, model, size=(None, None, None)):
         import mindspore as ms
 
-        from src.layers.graph import Encode, Step
+        from ..layers.graph import Encode, Step
 
         def picture(factor, channels=3):
             sides = [side and side * factor for side in size[1:]]
@@ -392,7 +392,7 @@ class Diffusion(Family):
         return {"encode": (Encode(model), [picture(1)]), "step": (Step(model), [picture(self.scale), t, condition])}
 
     def upscaler(self, networks, tiling):
-        from src.inference.diffusion_upscaler import DiffusionUpscaler
+        from ..inference.diffusion_upscaler import DiffusionUpscaler
 
         config = self.config
         return DiffusionUpscaler(

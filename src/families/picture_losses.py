@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from src.config.schema import Config, setting
-from src.errors import UserError
-from src.families.family import Objective
+from ..config.schema import Config, setting
+from ..errors import UserError
+from .family import Objective
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class PictureLosses:
 
     def picture_loss(self, pixel_loss, discriminator, truth=0.0):
         """The ``src.losses.gan.PictureLoss`` of the settings, against a Cell of :meth:`discriminator` or None."""
-        from src.losses.adversarial import AdversarialLoss
-        from src.losses.gan import PictureLoss
+        from ..losses.adversarial import AdversarialLoss
+        from ..losses.gan import PictureLoss
 
         loss = self.config.loss
         names = ("pixel", "perceptual", "adversarial", "variation")
@@ -101,14 +101,14 @@ class PictureLosses:
 
     def discriminator(self):
         """The discriminator, a Cell whose parameters are named ``discriminator.*``."""
-        from src.losses.discriminator import build_discriminator
+        from ..losses.discriminator import build_discriminator
 
         sizes = self.config.discriminator
         return build_discriminator(sizes.network, sizes.features, sizes.hidden, self.config.data.patch_size)
 
     def discriminator_objective(self, losses, generator=None):
         """What the discriminator of a ``PictureLoss`` minimises; ``generator`` as of ``DiscriminatorLoss``."""
-        from src.losses.gan import DiscriminatorLoss
+        from ..losses.gan import DiscriminatorLoss
 
         network, lr = losses.discriminator, self.config.discriminator.lr or self.config.train.lr
         loss = DiscriminatorLoss(network, losses.adversarial, generator)
@@ -117,13 +117,13 @@ class PictureLosses:
     def fetch_weights(self):
         if not self.config.loss.perceptual:
             super().fetch_weights()
-        from src.losses.perceptual import find_perceptual
+        from ..losses.perceptual import find_perceptual
 
         settings = self.config.perceptual
         find_perceptual(settings.network, settings.weights, download=True)
 
     def _perceptual_loss(self):
-        from src.losses.perceptual import load_perceptual
+        from ..losses.perceptual import load_perceptual
 
         patch_size = self.config.data.patch_size
         settings = self.config.perceptual

@@ -2,13 +2,13 @@
 
 import json
 
-from src.config import loader
-from src.errors import UserError
-from src.families.rrdb.family import RRDB
-from src.families.sr3.family import SR3
-from src.families.srdiff.family import SRDiff
-from src.families.srgan.family import SRGAN
-from src.weights.conversion import unknown_network
+from ..config import loader
+from ..errors import UserError
+from ..weights.conversion import unknown_network
+from .rrdb.family import RRDB
+from .sr3.family import SR3
+from .srdiff.family import SRDiff
+from .srgan.family import SRGAN
 
 FAMILIES = {"srdiff": SRDiff, "rrdb": RRDB, "sr3": SR3, "srgan": SRGAN}
 SCHEMAS = {name: family.Settings for name, family in FAMILIES.items()}

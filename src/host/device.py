@@ -14,8 +14,8 @@ import platform
 import re
 import sys
 
-from src.errors import UserError, first_line
-from src.host.ranks import device_id, launched
+from ..errors import UserError, first_line
+from .ranks import device_id, launched
 
 DEVICES = ("Ascend", "GPU", "CPU")
 _NEEDS = {  # of mindspore 2.10; docs/devices.md has the versions and packages

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from src.errors import UserError
+from ..errors import UserError
 
 try:
     import fcntl

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 @dataclass(frozen=True)

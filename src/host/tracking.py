@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from src.errors import UserError, one_line
-from src.host.tensorboard import EventFiles
-from src.host.wandb_run import WandbRun, check_wandb
+from ..errors import UserError, one_line
+from .tensorboard import EventFiles
+from .wandb_run import WandbRun, check_wandb
 
 MODES = ("off", "offline", "online")
 PROJECT = "mindspore-sr"

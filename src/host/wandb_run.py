@@ -6,8 +6,8 @@ import os
 import secrets
 import sys
 
-from src.errors import UserError, one_line
-from src.host.files import write_text
+from ..errors import UserError, one_line
+from .files import write_text
 
 FINISH_SECONDS = 20  # the longest wait for uploads at the end; `wandb sync` brings the rest
 INIT_SECONDS = 30

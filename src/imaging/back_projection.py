@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.resize import contributions, inside
-from src.imaging.rows import strips
+from ..errors import UserError
+from .resize import contributions, inside
+from .rows import strips
 
 _STRIP = 32  # LR rows (or columns) worked on at once: small matrix products, whose operands stay in the cache
 _REACH = 3  # the kernel is four LR samples wide: those further apart than this are made of different HR samples

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import fft
 from scipy.special import j1
 
-from src.imaging.resize import inside
+from .resize import inside
 
 SHAPES = ("gaussian", "generalized", "plateau")  # of :func:`blur_kernel`
 _USM_SIZE, _USM_SIGMA = 51, 8.0  # pixels; OpenCV's σ for that size

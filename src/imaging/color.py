@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 # Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255: Y of R, G, B in 0..255 spans 16..235 (ITU-R BT.601-7, section 2.5).
 _WEIGHTS = (65.481, 128.553, 24.966)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from src.imaging.blur import SHAPES, blur_kernel, filter2d, sharpen, sinc_kernel
-from src.imaging.resize import MODES, interpolate
+from .blur import SHAPES, blur_kernel, filter2d, sharpen, sinc_kernel
+from .resize import MODES, interpolate
 
 _SMALL = 13  # pixels: the cutoff of a sinc kernel that is smaller is no lower than π/3
 _LUMA = np.array([0.2989, 0.587, 0.114], np.float32)

@@ -14,15 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from src.errors import UserError
-from src.host.files import replacing
-from src.imaging.metadata import Metadata
-from src.imaging.picture import picture_of
-from src.imaging.png import write_png
-from src.imaging.rows import Rows, strips
-from src.imaging.sixteen_bits import eight_bits
-from src.imaging.spool import LARGE
-from src.imaging.tiff import LARGEST, write_tiff
+from ..errors import UserError
+from ..host.files import replacing
+from .metadata import Metadata
+from .picture import picture_of
+from .png import write_png
+from .rows import Rows, strips
+from .sixteen_bits import eight_bits
+from .spool import LARGE
+from .tiff import LARGEST, write_tiff
 
 READ_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "HEIF")
 READ_SUFFIXES = (

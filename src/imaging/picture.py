@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import ImageOps
 
-from src.errors import UserError
-from src.imaging.metadata import Metadata, read_metadata
-from src.imaging.sixteen_bits import raw_mode, read_sixteen_bits
+from ..errors import UserError
+from .metadata import Metadata, read_metadata
+from .sixteen_bits import raw_mode, read_sixteen_bits
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF, and a photometric interpretation
 _HEAD = 1 << 16  # bytes, in which the boxes of an AVIF or JPEG 2000 tell their bits

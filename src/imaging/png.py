@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from src.imaging.rows import strips
+from .rows import strips
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _UP = 2  # PNG's filter: each row less the one above

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.rows import Rows
+from ..errors import UserError
+from .rows import Rows
 
 EDGES = ("symmetric", "replicate")
 LR_KERNELS = ("bicubic", "maxpool")

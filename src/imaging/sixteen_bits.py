@@ -5,8 +5,8 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from src.errors import UserError
-from src.imaging.rows import strips
+from ..errors import UserError
+from .rows import strips
 
 # A raw mode of Pillow keeps the high byte of 16 bits in the order that it names. The other order gives the low byte.
 _OTHER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}

@@ -8,8 +8,8 @@ import tempfile
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.rows import Rows
+from ..errors import UserError
+from .rows import Rows
 
 LARGE = 1 << 28  # bytes of a picture beyond which it is not held in memory
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from src.errors import UserError
-from src.host.files import replacing
-from src.imaging.resize import fitted
+from ..errors import UserError
+from ..host.files import replacing
+from .resize import fitted
 
 SEPARATOR = 2  # pixels
 WHITE = 255

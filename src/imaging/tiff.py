@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from src.imaging.rows import strips
+from .rows import strips
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _SAMPLES = 256, 257, 258, 259, 262, 273, 277
 _ROWS_PER_STRIP, _BYTE_COUNTS, _PREDICTOR, _EXTRA_SAMPLES = 278, 279, 317, 338

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from src.diffusion.samplers import seeds_of
-from src.errors import UserError
-from src.inference.upscaler import Upscaler
+from ..diffusion.samplers import seeds_of
+from ..errors import UserError
+from .upscaler import Upscaler
 
 _SEEDS = 1 << 64  # apart, so that no stage draws another's noise; the first stage's is what it would be alone
 

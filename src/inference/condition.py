@@ -1,6 +1,6 @@
 """What a model is given once per picture, and what its networks make of it before the first step."""
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 class Condition:

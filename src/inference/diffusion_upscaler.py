@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from src.diffusion.noise_level import StepNumber
-from src.diffusion.process import noise_from_velocity, x0_coefficients
-from src.diffusion.samplers import weighted_sum
-from src.errors import UserError
-from src.imaging.back_projection import BackProjection
-from src.inference.condition import Condition
-from src.inference.upscaler import Upscaler
+from ..diffusion.noise_level import StepNumber
+from ..diffusion.process import noise_from_velocity, x0_coefficients
+from ..diffusion.samplers import weighted_sum
+from ..errors import UserError
+from ..imaging.back_projection import BackProjection
+from .condition import Condition
+from .upscaler import Upscaler
 
 
 class DiffusionUpscaler(Upscaler):

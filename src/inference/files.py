@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.io import picture_size, read_image, write_image
-from src.imaging.resize import resized
-from src.imaging.rows import Rows
-from src.imaging.sixteen_bits import eight_bits
-from src.imaging.spool import new_picture
-from src.imaging.strip import Frame, at_most, film_strip, make_grid, repeated, write_animation
-from src.imaging.transparency import fill_invisible
-from src.inference.process import LONGEST
-from src.inference.results import Report, check_result, result_size, write_result
-from src.inference.sample_statistics import SampleStatistics
-from src.inference.upscaler import to_network
+from ..errors import UserError
+from ..imaging.io import picture_size, read_image, write_image
+from ..imaging.resize import resized
+from ..imaging.rows import Rows
+from ..imaging.sixteen_bits import eight_bits
+from ..imaging.spool import new_picture
+from ..imaging.strip import Frame, at_most, film_strip, make_grid, repeated, write_animation
+from ..imaging.transparency import fill_invisible
+from .process import LONGEST
+from .results import Report, check_result, result_size, write_result
+from .sample_statistics import SampleStatistics
+from .upscaler import to_network
 
 GRID_PICTURES = 100  # the grid shows the first so many,
 GRID_LONGEST = 256  # reduced to so many pixels

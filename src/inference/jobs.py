@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.errors import UserError
-from src.imaging import io
-from src.imaging.io import STANDARD_INPUT, WRITE_SUFFIXES, list_images
+from ..errors import UserError
+from ..imaging import io
+from ..imaging.io import STANDARD_INPUT, WRITE_SUFFIXES, list_images
 
 _LOSSY, _ALSO_JPEG = (".jpg", ".jpeg", ".webp"), (".jfif", ".jpe", ".mpo")
 _NAMED = 5  # files that a line names

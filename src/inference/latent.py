@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from src.diffusion.process import q_sample
-from src.diffusion.samplers import SeededNoise
-from src.errors import UserError
-from src.imaging.resize import fitted, imresize
+from ..diffusion.process import q_sample
+from ..diffusion.samplers import SeededNoise
+from ..errors import UserError
+from ..imaging.resize import fitted, imresize
 
 MOST_FRAMES = 100
 SIGNAL = 0.5  # the ᾱ at which content is put in by default, chosen by looking

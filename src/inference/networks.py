@@ -6,7 +6,7 @@ A graph here is called with NumPy arrays, or with what a graph returned, and ret
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 class RegressionNetworks:

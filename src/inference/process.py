@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from src.imaging.io import write_image
-from src.imaging.resize import fitted
-from src.imaging.strip import Frame, at_most, film_strip, within, write_animation
-from src.inference.upscaler import to_pixels
+from ..imaging.io import write_image
+from ..imaging.resize import fitted
+from ..imaging.strip import Frame, at_most, film_strip, within, write_animation
+from .upscaler import to_pixels
 
 LONGEST = 512  # pixels of a frame's longer side: larger ones are reduced
 

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
-from src.errors import UserError, one_line
-from src.imaging.io import MAX_PIXELS, format_of, write_image
-from src.imaging.resize import resized
-from src.imaging.rows import Rows
-from src.imaging.sixteen_bits import eight_bits
-from src.inference.jobs import listed
+from ..errors import UserError, one_line
+from ..imaging.io import MAX_PIXELS, format_of, write_image
+from ..imaging.resize import resized
+from ..imaging.rows import Rows
+from ..imaging.sixteen_bits import eight_bits
+from .jobs import listed
 
 
 class Report:

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
-from src.imaging.io import write_image
-from src.imaging.resize import resized
-from src.imaging.rows import Rows, strips
-from src.imaging.spool import new_picture
-from src.inference.results import write_result
-from src.inference.upscaler import to_pixels
+from ..imaging.io import write_image
+from ..imaging.resize import resized
+from ..imaging.rows import Rows, strips
+from ..imaging.spool import new_picture
+from .results import write_result
+from .upscaler import to_pixels
 
 HOTTEST = 32  # 8-bit levels of standard deviation at the upper end of the heat map
 # black, violet, red, orange, pale yellow: lightness rises evenly, so that the map reads in gray as well

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from src.errors import UserError
-from src.inference.condition import Condition
-from src.inference.upscaler import Upscaler
+from ..errors import UserError
+from .condition import Condition
+from .upscaler import Upscaler
 
 
 class SamplerUpscaler(Upscaler):

@@ -3,8 +3,8 @@
 import functools
 from typing import NamedTuple
 
-from src.diffusion.samplers import SAMPLERS
-from src.errors import UserError
+from ..diffusion.samplers import SAMPLERS
+from ..errors import UserError
 
 MAX_TEMPERATURE = 100  # far beyond any use, and far from where float32 ends
 

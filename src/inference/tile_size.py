@@ -13,10 +13,10 @@ try:
 except ImportError:  # not where exported models run alone
     psutil = None
 
-from src.errors import UserError
-from src.host.ranks import launched_size
-from src.imaging.spool import LARGE
-from src.inference.tiling import Grid, check_tile
+from ..errors import UserError
+from ..host.ranks import launched_size
+from ..imaging.spool import LARGE
+from .tiling import Grid, check_tile
 
 GIB = 1 << 30
 HALO = 48  # HR pixels; docs/tiling.md has what other halos deviate by

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.resize import inside
+from ..errors import UserError
+from ..imaging.resize import inside
 
 
 class Span(NamedTuple):

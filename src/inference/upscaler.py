@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from src.diffusion.samplers import seeds_of
-from src.errors import UserError
-from src.imaging.back_projection import BackProjection
-from src.imaging.rows import strips
-from src.imaging.spool import Spool
-from src.inference.condition import Condition
-from src.inference.latent import Fusion, Interpolation, noise_of
-from src.inference.sampling import Sampling
+from ..diffusion.samplers import seeds_of
+from ..errors import UserError
+from ..imaging.back_projection import BackProjection
+from ..imaging.rows import strips
+from ..imaging.spool import Spool
+from .condition import Condition
+from .latent import Fusion, Interpolation, noise_of
+from .sampling import Sampling
 
 _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
 

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.layers.ranks import MeanOverRanks
+from .ranks import MeanOverRanks
 
 _EPSILON = 1e-5
 _MOMENTUM = 0.1  # share of a batch in the moving statistics

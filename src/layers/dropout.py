@@ -11,7 +11,7 @@ import zlib
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.errors import UserError
+from ..errors import UserError
 
 _GOLDEN = 0x9E3779B9 - 2**32  # 2^32 / the golden ratio: spreads small numbers over all 32 bits
 # of the hash "lowbias32" (Chris Wellons, "Prospecting for hash functions", 2018): shift, factor, shift, factor, shift

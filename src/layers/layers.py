@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 def conv3x3(in_channels, out_channels, stride=1, padding=1):

@@ -5,7 +5,7 @@ import logging
 import mindspore as ms
 from mindspore import nn
 
-from src.errors import UserError
+from ..errors import UserError
 
 DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 

@@ -3,8 +3,8 @@
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.errors import UserError
-from src.layers.ranks import MeanOverRanks
+from ..errors import UserError
+from ..layers.ranks import MeanOverRanks
 
 KINDS = ("vanilla", "relativistic", "least_squares", "hinge", "probability")
 

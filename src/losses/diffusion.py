@@ -4,9 +4,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.diffusion.process import PREDICTIONS, q_sample, velocity
-from src.errors import UserError
-from src.losses.pixel import PixelLoss
+from ..diffusion.process import PREDICTIONS, q_sample, velocity
+from ..errors import UserError
+from .pixel import PixelLoss
 
 LOSS_WEIGHTS = ("uniform", "min_snr", "x0")
 _GAMMA = 5.0  # arXiv 2303.09556, section 3.4

@@ -2,11 +2,11 @@
 
 from mindspore import nn
 
-from src.errors import UserError
-from src.layers.batch_norm import BatchNorm2d
-from src.layers.layers import conv1x1, conv3x3
-from src.layers.phase_upscale import BilinearUpscale
-from src.layers.spectral_norm import SpectralConv2d
+from ..errors import UserError
+from ..layers.batch_norm import BatchNorm2d
+from ..layers.layers import conv1x1, conv3x3
+from ..layers.phase_upscale import BilinearUpscale
+from ..layers.spectral_norm import SpectralConv2d
 
 _SLOPE = 0.2
 

@@ -6,10 +6,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.diffusion.process import noise_from_velocity, x0_from_velocity
-from src.losses.diffusion import repeated
-from src.losses.gan import to_unit
-from src.losses.pixel import PixelLoss
+from ..diffusion.process import noise_from_velocity, x0_from_velocity
+from .diffusion import repeated
+from .gan import to_unit
+from .pixel import PixelLoss
 
 
 class DistillationLoss(nn.Cell):

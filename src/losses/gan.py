@@ -3,8 +3,8 @@
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.losses.adversarial import total_variation
-from src.losses.pixel import PixelLoss
+from .adversarial import total_variation
+from .pixel import PixelLoss
 
 
 class PictureLoss(nn.Cell):

@@ -7,11 +7,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError
-from src.losses.pixel import PixelLoss
-from src.metrics.backbones import VGG_LAYERS, backbone_name, set_weights, vgg
-from src.metrics.lpips import lpips_from_arrays
-from src.metrics.weight_files import build_from_files, find_weights
+from ..errors import UserError
+from ..metrics.backbones import VGG_LAYERS, backbone_name, set_weights, vgg
+from ..metrics.lpips import lpips_from_arrays
+from ..metrics.weight_files import build_from_files, find_weights
+from .pixel import PixelLoss
 
 # ImageNet's, of RGB in [0, 1]
 _MEAN = (0.485, 0.456, 0.406)

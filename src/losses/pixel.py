@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-from src.errors import UserError
+from ..errors import UserError
 
 LOSSES = ("l1", "l2")
 

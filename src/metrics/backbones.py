@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError
+from ..errors import UserError
 
 # torchvision's "features.3.weight", the same within `features` alone, and the lpips package's whole model.
 _KEY = re.compile(r"(?:features\.|net\.slice\d+\.)?(\d+\.[a-z].*)")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.resize import imresize
-from src.imaging.strip import side_by_side
-from src.metrics.picture_sets import SetScores
-from src.metrics.scores import lr_agreement, protocol_named
+from ..errors import UserError
+from ..imaging.resize import imresize
+from ..imaging.strip import side_by_side
+from .picture_sets import SetScores
+from .scores import lr_agreement, protocol_named
 
 BASELINE = "bicubic"
 comparison = side_by_side  # of LR, results and HR

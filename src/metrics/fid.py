@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
-from src.host.files import replacing
+from ..errors import UserError
+from ..host.files import replacing
 
 SPLITS = 10  # of a set, for its Inception Score
 _DEAL_SEED = 2020  # of the order in which torch-fidelity deals the pictures out

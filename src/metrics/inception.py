@@ -4,9 +4,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError
-from src.metrics.picture_sets import FEATURES, SIDE
-from src.metrics.weight_files import build_from_files
+from ..errors import UserError
+from .picture_sets import FEATURES, SIDE
+from .weight_files import build_from_files
 
 CLASSES = 1008
 _EPSILON = 1e-3  # of the network's batch normalisation

@@ -7,9 +7,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from src.errors import UserError
-from src.metrics.backbones import BACKBONES, backbone_name, set_weights
-from src.metrics.weight_files import build_from_files
+from ..errors import UserError
+from .backbones import BACKBONES, backbone_name, set_weights
+from .weight_files import build_from_files
 
 # What LPIPS subtracts from and divides pictures in [-1, 1] by: ImageNet's mean and deviation on that range.
 _SHIFT = (-0.030, -0.088, -0.188)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.color import rgb_to_y
-from src.imaging.resize import imresize
-from src.metrics.fid import Gaussian, read_statistics
+from ..errors import UserError
+from ..imaging.color import rgb_to_y
+from ..imaging.resize import imresize
+from .fid import Gaussian, read_statistics
 
 PARAMETERS = Path(__file__).with_name("niqe_parameters.npz")
 PATCH = 96  # side of a patch at the first scale; at the second, 48 pixels of the half-size picture

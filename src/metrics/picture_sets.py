@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.metrics.fid import InceptionScore, Moments, frechet_distance
+from .fid import InceptionScore, Moments, frechet_distance
 
 SIDE = 299  # pixels of the pictures that Inception looks at
 FEATURES = 2048  # that it sees in them: the dimensions of the covariance

@@ -10,12 +10,12 @@ from dataclasses import asdict, fields
 from importlib import metadata
 from pathlib import Path
 
-from src.errors import UserError
-from src.host.files import write_text
-from src.metrics.evaluate import METRICS
-from src.metrics.fid import SPLITS
-from src.metrics.picture_sets import SetScores
-from src.metrics.scores import PROTOCOLS
+from ..errors import UserError
+from ..host.files import write_text
+from .evaluate import METRICS
+from .fid import SPLITS
+from .picture_sets import SetScores
+from .scores import PROTOCOLS
 
 ABSENT = "–"
 

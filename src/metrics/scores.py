@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.errors import UserError
-from src.imaging.color import rgb_to_y
-from src.imaging.resize import imresize
+from ..errors import UserError
+from ..imaging.color import rgb_to_y
+from ..imaging.resize import imresize
 
 PEAK = 255.0
 _C1 = (0.01 * PEAK) ** 2

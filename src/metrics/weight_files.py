@@ -9,9 +9,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from src.errors import UserError
-from src.host.files import cache_folder, replacing
-from src.weights.torch_file import read_torch
+from ..errors import UserError
+from ..host.files import cache_folder, replacing
+from ..weights.torch_file import read_torch
 
 _CHUNK = 1 << 18
 _LPIPS = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/"

@@ -18,10 +18,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.errors import UserError, first_line
-from src.host.ranks import World, is_scheduler, launched
-from src.host.signals import answer_with
-from src.weights.checkpoint import put
+from ..errors import UserError, first_line
+from ..host.ranks import World, is_scheduler, launched
+from ..host.signals import answer_with
+from ..weights.checkpoint import put
 
 # Seconds that a rank waits for the others, which may be saving or compiling: HCCL's own limit. MCCL's is 30.
 PATIENCE = 1800

@@ -12,9 +12,9 @@ import mindspore as ms
 import numpy as np
 from PIL import Image
 
-from src.families.registry import family_of
-from src.training.loop import Progress
-from src.training.trainer import training_of
+from ..families.registry import family_of
+from .loop import Progress
+from .trainer import training_of
 
 
 def dry_run(config):

@@ -3,7 +3,7 @@
 import mindspore as ms
 from mindspore import nn, ops
 
-from src.weights.checkpoint import PREFIX
+from ..weights.checkpoint import PREFIX
 
 
 class MovingAverage(nn.Cell):

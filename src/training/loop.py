@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from src.host.signals import held_back
+from ..host.signals import held_back
 
 COUNTS, LOSSES = "run.counts", "run.losses"  # the names in a checkpoint
 _WINDOW = 20  # log lines that the limit of the loss is made from

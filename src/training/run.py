@@ -9,17 +9,17 @@ from functools import partial
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src.config.loader import config_to_dict, dump_yaml
-from src.errors import UserError
-from src.families.registry import config_of
-from src.host.ranks import World
-from src.host.tracking import Tracker, open_tracker
-from src.metrics.evaluate import BASELINE
-from src.training.distributed import broadcast, broadcast_numbers, check_same
-from src.training.loop import Diverged, LossLimit, Progress, progress_in, train
-from src.training.run_folder import RunFolder
-from src.training.trainer import Training, training_of
-from src.weights.checkpoint import config_json
+from ..config.loader import config_to_dict, dump_yaml
+from ..errors import UserError
+from ..families.registry import config_of
+from ..host.ranks import World
+from ..host.tracking import Tracker, open_tracker
+from ..metrics.evaluate import BASELINE
+from ..weights.checkpoint import config_json
+from .distributed import broadcast, broadcast_numbers, check_same
+from .loop import Diverged, LossLimit, Progress, progress_in, train
+from .run_folder import RunFolder
+from .trainer import Training, training_of
 
 _PATHS = (  # may differ from host to host
     "data.train", "data.val", "data.test", "train.init", "encoder.checkpoint", "generator.checkpoint",

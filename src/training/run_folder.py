@@ -15,9 +15,9 @@ import math
 import shutil
 from pathlib import Path
 
-from src.errors import UserError
-from src.host.files import flush, locked, remove_leftovers, replacing, write_text
-from src.weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
+from ..errors import UserError
+from ..host.files import flush, locked, remove_leftovers, replacing, write_text
+from ..weights.checkpoint import load_checkpoint, path_of, paths_of, remove_old, save_model, step_of
 
 TABLES = {
     "curve.csv": ("step", "loss", "learning_rate", "gradient_norm", "skipped", "parts"),

@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from src.layers.precision import ScaledLoss
+from ..layers.precision import ScaledLoss
 
 
 class JointStep:

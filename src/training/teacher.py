@@ -9,14 +9,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from src.diffusion.process import q_sample, x0_coefficients
-from src.diffusion.samplers import SAMPLERS, implicit, weighted_sum
-from src.errors import UserError
-from src.export.onnx_model import CurrentGraph
-from src.families.registry import config_of, family_of
-from src.inference.networks import as_numpy
-from src.layers.graph import Graph
-from src.weights.checkpoint import load_checkpoint, load_into
+from ..diffusion.process import q_sample, x0_coefficients
+from ..diffusion.samplers import SAMPLERS, implicit, weighted_sum
+from ..errors import UserError
+from ..export.onnx_model import CurrentGraph
+from ..families.registry import config_of, family_of
+from ..inference.networks import as_numpy
+from ..layers.graph import Graph
+from ..weights.checkpoint import load_checkpoint, load_into
 
 PREFIX = "teacher."
 

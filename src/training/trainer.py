@@ -11,22 +11,22 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import nn
 
-from src.dataset.batches import training_batches
-from src.dataset.degradation import degradation_of
-from src.dataset.patches import PatchPairs
-from src.errors import UserError
-from src.families.registry import config_of, family_of
-from src.host.ranks import World
-from src.layers.batch_norm import BatchNorm2d
-from src.layers.precision import compute_in_16_bits, loss_scaler, usable_level
-from src.layers.ranks import MeanOverRanks
-from src.training.distributed import gradient_mean
-from src.training.ema import MovingAverage
-from src.training.optimizers import RateSchedule, adam
-from src.training.step import JointStep, TrainStep, Update
-from src.training.teacher import teacher_of
-from src.training.validation import DenoisingValidation, Validation, validation_of
-from src.weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
+from ..dataset.batches import training_batches
+from ..dataset.degradation import degradation_of
+from ..dataset.patches import PatchPairs
+from ..errors import UserError
+from ..families.registry import config_of, family_of
+from ..host.ranks import World
+from ..layers.batch_norm import BatchNorm2d
+from ..layers.precision import compute_in_16_bits, loss_scaler, usable_level
+from ..layers.ranks import MeanOverRanks
+from ..weights.checkpoint import PREFIX, load_arrays, load_checkpoint, load_into, put
+from .distributed import gradient_mean
+from .ema import MovingAverage
+from .optimizers import RateSchedule, adam
+from .step import JointStep, TrainStep, Update
+from .teacher import teacher_of
+from .validation import DenoisingValidation, Validation, validation_of
 
 
 def training_of(config, world=None, pretrained=True, done=(0, 0)):

@@ -6,19 +6,19 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from src.dataset.degradation import degradation_of
-from src.dataset.pairs import find_pairs, load_pair, prepared_lr_up
-from src.dataset.patches import VALIDATION, degraded, generator
-from src.errors import UserError
-from src.export.onnx_model import CurrentGraph
-from src.host.device import device_memory
-from src.host.ranks import World
-from src.inference.files import unconditional_grid
-from src.inference.upscaler import Upscaler, to_network
-from src.metrics.evaluate import Denoising, Report, comparison, evaluate, picture_seed
-from src.metrics.lpips import load_lpips
-from src.metrics.weight_files import find_weights
-from src.training.distributed import gather_rows
+from ..dataset.degradation import degradation_of
+from ..dataset.pairs import find_pairs, load_pair, prepared_lr_up
+from ..dataset.patches import VALIDATION, degraded, generator
+from ..errors import UserError
+from ..export.onnx_model import CurrentGraph
+from ..host.device import device_memory
+from ..host.ranks import World
+from ..inference.files import unconditional_grid
+from ..inference.upscaler import Upscaler, to_network
+from ..metrics.evaluate import Denoising, Report, comparison, evaluate, picture_seed
+from ..metrics.lpips import load_lpips
+from ..metrics.weight_files import find_weights
+from .distributed import gather_rows
 
 LEVELS = 8  # of noise, spread evenly over the steps; each picture is looked at with all of them
 _SEED = 0  # of their noise, and of degradations: runs with different seeds can be compared

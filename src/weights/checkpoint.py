@@ -17,9 +17,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import ops
 
-from src.config.loader import config_to_dict
-from src.errors import UserError, first_line
-from src.host.files import replacing
+from ..config.loader import config_to_dict
+from ..errors import UserError, first_line
+from ..host.files import replacing
 
 PREFIX = "ema."
 _FOR_TRAINING = ("ema", "optimizer", "run", "discriminator")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.errors import UserError
-from src.weights.state_dict import find_state_dict
+from ..errors import UserError
+from .state_dict import find_state_dict
 
 _MOST = 1000  # blocks or levels: no network has as many, and each takes memory before it is found to be empty
 

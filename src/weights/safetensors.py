@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2",

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 # What those programs' own configurations name.
 SRDIFF = {"steps": 100, "schedule": "cosine", "cosine_offset": 0.008}

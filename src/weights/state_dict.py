@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.errors import UserError
+from ..errors import UserError
 
 # Where programs keep the network; the first that is there is taken: averages before the weights themselves.
 _CONTAINERS = (

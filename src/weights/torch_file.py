@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
-from src.weights import torch_pickle
-from src.weights.torch_pickle import StridedTensor
+from ..errors import UserError
+from . import torch_pickle
+from .torch_pickle import StridedTensor
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of the format before 1.6
 _PROTOCOL_VERSION = 1001  # the second

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from types import FunctionType
 
-from src.errors import UserError
+from ..errors import UserError
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,9 @@
 
 import re
 
-from src.errors import UserError
-from src.weights.conversion import Conversion, count, renamed, size
-from src.weights.state_dict import find_state_dict, fold_weight_norm
+from ...errors import UserError
+from ...weights.conversion import Conversion, count, renamed, size
+from ...weights.state_dict import find_state_dict, fold_weight_norm
 
 # Our names → theirs, which begin with "rrdb." inside an SRDiff.
 RULES = (

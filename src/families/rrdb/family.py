@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from src.config.schema import Config, setting
-from src.errors import UserError
-from src.families.family import BICUBIC_RADIUS, OnePass
-from src.families.rrdb import convert
-from src.inference.tile_size import Cost, Reach
+from ...config.schema import Config, setting
+from ...errors import UserError
+from ...inference.tile_size import Cost, Reach
+from ..family import BICUBIC_RADIUS, OnePass
+from . import convert
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class RRDB(OnePass):
 
 def build_encoder(encoder, scale, condition_every=3):
     """The RRDBNet of an :class:`EncoderConfig`."""
-    from src.families.rrdb.network import RRDBNet
+    from .network import RRDBNet
 
     return RRDBNet(encoder.features, encoder.blocks, encoder.growth, scale, encoder.upsampler, condition_every)
 

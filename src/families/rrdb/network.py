@@ -2,8 +2,8 @@
 
 from mindspore import nn, ops
 
-from src.layers.layers import NearestUpsample, conv3x3
-from src.layers.phase_upscale import BicubicUpscale
+from ...layers.layers import NearestUpsample, conv3x3
+from ...layers.phase_upscale import BicubicUpscale
 
 
 class ResidualDenseBlock(nn.Cell):

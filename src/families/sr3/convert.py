@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 
-from src.errors import UserError
-from src.weights.conversion import Conversion, count, multipliers, renamed, size
-from src.weights.schedule_tables import SR3, TABLES, schedule_settings
-from src.weights.state_dict import find_state_dict
+from ...errors import UserError
+from ...weights.conversion import Conversion, count, multipliers, renamed, size
+from ...weights.schedule_tables import SR3, TABLES, schedule_settings
+from ...weights.state_dict import find_state_dict
 
 _MLP = {"continuous": "noise_level_mlp", "discrete": "time_mlp"}
 FREQUENCIES = "denoise_fn.time_mlp.0.inv_freq"  # a table of the DDPM network, no weight

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from src.config.schema import DiffusionConfig, setting
-from src.errors import UserError
-from src.families.distillation import Distillable, DistillableSettings
-from src.families.family import BICUBIC_RADIUS, OnePass, check_levels, unfolded
-from src.families.sr3 import convert
-from src.inference.tile_size import Cost, Reach
+from ...config.schema import DiffusionConfig, setting
+from ...errors import UserError
+from ...inference.tile_size import Cost, Reach
+from ..distillation import Distillable, DistillableSettings
+from ..family import BICUBIC_RADIUS, OnePass, check_levels, unfolded
+from . import convert
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class _SR3:
         return super().columns()._replace(dropout_keys=self.config.sr3.dropout > 0 and not self.distilled)
 
     def _unet(self, takes_lr_up):
-        from src.families.sr3.network import SR3UNet
+        from .network import SR3UNet
 
         sr3 = self.config.sr3
         return SR3UNet(
@@ -89,7 +89,7 @@ class _SR3:
         )  # fmt: skip
 
     def _enlarge(self):
-        from src.layers.phase_upscale import BicubicUpscale
+        from ...layers.phase_upscale import BicubicUpscale
 
         return BicubicUpscale(self.scale)
 
@@ -139,7 +139,7 @@ class Regression(_SR3, OnePass):
         super().check()
 
     def model(self):
-        from src.families.sr3.network import SR3Regression
+        from .network import SR3Regression
 
         return SR3Regression(self._unet(takes_lr_up=False), self._enlarge())
 
@@ -167,12 +167,12 @@ class SR3(_SR3, Distillable):
             )
 
     def model(self):
-        from src.families.sr3 import network
+        from . import network
 
         return network.SR3(self._unet(self.conditional), self._enlarge() if self.conditional else None)
 
     def target(self):
-        from src.diffusion.process import ImageTarget
+        from ...diffusion.process import ImageTarget
 
         return ImageTarget(self.config.diffusion.clip)
 
@@ -183,7 +183,7 @@ class SR3(_SR3, Distillable):
         return super().description() | {"image_size": self.config.sr3.image_size}
 
     def networks(self, graphs):
-        from src.inference.networks import EnlargedNetworks
+        from ...inference.networks import EnlargedNetworks
 
         return EnlargedNetworks(graphs.get("encode"), graphs["step"])
 

@@ -9,8 +9,8 @@ import math
 
 from mindspore import nn, ops
 
-from src.layers.dropout import Dropout
-from src.layers.layers import AddPerChannel, Fold, NearestUpsample, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
+from ...layers.dropout import Dropout
+from ...layers.layers import AddPerChannel, Fold, NearestUpsample, SinusoidalEmbedding, Unfold, conv1x1, conv3x3
 
 
 class NormConv(nn.Cell):

@@ -3,11 +3,11 @@
 import logging
 import re
 
-from src.errors import UserError
-from src.families.rrdb import convert as rrdb
-from src.weights.conversion import Conversion, count, multipliers, renamed, size
-from src.weights.schedule_tables import TABLES, schedule_settings
-from src.weights.state_dict import find_state_dict, fold_weight_norm
+from ...errors import UserError
+from ...weights.conversion import Conversion, count, multipliers, renamed, size
+from ...weights.schedule_tables import TABLES, schedule_settings
+from ...weights.state_dict import find_state_dict, fold_weight_norm
+from ..rrdb import convert as rrdb
 
 RULES = (  # our names → theirs
     *rrdb.RULES,

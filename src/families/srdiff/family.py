@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from src.config import schema
-from src.config.schema import setting
-from src.errors import UserError
-from src.families.distillation import Distillable, DistillableSettings
-from src.families.family import BICUBIC_RADIUS, check_levels, unfolded
-from src.families.rrdb import family as rrdb
-from src.families.srdiff import convert
-from src.inference.tile_size import Cost, Reach
+from ...config import schema
+from ...config.schema import setting
+from ...errors import UserError
+from ...inference.tile_size import Cost, Reach
+from ..distillation import Distillable, DistillableSettings
+from ..family import BICUBIC_RADIUS, check_levels, unfolded
+from ..rrdb import family as rrdb
+from . import convert
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class SRDiff(Distillable):
         return 2 * self.size_multiple  # reflection takes the pixel beside the edge one: the last level needs two
 
     def model(self):
-        from src.families.srdiff.network import ConditionalUNet, SRDiff
+        from .network import ConditionalUNet, SRDiff
 
         config, unet = self.config, self.config.unet
         encoder = rrdb.build_encoder(config.encoder, self.scale, unet.condition_every)
@@ -126,7 +126,7 @@ class SRDiff(Distillable):
         return SRDiff(encoder, net, config.diffusion.lr_divisor, config.diffusion.residual_of)
 
     def target(self):
-        from src.diffusion.process import ResidualTarget
+        from ...diffusion.process import ResidualTarget
 
         return ResidualTarget(self.config.diffusion.residual_scale, self.config.diffusion.clip)
 
@@ -194,12 +194,12 @@ class SRDiff(Distillable):
         return self.config.unet.width, self.config.unet.space_to_depth
 
     def networks(self, graphs):
-        from src.inference.networks import DiffusionNetworks
+        from ...inference.networks import DiffusionNetworks
 
         return DiffusionNetworks(graphs["encode"], graphs["step"], graphs.get("project"), uses_lr_up=self.uses_lr_up)
 
     def model_networks(self, model, size=(None, None, None)):
-        from src.layers.graph import Graph, Project
+        from ...layers.graph import Graph, Project
 
         graphs = self.graphs(model, size)
         (lr,), (picture, *_) = (graphs[role][1] for role in ("encode", "step"))

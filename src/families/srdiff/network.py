@@ -2,7 +2,7 @@
 
 from mindspore import nn, ops
 
-from src.layers.layers import (
+from ...layers.layers import (
     AddPerChannel,
     Fold,
     LinearAttention,

@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from src.errors import UserError
-from src.families.rrdb.convert import step_of
-from src.families.srgan.convert_discriminator import BATCH_NORM, discriminator_settings, their_discriminator_name
-from src.weights.conversion import Conversion, count, listed, renamed, size
-from src.weights.state_dict import find_state_dict
+from ...errors import UserError
+from ...weights.conversion import Conversion, count, listed, renamed, size
+from ...weights.state_dict import find_state_dict
+from ..rrdb.convert import step_of
+from .convert_discriminator import BATCH_NORM, discriminator_settings, their_discriminator_name
 
 _PATCH_SIZE = 96  # the paper's; every scale here divides it
 _COUNTER = "num_batches_tracked"

@@ -2,8 +2,8 @@
 
 import math
 
-from src.errors import UserError
-from src.weights.conversion import renamed, size
+from ...errors import UserError
+from ...weights.conversion import renamed, size
 
 BATCH_NORM = (
     (r"\.gamma$", ".weight"),

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from src.config.schema import setting
-from src.errors import UserError
-from src.families.family import Objective, OnePass, unfolded
-from src.families.picture_losses import LossConfig, PictureLosses, PictureLossSettings
-from src.families.rrdb import family as rrdb
-from src.families.srgan import convert
-from src.inference.tile_size import Cost, Reach
+from ...config.schema import setting
+from ...errors import UserError
+from ...inference.tile_size import Cost, Reach
+from ..family import Objective, OnePass, unfolded
+from ..picture_losses import LossConfig, PictureLosses, PictureLossSettings
+from ..rrdb import family as rrdb
+from . import convert
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class SRGAN(PictureLosses, OnePass):
         return "reflect" if self.unshuffle > 1 else "symmetric"  # as RealESRGANer pads
 
     def model(self):
-        from src.families.rrdb.network import RRDBNet
-        from src.families.srgan import network
+        from ..rrdb.network import RRDBNet
+        from . import network
 
         generator, scale = self.config.generator, self.scale
         sizes = generator.features, generator.blocks
@@ -122,8 +122,8 @@ class SRGAN(PictureLosses, OnePass):
         return network.SRGAN(made, self.unshuffle)
 
     def objectives(self, model, lr_up=False):
-        from src.families.srgan.network import initialize_dense_blocks
-        from src.losses.gan import GeneratorLoss
+        from ...losses.gan import GeneratorLoss
+        from .network import initialize_dense_blocks
 
         initialize_dense_blocks(model)
         if self._is_regression:

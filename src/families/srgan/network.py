@@ -10,11 +10,11 @@ import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import Normal, initializer
 
-from src.families.rrdb.network import ResidualDenseBlock
-from src.layers.batch_norm import BatchNorm2d
-from src.layers.layers import Fold, NearestUpsample, Unfold, conv3x3
-from src.layers.phase_upscale import BilinearUpscale
-from src.layers.prelu import PReLU
+from ...layers.batch_norm import BatchNorm2d
+from ...layers.layers import Fold, NearestUpsample, Unfold, conv3x3
+from ...layers.phase_upscale import BilinearUpscale
+from ...layers.prelu import PReLU
+from ..rrdb.network import ResidualDenseBlock
 
 
 class SRGAN(nn.Cell):

@@ -31,7 +31,6 @@ MOST_PICTURES = 100_000
 LARGEST = 16384  # pixels
 LOGGED_PICTURES = 16
 LONGEST = 4096  # pixels of a logged picture's longer side
-LONG = 60  # seconds from which a time is told beforehand
 
 
 def run(args):
@@ -229,30 +228,19 @@ class InferenceWatch(Watch):
         self._tracker, self._total = tracker, len(jobs)
         self._bar = tqdm(total=len(jobs), unit="picture", desc="upscale") if len(jobs) > 1 else None
         self._begun = time.perf_counter()
-        self._pictures = self._pixels = self._passes = 0
+        self._pictures = self._pixels = 0
 
     def begin(self, jobs, passes):
         if self._total == 1:
             self._bar = tqdm(total=passes, unit="pass", desc="upscale")
-        self._passes, self._left = 0, passes
+        self._passed, self._passes = 0, passes
 
     def passed(self):
-        self._passes += 1
-        self._left -= 1
+        self._passed += 1
         if self._total == 1:
             self._bar.update()
         else:
-            self._bar.set_postfix_str(f"pass {self._passes} of {self._passes + self._left}")
-        self._estimate()
-
-    def _estimate(self):
-        """Tell once, from the second and third pass (the first one compiles), how long the rest will take."""
-        if self._passes == 1:
-            self._since = time.perf_counter()
-        elif self._passes == 3:
-            seconds = (time.perf_counter() - self._since) / 2 * self._left
-            if seconds > LONG:
-                logging.info("about %.0f minutes for the other %d passes", seconds / 60, self._left)
+            self._bar.set_postfix_str(f"pass {self._passed} of {self._passes}")
 
     def done(self, job, lr, sr, paths):
         self._track(job, lr, sr)

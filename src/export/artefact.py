@@ -223,6 +223,7 @@ class Artefact:
         batch, _, height, width = entries[first]["inputs"][0]["shape"][-4:]  # before them in noise, the draws
         # (B, h, w) of LR that the graphs take, or of an unconditional model's pictures; None: sizes are free
         self.fixed_size = None if height is None else (batch, height, width)
+        self.any_size = files[first].suffix == ".onnx" and not self.fixed_size  # without compiling for it
         kind = _GRAPHS[_choose_runtime(files[first].suffix, runtime)]
         # role → graph, called with NumPy arrays (or its own results), which returns a tuple of results
         self.graphs = {

@@ -32,8 +32,11 @@ def upscaler_of(artefact, tile_options=None, device_memory=None):
             draws=about["noise_draws"], conditional=artefact.conditional,
         )  # fmt: skip
     if artefact.cut == "whole":
-        return OnePassUpscaler(RegressionNetworks(graph), tiling, **common)
-    return _diffusion_upscaler(artefact, graph, tiling, common)
+        upscaler = OnePassUpscaler(RegressionNetworks(graph), tiling, **common)
+    else:
+        upscaler = _diffusion_upscaler(artefact, graph, tiling, common)
+    upscaler.any_size = artefact.any_size
+    return upscaler
 
 
 def _checked(artefact):

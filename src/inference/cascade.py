@@ -71,8 +71,11 @@ class Cascade(Upscaler):
         return "; ".join(words) or None
 
     def passes(self, shape, sampling):
+        return sum(stage.passes(*own) for stage, *own in self.parts(shape, sampling))
+
+    def parts(self, shape, sampling):
         pairs = zip(self._inputs(shape[1:]), sampling, strict=True)
-        return sum(stage.passes((shape[0], *size), own) for (stage, size), own in pairs)
+        return [(stage, (shape[0], *size), own) for (stage, size), own in pairs]
 
     def encode(self, lr=None, lr_up=None, shape=None):
         return self.stages[0].encode(lr, lr_up, shape)

@@ -13,6 +13,7 @@ from ..imaging.sixteen_bits import eight_bits
 from ..imaging.spool import new_picture
 from ..imaging.strip import Frame, at_most, film_strip, make_grid, repeated, write_animation
 from ..imaging.transparency import fill_invisible
+from .estimate import estimated_seconds
 from .process import LONGEST
 from .results import Report, check_result, result_size, write_result
 from .sample_statistics import SampleStatistics
@@ -20,6 +21,7 @@ from .upscaler import to_network
 
 GRID_PICTURES = 100  # the grid shows the first so many,
 GRID_LONGEST = 256  # reduced to so many pixels
+LONG = 60  # seconds from which a time is told beforehand
 TOGETHER = 8  # the most pictures that :func:`unconditional_samples` samples as one batch
 
 
@@ -95,10 +97,13 @@ def _attempt(enlarge, group, report):
 
 
 def _begin(upscaler, watch, jobs, shape, samples, sampling):
-    """Tell the watch that jobs of a shape (B, h, w) begin, and the log if their pictures are cut."""
-    passes = upscaler.passes(shape, sampling) * samples
+    """Tell the watch that jobs of a shape (B, h, w) begin; the log if pictures are cut, and if it will take long."""
+    passes, name = upscaler.passes(shape, sampling) * samples, (jobs[0].source or jobs[0].result).name
     if words := upscaler.tiles(shape):
-        logging.info("%s: %s, %d passes of the network", (jobs[0].source or jobs[0].result).name, words, passes)
+        logging.info("%s: %s, %d passes of the network", name, words, passes)
+    seconds = estimated_seconds(upscaler, shape, sampling, samples)
+    if seconds is not None and seconds > LONG:
+        logging.info("%s: about %.0f minutes", name, seconds / 60)
     watch.begin(jobs, passes)
 
 

@@ -27,6 +27,7 @@ class Upscaler(ABC):
     one_pass = False  # whether one pass of a network is the result, so that there is nothing to sample
     conditional = True  # whether it looks at pictures; an unconditional model is asked for a shape instead
     usual_size = None  # (height, width) that an unconditional model makes where no size is named
+    any_size = False  # whether its networks take a new size without being compiled for it
 
     def __init__(self, networks, tiling, *, name, system, sampling):
         self.networks, self.tiling = networks, tiling
@@ -71,6 +72,10 @@ class Upscaler(ABC):
     @abstractmethod
     def passes(self, shape, sampling):
         """How often a network sees a window for one sample of LR pictures of a shape (B, h, w): what a bar counts."""
+
+    def parts(self, shape, sampling):
+        """The models in a row: [(upscaler, shape (B, h, w) of what it takes, its sampling)]."""
+        return [(self, shape, sampling)]
 
     def size(self, condition):
         """(H, W) of what :meth:`draw` makes."""

@@ -1,7 +1,6 @@
 """What infer.py tells while it works."""
 
 import io
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,17 +66,6 @@ def test_several_pictures_bar_counts_pictures(tmp_path, bars):
             for job in group:
                 watch.done(job, None, SR, [job.result])
     assert len(bars) == 1 and (bars[0].total, bars[0].n, bars[0].unit) == (3, 3, "picture")
-
-
-@pytest.mark.parametrize(("seconds", "told"), [(40, "about 65 minutes for the other 97 passes"), (0.1, None)])
-def test_a_long_run_is_told_beforehand(tmp_path, bars, clock, caplog, seconds, told):
-    caplog.set_level(logging.INFO)
-    with InferenceWatch(jobs(tmp_path, 1), Tracker()) as watch:
-        watch.begin([], 100)
-        for count in range(5):
-            clock["now"] += 1000 if count == 0 else seconds  # the first one compiles
-            watch.passed()
-    assert [record.getMessage() for record in caplog.records] == ([told] if told else [])
 
 
 @pytest.mark.parametrize(

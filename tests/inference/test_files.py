@@ -38,6 +38,9 @@ class Nearest:
     def passes(self, shape, sampling):
         return shape[0]
 
+    def parts(self, shape, sampling):
+        return []
+
     def encode(self, lr):
         return lr
 

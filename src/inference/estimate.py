@@ -1,0 +1,41 @@
+"""About how long a picture takes, told before it begins: by a small one, which is timed."""
+
+import math
+import time
+
+import numpy as np
+
+SIDE = 48  # LR pixels of the small picture
+STEPS = 4  # at most, of a sampler's
+SHARE = 0.02  # of the whole work that the small picture may be
+
+
+def estimated_seconds(upscaler, shape, sampling, samples=1):
+    """About how long samples of LR pictures of a shape (B, h, w) take; None where trying is no small part of that.
+
+    A network that is compiled for each size is tried with a window's, others with a smaller one.
+    """
+    known = [_seconds(*part, samples) for part in upscaler.parts(shape, sampling) if part[0].conditional]
+    known = [seconds for seconds in known if seconds is not None]
+    return sum(known) if known else None
+
+
+def _seconds(upscaler, shape, sampling, samples):
+    window = upscaler.tiling.grid(*shape).window_size
+    small = (1, *(min(SIDE if upscaler.any_size else side, side // upscaler.scale) for side in window))
+    few = sampling
+    if sampling.steps and sampling.steps > STEPS:
+        few = sampling._replace(steps=STEPS, spacing="uniform")  # its own may list β for all steps
+    work, tried = (_work(upscaler, *each) for each in ((shape, sampling), (small, few)))
+    if tried > SHARE * work * samples:
+        return None
+    for _ in range(2):  # the first time it compiles, or takes memory
+        begun = time.perf_counter()
+        upscaler.draw(upscaler.encode(np.zeros((1, 3, *small[1:]), np.float32)), few)
+    return (time.perf_counter() - begun) / tried * work * samples
+
+
+def _work(upscaler, shape, sampling):
+    """The pixels of all passes over all windows."""
+    window = upscaler.tiling.grid(*shape).window_size
+    return shape[0] * upscaler.passes(shape, sampling) * math.prod(window)

@@ -34,7 +34,7 @@ _OTHER_FORMATS = (
     (b"\x89HDF", "an HDF5 file: save the weights with torch.save"),
     (b"\x93NUMPY", "a NumPy array: save the weights with torch.save"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"\n", "perhaps a MindSpore checkpoint, which needs no conversion"),
+    (b"\n", "perhaps a MindSpore checkpoint: ours need no conversion, of others docs/conversion.md tells"),
 )
 
 _DAMAGE = (

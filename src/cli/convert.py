@@ -1,15 +1,9 @@
-#!/usr/bin/env python3
 """Convert a PyTorch checkpoint: a public SRDiff's or SR3's, or a network of SRGAN, ESRGAN or Real-ESRGAN.
 
 Or blend two of the project's own checkpoints.
 """
 
-from src.host.signals import end_at_once
-
-if __name__ == "__main__":
-    end_at_once()  # while the rest is imported
-
-from src.command import parser, run
+from ..command import parser
 
 
 def arguments():
@@ -29,10 +23,6 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands import convert
+    from ..commands import convert
 
     convert.run(args)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,22 +1,16 @@
-#!/usr/bin/env python3
 """Score models on pictures beside MATLAB's bicubic of the same LR: the two that come with the project, or others.
 
 Prints the means as a table; writes metrics.json (every picture, the means, how they were measured) and metrics.csv.
 """
 
-from src.host.signals import end_at_once
-
-if __name__ == "__main__":
-    end_at_once()  # while the rest is imported
-
 from argparse import ArgumentTypeError
 
-from src.command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser, run
-from src.diffusion.samplers import SAMPLERS
-from src.host.tracking import add_wandb
-from src.imaging.resize import LR_KERNELS
-from src.metrics.scores import PROTOCOLS
-from src.metrics.weight_files import LPIPS_NETS
+from ..command import add_device, add_ema, add_runtime, add_sampling, add_tiling, parser
+from ..diffusion.samplers import SAMPLERS
+from ..host.tracking import add_wandb
+from ..imaging.resize import LR_KERNELS
+from ..metrics.scores import PROTOCOLS
+from ..metrics.weight_files import LPIPS_NETS
 
 
 def arguments():
@@ -85,10 +79,6 @@ def samples(text):
 
 def main():
     args = arguments()
-    from src.commands import evaluate
+    from ..commands import evaluate
 
     evaluate.run(args)
-
-
-if __name__ == "__main__":
-    run(main)

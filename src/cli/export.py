@@ -1,13 +1,7 @@
-#!/usr/bin/env python3
 """Export a checkpoint to MindIR or ONNX, with free batch, height and width, or on an Ascend machine to AIR."""
 
-from src.host.signals import end_at_once
-
-if __name__ == "__main__":
-    end_at_once()  # while the rest is imported
-
-from src.command import SRDIFF, add_device, add_ema, add_sampling, given_sampling, parser, run
-from src.diffusion.samplers import SAMPLERS
+from ..command import SRDIFF, add_device, add_ema, add_sampling, given_sampling, parser
+from ..diffusion.samplers import SAMPLERS
 
 
 def arguments():
@@ -41,10 +35,6 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands import export
+    from ..commands import export
 
     export.run(args)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,15 +1,9 @@
-#!/usr/bin/env python3
 """Upscale a picture or a folder of pictures, or make some from nothing: with the model of the project, or another."""
-
-from src.host.signals import end_at_once
-
-if __name__ == "__main__":
-    end_at_once()  # while the rest is imported
 
 import argparse
 import contextlib
 
-from src.command import (
+from ..command import (
     PRESETS,
     add_device,
     add_ema,
@@ -19,10 +13,9 @@ from src.command import (
     add_sampling,
     add_tiling,
     parser,
-    run,
 )
-from src.diffusion.samplers import SAMPLERS
-from src.host.tracking import add_wandb
+from ..diffusion.samplers import SAMPLERS
+from ..host.tracking import add_wandb
 
 
 def arguments():
@@ -102,10 +95,6 @@ def add_from_nothing(p):
 
 def main():
     args = arguments()
-    from src.commands import infer
+    from ..commands import infer
 
     infer.run(args)
-
-
-if __name__ == "__main__":
-    run(main)

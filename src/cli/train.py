@@ -1,12 +1,6 @@
-#!/usr/bin/env python3
 """Train RRDB (configs/rrdb_*.yaml), SRDiff on it (srdiff_*), SR3 and DDPM (sr3_*, ddpm_*), or a GAN (docs/srgan.md)."""
 
-from src.host.signals import end_at_once
-
-if __name__ == "__main__":
-    end_at_once()  # while the rest is imported
-
-from src.command import add_device, parser, run
+from ..command import add_device, parser
 
 
 def arguments():
@@ -28,10 +22,6 @@ def arguments():
 
 def main():
     args = arguments()
-    from src.commands import train
+    from ..commands import train
 
     train.run(args)
-
-
-if __name__ == "__main__":
-    run(main)

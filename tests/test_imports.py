@@ -21,7 +21,7 @@ RULE = {  # room: the rooms that it may import beside itself and errors
     "dataset": "imaging host",
     "inference": "diffusion imaging host",
     "metrics": "layers imaging weights host",
-    "families": "layers diffusion losses inference weights config",
+    "families": "layers diffusion losses inference weights config host",
     "export": "families inference diffusion imaging layers host",
     "training": "export families dataset metrics inference losses weights diffusion layers host config",
     "build": "families export inference weights host config",

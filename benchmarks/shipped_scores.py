@@ -9,10 +9,11 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # Python has put this script's folder there
 
-from src.command import FOLDER, parser, run  # noqa: E402
+from src.command import parser, run  # noqa: E402
+from src.host.shipped import CHECKPOINTS  # noqa: E402
 
-SHIPPED = sorted(FOLDER.glob("*.ckpt"))
-RECORD = FOLDER / "scores.json"
+SHIPPED = sorted(CHECKPOINTS.glob("*.ckpt"))
+RECORD = CHECKPOINTS / "scores.json"
 CROPS = {"chelsea": (80, 130), "coffee": (120, 220)}  # top, left of 128 × 128 pixels of scikit-image's photographs
 
 

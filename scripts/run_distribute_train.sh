@@ -54,11 +54,11 @@ sys.argv[0] = "run_distribute_train.sh"
 from src.host.signals import end_at_once
 
 end_at_once()
+from src.cli.train import arguments
 from src.command import run
 from src.errors import UserError
 from src.families.registry import read_config
 from src.host.files import locked
-from train import arguments
 
 
 def main():

@@ -11,6 +11,7 @@ from .config.loader import config_from_dict
 from .errors import UserError, first_line
 from .families.registry import SCHEMAS, config_of, family_of
 from .host.device import device_memory, is_cpu, select_device
+from .host.shipped import shipped
 
 
 def load_model(path, ema=True):
@@ -30,7 +31,7 @@ def load_model(path, ema=True):
 
 def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
-    path = Path(path)
+    path = shipped(path)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt"):

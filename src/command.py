@@ -3,26 +3,26 @@
 import argparse
 import atexit
 import contextlib
+import importlib.util
 import logging
 import math
 import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 
 from .errors import UserError, one_line
 from .host.device import DEVICES, prepare
 from .host.ranks import is_scheduler, launched
+from .host.shipped import CHECKPOINTS
 from .host.signals import answer_with, die_with_parent, raise_once
 
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"  # what comes with the project
-SRDIFF = FOLDER / "srdiff_lite_x4.ckpt"
-RRDB = FOLDER / "rrdb_lite_x4.ckpt"
+SRDIFF = CHECKPOINTS / "srdiff_lite_x4.ckpt"
+RRDB = CHECKPOINTS / "rrdb_lite_x4.ckpt"
 PRESETS = {  # by purpose
-    "fast": FOLDER / "srdiff_lite_x4_onestep.ckpt",
+    "fast": CHECKPOINTS / "srdiff_lite_x4_onestep.ckpt",
     "best": SRDIFF,
-    "photo": FOLDER / "rrdb_photo_gan_lite_x4.ckpt",
+    "photo": CHECKPOINTS / "rrdb_photo_gan_lite_x4.ckpt",
 }
 
 
@@ -156,6 +156,10 @@ def run(main):
         elif isinstance(error, UserError):
             print(f"error: {one_line(error)}", file=sys.stderr)
             status.append(2)
+        elif isinstance(error, ModuleNotFoundError) and _is_missing(error.name):
+            remedy = "-r requirements.txt" if __package__ == "src" else '"mindspore-sr[train]"'
+            print(f"error: this needs {error.name}, which is not installed: pip install {remedy}", file=sys.stderr)
+            status.append(2)
         elif isinstance(error, BrokenPipeError):
             status.append(1)
         else:
@@ -165,6 +169,11 @@ def run(main):
     finally:
         answer_with(end)
     sys.exit(status[0])
+
+
+def _is_missing(module):
+    """Whether nothing of a module's package is installed; else its absence is a fault of the program."""
+    return bool(module) and importlib.util.find_spec(module.partition(".")[0]) is None
 
 
 def _prepare():

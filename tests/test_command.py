@@ -46,6 +46,11 @@ def raising(error):
         (raising(UserError("two\n lines –  here")), 2, "error: two lines – here\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
         (raising(BrokenPipeError()), 1, ""),
+        (
+            raising(ModuleNotFoundError("", name="no_such.part")),
+            2,
+            "error: this needs no_such.part, which is not installed: pip install -r requirements.txt\n",
+        ),
     ],
 )
 def test_exit_statuses(main, status, message, tmp_path, capfd):
@@ -55,9 +60,10 @@ def test_exit_statuses(main, status, message, tmp_path, capfd):
     assert capfd.readouterr() == ("", message)
 
 
-def test_a_fault_of_the_program_is_not_hidden():
-    with pytest.raises(ZeroDivisionError):
-        run(raising(ZeroDivisionError()))
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ModuleNotFoundError("", name="src.nothing")])
+def test_a_fault_of_the_program_is_not_hidden(error):
+    with pytest.raises(type(error)):
+        run(raising(error))
 
 
 def test_an_unknown_device_is_one_line(capsys):

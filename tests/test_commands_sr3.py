@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import infer
+from src.cli import infer
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from tests import tiny, tiny_sr3

@@ -91,7 +91,7 @@ def evaluate(tmp_path, monkeypatch, capsys):
     """Run eval.py with arguments in an empty folder; return (exit status, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "cache"))
-    command = importlib.import_module("eval")
+    command = importlib.import_module("src.cli.eval")
 
     def evaluate(*arguments):
         monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])

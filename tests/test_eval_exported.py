@@ -19,7 +19,7 @@ def test_exports_score_like_their_checkpoint(system, tiny_checkpoints, photo, tm
     write_image(tmp_path / "val" / "face.png", photo[60:124, 200:264])  # LR of the sampler's size
     arguments = ["--checkpoint", checkpoint, *exports, "--data", tmp_path / "val", "--lpips", "none", "--device", "CPU"]
     monkeypatch.setattr("sys.argv", ["eval.py", *map(str, [*arguments, "--output", tmp_path / "eval"])])
-    importlib.import_module("eval").main()
+    importlib.import_module("src.cli.eval").main()
     report = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     means = list(report["mean"].values())[1:]  # without bicubic
     assert len(means) == 1 + len(exports)

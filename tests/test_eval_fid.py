@@ -52,7 +52,7 @@ def evaluate(tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINDSPORE_SR_CACHE", str(tmp_path / "cache"))
     caplog.set_level(logging.INFO)
-    command = importlib.import_module("eval")
+    command = importlib.import_module("src.cli.eval")
 
     def evaluate(*arguments):
         monkeypatch.setattr(sys, "argv", ["eval.py", *map(str, arguments)])

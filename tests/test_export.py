@@ -2,7 +2,7 @@
 
 import pytest
 
-import export
+from src.cli import export
 from src.commands.export import default_output
 from src.errors import UserError
 from src.export.check import Deviation

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import infer
 from src.build import load_upscaler
+from src.cli import infer
 from src.errors import UserError
 from src.imaging.io import read_image, read_rgb, write_image
 from src.imaging.resize import imresize

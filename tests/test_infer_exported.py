@@ -2,7 +2,7 @@
 
 import pytest
 
-import infer
+from src.cli import infer
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from tests.export import models

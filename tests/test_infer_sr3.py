@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import infer
+from src.cli import infer
 from src.errors import UserError
 from src.imaging.io import read_rgb, write_image
 from src.imaging.resize import imresize

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import eval as eval_command
-import infer
 from src.build import load_model, load_upscaler
+from src.cli import eval as eval_command
+from src.cli import infer
 from src.errors import UserError
 from src.host.device import select_device
 from src.imaging.io import read_rgb, write_image

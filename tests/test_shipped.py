@@ -7,16 +7,16 @@ import pytest
 
 from benchmarks.shipped_scores import RECORD, SHIPPED, scores
 from src.build import load_upscaler
-from src.command import FOLDER
 from src.config.loader import config_to_dict
 from src.families.registry import config_of
+from src.host.shipped import CHECKPOINTS
 from src.inference.upscaler import to_network, to_pixels
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny
 
 
 def test_together_they_are_small():
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 40e6
+    assert sum(path.stat().st_size for path in CHECKPOINTS.rglob("*") if path.is_file()) < 40e6
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

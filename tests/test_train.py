@@ -9,7 +9,7 @@ import time
 import mindspore as ms
 import pytest
 
-import train
+from src.cli import train
 from src.errors import UserError
 from src.weights.checkpoint import load_checkpoint
 from tests import tiny

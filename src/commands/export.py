@@ -6,11 +6,13 @@ from ..build import load_model, load_upscaler
 from ..errors import UserError
 from ..families.registry import family_of
 from ..host.device import select_device
+from ..host.shipped import shipped
 from ..inference.tile_size import TileOptions
 
 
 def run(args):
     """Export a checkpoint, and compare what was written with it."""
+    args.checkpoint = shipped(args.checkpoint)
     device = select_device(args.device)
     from ..export.check import TOLERANCE, check_pictures, deviations, table
     from ..export.exporter import check_request, export

@@ -10,11 +10,11 @@ import difflib
 import os
 import re
 import typing
-from pathlib import Path
 
 import yaml
 
 from ..errors import UserError
+from ..host.shipped import shipped
 from .schema import Config, settings_of, shown
 
 
@@ -48,9 +48,13 @@ def load_config(path, overrides, schemas):
 
     ``base`` is a path or a list of paths relative to the file; of two bases the later wins, and the file wins over
     its bases. Overrides such as ``train.lr=1e-4`` come last: their values are YAML, but text is taken as it is.
+    ``srdiff_lite_x4`` stands for ``configs/srdiff_lite_x4.yaml``, which is found from any folder.
     Whether the settings fit each other is for ``families.family.Family.check`` to say.
     """
-    return _build([*_read(Path(path), ()), *_parse_overrides(overrides, schemas)], schemas)
+    path, named = shipped(path), shipped(f"configs/{path}.yaml")
+    if os.path.isfile(named) and not os.path.isfile(path):
+        path = named
+    return _build([*_read(path, ()), *_parse_overrides(overrides, schemas)], schemas)
 
 
 def with_overrides(config, overrides):

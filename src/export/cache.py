@@ -12,11 +12,11 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..host.files import CACHE_VARIABLE, cache_folder
+from ..host.shipped import CHECKPOINTS
 from .artefact import Artefact, file_hash, read_description
 
 LIMIT = 2 << 30  # bytes of all exports together
 _SOURCE = Path(__file__).resolve().parents[1]
-SHIPPED = _SOURCE.parent / "checkpoints"  # the project's own models, whose exports come with them, in exports/
 _ABANDONED = 24 * 3600  # seconds; a process that was killed has left its folder
 
 
@@ -84,8 +84,8 @@ def _opened(path, checkpoint):
 
 def _shipped(checkpoint, digest):
     """The export that comes with one of the project's own checkpoints, if it is of this very file."""
-    if checkpoint.resolve().parent == SHIPPED:
-        path = SHIPPED / "exports" / f"{checkpoint.stem}.onnx"
+    if checkpoint.resolve().parent == CHECKPOINTS:
+        path = CHECKPOINTS / "exports" / f"{checkpoint.stem}.onnx"
         with contextlib.suppress(UserError, OSError):
             if read_description(path)["checkpoint"]["sha256"] == digest:
                 return _open(path, checkpoint)

@@ -22,8 +22,8 @@ from .load import upscaler_of
 
 NAME = "offline.pyz"
 PACKED = ("__init__.py", "errors.py", "command.py", "host/__init__.py", "host/device.py", "host/files.py",
-          "host/ranks.py", "host/signals.py", "imaging/*.py", "diffusion/*.py", "inference/*.py", "export/__init__.py",
-          "export/artefact.py", "export/load.py", "export/runner.py")  # fmt: skip
+          "host/ranks.py", "host/shipped.py", "host/signals.py", "imaging/*.py", "diffusion/*.py", "inference/*.py",
+          "export/__init__.py", "export/artefact.py", "export/load.py", "export/runner.py")  # fmt: skip
 TILE = 1024  # output pixels; the memory of whatever device it is need not be known
 
 

@@ -1,12 +1,12 @@
 """What diffusion families share in distillation: settings, checks, and the teacher; docs/distillation.md."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ..config.schema import DistillConfig
 from ..errors import UserError
+from ..host.shipped import shipped
 from .family import Diffusion, Objective
 from .picture_losses import PictureLosses, PictureLossSettings
 
@@ -77,7 +77,7 @@ class Distillable(PictureLosses, Diffusion):
         if not self.distilled:
             return super().pretrained()
         path = self.config.distill.teacher
-        if not Path(path).is_file():
+        if not shipped(path).is_file():
             raise UserError(
                 f"no teacher at {path} (distill.teacher): name a checkpoint of the system {self.config.system}"
             )

@@ -2,11 +2,11 @@
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ..config.schema import Config, setting
 from ..errors import UserError
+from ..host.shipped import shipped
 from .family import Objective
 
 
@@ -140,7 +140,7 @@ class PictureLosses:
     def pretrained_discriminator(self):
         """What :meth:`Family.pretrained` says of the discriminator."""
         path, config = self.config.discriminator.checkpoint, self.config
-        if path and not Path(path).is_file():
+        if path and not shipped(path).is_file():
             raise UserError(
                 f"no discriminator at {path} (discriminator.checkpoint): name what convert.py or train.py wrote with "
                 "discriminator.checkpoint=PATH"

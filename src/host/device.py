@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import ctypes
 import glob
+import importlib.util
 import locale
 import logging
 import os
@@ -42,8 +43,12 @@ def prepare():
 
 
 def is_cpu(name=None):
-    """Whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver."""
-    if name is None and not all(_driver_missing(candidate) for candidate in DEVICES if candidate != "CPU"):
+    """Whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver.
+
+    Where mindspore is not installed, nothing but the CPU can be taken.
+    """
+    may_choose = name is None and importlib.util.find_spec("mindspore") is not None
+    if may_choose and not all(_driver_missing(candidate) for candidate in DEVICES if candidate != "CPU"):
         name = select_device()
     return name in (None, "CPU")
 

@@ -20,6 +20,7 @@ from mindspore import ops
 from ..config.loader import config_to_dict
 from ..errors import UserError, first_line
 from ..host.files import replacing
+from ..host.shipped import shipped
 
 PREFIX = "ema."
 _FOR_TRAINING = ("ema", "optimizer", "run", "discriminator")
@@ -70,7 +71,7 @@ def save_model(path, arrays, config_json, step, half=False):
 
 def load_checkpoint(path):
     """Return the :class:`Checkpoint` that a file holds, its CRC verified; UserError where it is damaged or not ours."""
-    path = Path(path)
+    path = shipped(path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: name a .ckpt file written by train.py or convert.py")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import convert
+from src.cli import convert
 from src.errors import UserError
 from src.families.registry import read_config
 from tests import tiny

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import infer
 from src.build import load_upscaler
+from src.cli import infer
 from src.errors import UserError
 from src.export import runner
 from src.export.artefact import Artefact, description_path

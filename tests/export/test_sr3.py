@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-import eval as eval_command
-import export as export_command
-import infer as infer_command
 from src.build import load_upscaler
+from src.cli import eval as eval_command
+from src.cli import export as export_command
+from src.cli import infer as infer_command
 from src.errors import UserError
 from src.export import runner
 from src.export.artefact import Artefact, description_path

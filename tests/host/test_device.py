@@ -161,3 +161,9 @@ def test_the_memory_of_a_device_is_told_or_guessed(monkeypatch, caplog):
     monkeypatch.setattr(ms.hal, "get_device_properties", lambda number, device: 1 / None)
     assert device.device_memory() == 16 << 30
     assert "GPU does not tell its memory" in caplog.text
+
+
+def test_without_mindspore_a_driver_is_no_reason_to_ask_for_it(monkeypatch):
+    monkeypatch.setattr(device, "_driver_missing", lambda name: None)
+    monkeypatch.setitem(sys.modules, "mindspore", None)
+    assert device.is_cpu() and not device.is_cpu("GPU")

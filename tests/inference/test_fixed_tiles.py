@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import export
 from src.build import load
+from src.cli import export
 from src.errors import UserError
 from src.host.device import select_device
 from src.inference.tile_size import FixedTiling, TileOptions, Tiling

@@ -3,12 +3,12 @@
 import logging
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ...config import schema
 from ...config.schema import setting
 from ...errors import UserError
+from ...host.shipped import shipped
 from ...inference.tile_size import Cost, Reach
 from ..distillation import Distillable, DistillableSettings
 from ..family import BICUBIC_RADIUS, check_levels, unfolded
@@ -154,7 +154,7 @@ class SRDiff(Distillable):
                 raise UserError("encoder.checkpoint is empty and the encoder is frozen: name stage 1's model.ckpt")
             logging.warning("encoder.checkpoint is empty: the encoder starts from random weights")
             return []
-        if not Path(path).is_file():
+        if not shipped(path).is_file():
             raise UserError(
                 f"no encoder at {path} (encoder.checkpoint): train stage 1 first (configs/rrdb_*.yaml), "
                 "and name its model.ckpt with encoder.checkpoint=PATH"

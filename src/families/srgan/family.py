@@ -3,11 +3,11 @@
 import logging
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ...config.schema import setting
 from ...errors import UserError
+from ...host.shipped import shipped
 from ...inference.tile_size import Cost, Reach
 from ..family import Objective, OnePass, unfolded
 from ..picture_losses import LossConfig, PictureLosses, PictureLossSettings
@@ -141,7 +141,7 @@ class SRGAN(PictureLosses, OnePass):
         path, found, init = self.config.generator.checkpoint, [], self.config.train.init
         if path and init:
             logging.info("generator.checkpoint is not read: train.init=%s holds one as well", init)
-        elif path and not Path(path).is_file():
+        elif path and not shipped(path).is_file():
             raise UserError(
                 f"no generator at {path} (generator.checkpoint): train stage 1 first, and name its model.ckpt with "
                 "generator.checkpoint=PATH"

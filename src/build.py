@@ -10,7 +10,7 @@ from pathlib import Path
 from .config.loader import config_from_dict
 from .errors import UserError, first_line
 from .families.registry import SCHEMAS, config_of, family_of
-from .host.device import device_memory, is_cpu, select_device
+from .host.device import device_memory, device_name, is_cpu, select_device
 
 
 def load_model(path, ema=True):
@@ -30,7 +30,7 @@ def load_model(path, ema=True):
 
 def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
-    path = Path(path)
+    path, device = Path(path), device_name(device)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt"):
@@ -64,7 +64,7 @@ def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, ru
 
     Args:
         path: the file; a list of several makes a cascade of them (``src.inference.cascade.Cascade``).
-        device: "Ascend", "GPU", "CPU", or None for the first that works.
+        device: "Ascend", "GPU", "CPU", in any letter case, or None for the first that works.
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
         tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.

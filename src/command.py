@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 from .errors import UserError, one_line
-from .host.device import DEVICES, prepare
+from .host.device import DEVICES, device_name, prepare
 from .host.ranks import is_scheduler, launched
 from .host.signals import answer_with, die_with_parent, raise_once
 
@@ -44,8 +44,9 @@ def parser(description, **options):
 
 
 def add_device(arguments):
-    """Add ``--device``; without it the first of Ascend, GPU, CPU that works is taken."""
-    arguments.add_argument("--device", choices=DEVICES, help="where to run; by default the first that works")
+    """Add ``--device``, in any letter case; without it the first of Ascend, GPU, CPU that works is taken."""
+    text = "where to run; by default the first that works"
+    arguments.add_argument("--device", type=device_name, choices=DEVICES, help=text)
 
 
 def add_runtime(arguments):

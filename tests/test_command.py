@@ -71,6 +71,13 @@ def test_an_unknown_device_is_one_line(capsys):
     assert message.startswith("error: argument --device: invalid choice: 'TPU'") and message.count("\n") == 1
 
 
+@pytest.mark.parametrize(("given", "device"), [("cpu", "CPU"), ("Cpu", "CPU"), ("ascend", "Ascend"), ("gpu", "GPU")])
+def test_a_device_in_any_letter_case(given, device):
+    arguments = parser("x", prog="command")
+    add_device(arguments)
+    assert arguments.parse_args(["--device", given]).device == device
+
+
 RANK = """
 import atexit, sys
 from src.command import run

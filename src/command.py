@@ -131,7 +131,10 @@ def quieten():
 
 
 def run(main):
-    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Of many pictures of which some could not be done the status is 1.
+    """
     status, signals = [], raise_once()
 
     def end(*_):
@@ -156,7 +159,7 @@ def run(main):
             status.append(128 + (signals or [signal.SIGINT])[0])
         elif isinstance(error, UserError):
             print(f"error: {one_line(error)}", file=sys.stderr)
-            status.append(2)
+            status.append(error.status)
         elif isinstance(error, BrokenPipeError):
             status.append(1)
         else:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from src.command import add_device, parser, run
-from src.errors import UserError
+from src.errors import PartlyDone, UserError
 from tests.tiny import ROOT
 
 COMMANDS = ["train.py", "eval.py", "infer.py", "export.py", "convert.py", "src/dataset/div2k_preprocess.py"]
@@ -44,6 +44,7 @@ def raising(error):
         (lambda: None, 0, ""),
         (lambda: 1, 1, ""),
         (raising(UserError("two\n lines –  here")), 2, "error: two lines – here\n"),
+        (raising(PartlyDone("1 of 3")), 1, "error: 1 of 3\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
         (raising(BrokenPipeError()), 1, ""),
     ],

@@ -48,7 +48,7 @@ def upscale_files(
     Pictures of one size are upscaled together, at most ``batch``, fewer where they would not fit into memory. All start
     from the same seed, so that a result is the same alone and among others; sample k takes seed + k. Of several samples
     the :class:`SampleStatistics` are written too; ``compare`` also writes LR | bicubic | SR, ``process`` the first
-    sample's steps. A picture that cannot be done is named and passed over, and a UserError counts them at the end.
+    sample's steps. A picture that cannot be done is named and passed over, and a PartlyDone counts them at the end.
 
     ``outscale``: finished pictures are resized by :func:`src.imaging.resize.imresize` to so many times their LR
     pictures' size, rounded; None leaves them as the network's scale makes them. ``max_pixels`` is as of

@@ -114,7 +114,8 @@ def _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation
         group = [(job, replace(picture, rgb=own.composed(picture.rgb)))]
     condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
     size, own_size = result_size(group[0][1].rgb.shape[:2], scale), upscaler.size(condition)
-    statistics = [SampleStatistics(own_size) for _ in group] if len(seeds) > 1 and not interpolation else []
+    several, dtype = len(seeds) > 1 and not interpolation, hooks["dtype"]
+    statistics = [SampleStatistics(own_size, len(seeds), dtype) for _ in group] if several else []
     frames = [[] for _ in group]
 
     def see(rows, strip):
@@ -131,7 +132,7 @@ def _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation
             if interpolation:
                 frames[number].append(at_most(eight_bits(results[number]), LONGEST))
             if statistics:
-                statistics[number].add(pixels[number], picture.rgb)
+                statistics[number].add(pixels[number])
     if interpolation:
         for (job, _), own in zip(group, frames, strict=True):
             write_frames(job, own, interpolation)

@@ -3,14 +3,23 @@
 import importlib.util
 import json
 import logging
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from .config.loader import config_from_dict
 from .errors import UserError, first_line
 from .families.registry import SCHEMAS, config_of, family_of
 from .host.device import device_memory, device_name, is_cpu, select_device
+
+if TYPE_CHECKING:
+    from .inference.tile_size import TileOptions
+    from .inference.upscaler import Upscaler
+
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def load_model(path, ema=True):
@@ -59,7 +68,15 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
     return config, family_of(config).model_upscaler(model, device, device_memory(), tile_options, alone=True)
 
 
-def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
+def load_upscaler(
+    path: PathLike | Sequence[PathLike],
+    device: str | None = None,
+    graph: bool = True,
+    ema: bool = True,
+    tile_options: "TileOptions | None" = None,
+    runtime: str | None = None,
+    cache: bool = True,
+) -> "Upscaler":
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``, ``.onnx``, or its folder).
 
     Args:

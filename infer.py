@@ -13,6 +13,7 @@ from src.command import (
     PRESETS,
     add_device,
     add_ema,
+    add_folder,
     add_format,
     add_outscale,
     add_runtime,
@@ -45,6 +46,7 @@ def arguments():
                    "of their deviation (NAME_std), and once more the one nearest to the mean (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_folder(p)
     add_format(p)
     add_outscale(p)
     add_process(p)

@@ -105,6 +105,24 @@ def add_format(arguments):
     arguments.add_argument("--max-pixels", type=_factor, metavar="N", default=500, help=text)
 
 
+def add_folder(arguments):
+    """Add ``--recursive`` and ``--skip-existing``, of folders of pictures."""
+    text = "the pictures in sub-folders, too; results keep their places below --output"
+    arguments.add_argument("--recursive", action="store_true", help=text)
+    text = "leave out pictures whose results are there, whole, and made by the same options and model"
+    arguments.add_argument("--skip-existing", action="store_true", help=text)
+
+
+def what_makes(args, models):
+    """What results depend on, for ``src.inference.records.Records``, but for what infer.py alone has.
+
+    How large the tiles become that the memory asks for is no part of it, nor the device, nor the runtime: they change
+    roundings.
+    """
+    names = ("seed", "samples", "compare", "quality", "outscale", "tile", "halo", "fixed_tiles")
+    return {"models": models, "sampling": given_sampling(args)} | {name: getattr(args, name) for name in names}
+
+
 def _factor(text):
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:

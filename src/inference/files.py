@@ -41,7 +41,7 @@ class Watch:
 
 def upscale_files(
     upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None,
-    max_pixels=None, interpolation=None, fusion=None,
+    max_pixels=None, interpolation=None, fusion=None, records=None, done=0,
 ):  # fmt: skip
     """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
@@ -56,8 +56,10 @@ def upscale_files(
 
     ``interpolation``, a :class:`src.inference.latent.Interpolation`, makes its frames, a strip and an animation of each
     picture, instead of samples. ``fusion(lr_size, scale)`` gives the :class:`src.inference.latent.Fusion` of a picture.
+
+    ``records``, of :class:`src.inference.records.Records`, remember what is done; ``done`` pictures were before.
     """
-    watch, report, scale = watch or Watch(), Report(len(jobs)), outscale or upscaler.scale
+    watch, report, scale = watch or Watch(), Report(len(jobs) + done), outscale or upscaler.scale
     seeds = interpolation.seeds if interpolation else range(seed, seed + samples)
     outputs = {"samples": samples, "compare": compare, "process": process.kinds if process else ()}
     outputs["frames"] = len(seeds) if interpolation else 0
@@ -67,13 +69,18 @@ def upscale_files(
         if process and upscaler.tiles(shape):
             raise UserError("--process shows pictures that are not cut into tiles: take smaller ones, or leave it out")
         _begin(upscaler, watch, [job for job, _ in group], shape, len(seeds), sampling)
+        for job, _ in group if records else ():
+            records.begin(job)
         best = _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation, fusion)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr))
             if process:
                 process.write(job, number, sr.shape[:2])
-            watch.done(job, picture.rgb, sr, job.outputs(**outputs))
+            paths = job.outputs(**outputs)
+            if records:
+                records.end(job, paths)
+            watch.done(job, picture.rgb, sr, paths)
 
     for group in _groups(upscaler, jobs, batch, scale, report, max_pixels):
         _attempt(enlarge, group, report)

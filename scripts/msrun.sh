@@ -213,6 +213,7 @@ finish() {
     elif [[ -n "$mistakes" ]]; then
         grep -vxFf <(cat "$logs/worker_0.log" 2>/dev/null | tr '\r' '\n' | grep '^error: ') <<<"$mistakes" >&2 || true
         status=2
+        [[ -n "$code" ]] || status=1 # no rank has ended with it: some of the pictures could not be done
     elif [[ -n "$code$ended" ]]; then
         [[ -n "$code" ]] || pid="the job has ended on host 0, ${scheduler%/*}, which says why"
         printf '\n%s\n' "error: $pid${code:+ $code}: start every host again${run:+ with --resume}" >&2

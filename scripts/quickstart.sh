@@ -38,10 +38,12 @@ while (($#)); do
     esac
     shift || break
 done
+shopt -s nocasematch
 case $device in
     Ascend | GPU | CPU) ;;
     *) echo "error: --device must be Ascend, GPU or CPU, not '$device'" >&2 && exit 2 ;;
 esac
+shopt -u nocasematch
 
 CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/environment.sh
@@ -96,7 +98,7 @@ run infer.py --checkpoint "$runs/srdiff/model.ckpt" --input "$picture" --output 
     --device "$device"
 
 say "7/7 The same with the model exported to ONNX, which runs without MindSpore and without this project"
-run export.py --checkpoint "$runs/srdiff/model.ckpt" --format onnx --output "$runs/export/srdiff.onnx" --device "$device"
+run export.py --checkpoint "$runs/srdiff/model.ckpt" --output "$runs/export/srdiff.onnx" --device "$device"
 run "$runs/export/offline.pyz" --model "$runs/export/srdiff.onnx" --input "$picture" --output "$runs/upscaled_onnx"
 
 say "Finished in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s"

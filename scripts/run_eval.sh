@@ -33,5 +33,5 @@ project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$project/scripts/environment.sh"
 # shellcheck source=scripts/msrun.sh
 source "$project/scripts/msrun.sh"
-[[ $# -gt 0 ]] || fail "name a model with --checkpoint, or pictures with --data (see bash scripts/run_eval.sh --help)"
+[[ $# -gt 0 ]] || fail "name pictures with --data (see bash scripts/run_eval.sh --help)"
 share_pictures "$project" eval.py "$@"

@@ -9,7 +9,8 @@ Usage: bash scripts/run_infer.sh [--preset P | --checkpoint W | --model M.mindir
 
 Upscales a picture or a folder of pictures of any size and kind.
 
-    --preset        a model of checkpoints: fast (the default), best or photo
+    --preset        a model of checkpoints: fast (the default), best (the default with --steps and the
+                    like) or photo
     --checkpoint    a model written by train.py or convert.py, in its place
     --model         a model written by export.py, or its folder
     --input         a picture, or a folder of pictures
@@ -35,5 +36,5 @@ project=$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$project/scripts/environment.sh"
 # shellcheck source=scripts/msrun.sh
 source "$project/scripts/msrun.sh"
-[[ $# -gt 0 ]] || fail "name a model with --checkpoint or --model, and pictures with --input (see bash scripts/run_infer.sh --help)"
+[[ $# -gt 0 ]] || fail "name pictures with --input (see bash scripts/run_infer.sh --help)"
 share_pictures "$project" infer.py "$@"

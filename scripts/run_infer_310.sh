@@ -10,7 +10,7 @@ Usage: bash scripts/run_infer_310.sh --model X.mindir --input FILE|DIR [--output
 Upscales a picture or a folder of pictures on an Ascend 310, 310P or 910. It needs python3 with NumPy,
 Pillow and mindspore_lite, but not MindSpore. It has not been run on a device: docs/deployment.md.
 
-    --model             what export.py --format mindir wrote, with X.encode.mindir and X.mindir.json
+    --model             an X.mindir of export.py, with X.encode.mindir and X.mindir.json
     --input             a picture, or a folder of pictures
     --output            a file, or a folder that keeps the names (default: results)
     --convert           first compile the graphs for LR pictures, or tiles, of this size, such as 128x128,

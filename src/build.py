@@ -3,15 +3,24 @@
 import importlib.util
 import json
 import logging
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from .config.loader import config_from_dict
 from .errors import UserError, first_line
 from .families.registry import SCHEMAS, config_of, family_of
-from .host.device import device_memory, is_cpu, select_device
+from .host.device import device_memory, device_name, is_cpu, select_device
 from .host.shipped import shipped
+
+if TYPE_CHECKING:
+    from .inference.tile_size import TileOptions
+    from .inference.upscaler import Upscaler
+
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
 def load_model(path, ema=True):
@@ -31,7 +40,7 @@ def load_model(path, ema=True):
 
 def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
-    path = shipped(path)
+    path, device = shipped(path), device_name(device)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt"):
@@ -60,12 +69,20 @@ def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=Non
     return config, family_of(config).model_upscaler(model, device, device_memory(), tile_options, alone=True)
 
 
-def load_upscaler(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
+def load_upscaler(
+    path: PathLike | Sequence[PathLike],
+    device: str | None = None,
+    graph: bool = True,
+    ema: bool = True,
+    tile_options: "TileOptions | None" = None,
+    runtime: str | None = None,
+    cache: bool = True,
+) -> "Upscaler":
     """Return an upscaler from a checkpoint (``.ckpt``) or an exported model (``.mindir``, ``.onnx``, or its folder).
 
     Args:
         path: the file; a list of several makes a cascade of them (``src.inference.cascade.Cascade``).
-        device: "Ascend", "GPU", "CPU", or None for the first that works.
+        device: "Ascend", "GPU", "CPU", in any letter case, or None for the first that works.
         graph: graph mode, else PyNative mode.
         ema: see :func:`load_model`.
         tile_options: ``src.inference.tile_size.TileOptions``; None for the defaults.

@@ -12,7 +12,7 @@ import sys
 import warnings
 
 from .errors import UserError, one_line
-from .host.device import DEVICES, prepare
+from .host.device import DEVICES, device_name, prepare
 from .host.ranks import is_scheduler, launched
 from .host.shipped import CHECKPOINTS
 from .host.signals import answer_with, die_with_parent, raise_once
@@ -44,8 +44,9 @@ def parser(description, **options):
 
 
 def add_device(arguments):
-    """Add ``--device``; without it the first of Ascend, GPU, CPU that works is taken."""
-    arguments.add_argument("--device", choices=DEVICES, help="where to run; by default the first that works")
+    """Add ``--device``, in any letter case; without it the first of Ascend, GPU, CPU that works is taken."""
+    text = "where to run; by default the first that works"
+    arguments.add_argument("--device", type=device_name, choices=DEVICES, help=text)
 
 
 def add_runtime(arguments):
@@ -104,6 +105,24 @@ def add_format(arguments):
     arguments.add_argument("--max-pixels", type=_factor, metavar="N", default=500, help=text)
 
 
+def add_folder(arguments):
+    """Add ``--recursive`` and ``--skip-existing``, of folders of pictures."""
+    text = "the pictures in sub-folders, too; results keep their places below --output"
+    arguments.add_argument("--recursive", action="store_true", help=text)
+    text = "leave out pictures whose results are there, whole, and made by the same options and model"
+    arguments.add_argument("--skip-existing", action="store_true", help=text)
+
+
+def what_makes(args, models):
+    """What results depend on, for ``src.inference.records.Records``, but for what infer.py alone has.
+
+    How large the tiles become that the memory asks for is no part of it, nor the device, nor the runtime: they change
+    roundings.
+    """
+    names = ("seed", "samples", "compare", "quality", "outscale", "tile", "halo", "fixed_tiles")
+    return {"models": models, "sampling": given_sampling(args)} | {name: getattr(args, name) for name in names}
+
+
 def _factor(text):
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
@@ -130,7 +149,10 @@ def quieten():
 
 
 def run(main):
-    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    """Run ``main()`` and exit: 0, 2 with one line for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Of many pictures of which some could not be done the status is 1.
+    """
     status, signals = [], raise_once()
 
     def end(*_):
@@ -155,7 +177,7 @@ def run(main):
             status.append(128 + (signals or [signal.SIGINT])[0])
         elif isinstance(error, UserError):
             print(f"error: {one_line(error)}", file=sys.stderr)
-            status.append(2)
+            status.append(error.status)
         elif isinstance(error, ModuleNotFoundError) and _is_missing(error.name):
             remedy = "-r requirements.txt" if __package__ == "src" else '"mindspore-sr[train]"'
             print(f"error: this needs {error.name}, which is not installed: pip install {remedy}", file=sys.stderr)

@@ -1,11 +1,19 @@
-"""The one exception that means "the user can mend this"; every part of the package may import it."""
+"""The exception that means "the user can mend this"; every part of the package may import it."""
 
 
 class UserError(Exception):
     """Bad input, setting or environment: one line that says what was expected, what came and the remedy.
 
-    The command line prints it as ``error: …`` on stderr and exits with status 2; no traceback is shown.
+    The command line prints it as ``error: …`` on stderr and exits with its status; no traceback is shown.
     """
+
+    status = 2
+
+
+class PartlyDone(UserError):
+    """Some of many could not be done, each of which was named; the others are."""
+
+    status = 1
 
 
 def one_line(error):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from src.command import add_device, parser, run
-from src.errors import UserError
+from src.errors import PartlyDone, UserError
 from tests.tiny import ROOT
 
 COMMANDS = ["train.py", "eval.py", "infer.py", "export.py", "convert.py", "src/dataset/div2k_preprocess.py"]
@@ -44,6 +44,7 @@ def raising(error):
         (lambda: None, 0, ""),
         (lambda: 1, 1, ""),
         (raising(UserError("two\n lines –  here")), 2, "error: two lines – here\n"),
+        (raising(PartlyDone("1 of 3")), 1, "error: 1 of 3\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
         (raising(BrokenPipeError()), 1, ""),
         (
@@ -75,6 +76,13 @@ def test_an_unknown_device_is_one_line(capsys):
     assert caught.value.code == 2
     message = capsys.readouterr().err
     assert message.startswith("error: argument --device: invalid choice: 'TPU'") and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(("given", "device"), [("cpu", "CPU"), ("Cpu", "CPU"), ("ascend", "Ascend"), ("gpu", "GPU")])
+def test_a_device_in_any_letter_case(given, device):
+    arguments = parser("x", prog="command")
+    add_device(arguments)
+    assert arguments.parse_args(["--device", given]).device == device
 
 
 RANK = """

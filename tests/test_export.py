@@ -38,7 +38,7 @@ def test_it_exports_and_checks(kind, tiny_checkpoints, tmp_path):
 
 
 def test_a_sampler_with_its_own_settings(command, tiny_checkpoints, tmp_path, capsys):
-    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", tmp_path / "m.onnx", "--format", "onnx"]
+    arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--output", tmp_path / "m.onnx"]  # its format
     command(*arguments, "--graph", "sampler", "--size", 8, 12, "--batch", 2, "--sampler", "ddim", "--steps", 3)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == [str(tmp_path / name) for name in ("m.onnx", "m.onnx.json", "offline.pyz")]
@@ -57,7 +57,7 @@ def test_without_the_check(command, tiny_checkpoints, tmp_path, capsys):
             ["--format", "air", "--output", "m.air"],
             "--format air needs an Ascend machine .*: use --format mindir or onnx",
         ),
-        (["--output", "m.onnx"], "must end in .mindir"),
+        (["--output", "m.onnx", "--format", "mindir"], "must end in .mindir for --format mindir, not 'm.onnx'"),
         (["--output", "m"], "must end in .mindir"),
         (["--output", "m.mindir", "--size", 8, 8], "this export takes any, leave them out"),
         (["--output", "m.mindir", "--batch", 0], "this export takes any, leave them out"),

@@ -11,10 +11,11 @@ from PIL import Image
 
 from src.build import load_upscaler
 from src.cli import infer
-from src.errors import UserError
+from src.errors import PartlyDone, UserError
 from src.imaging.io import read_image, read_rgb, write_image
 from src.imaging.resize import imresize
 from src.imaging.strip import side_by_side
+from src.inference.records import FOLDER
 from src.metrics.scores import lr_psnr
 from tests import tiny, wandb_files
 
@@ -53,13 +54,13 @@ def test_a_folder_and_its_broken_picture(folder, tmp_path, tiny_checkpoints):
     (tmp_path / "cwd").mkdir()
     arguments = ["--checkpoint", tiny_checkpoints["srdiff"], "--input", folder, "--output", out, "--device", "CPU"]
     status, printed, lines = tiny.run("infer.py", *arguments, "--compare", cwd=tmp_path / "cwd")
-    assert status == 2
+    assert status == 1
     assert lines[-1] == "error: 1 of 4 pictures could not be done: the lines above say why"
     assert sum("d.png" in line for line in lines) == 1
     assert sum(line.startswith("error:") for line in lines) == 2 and not any("Traceback" in line for line in lines)
     expected = [out / f"{stem}{end}.png" for stem in ("a", "b é", "c") for end in ("", "_compare")]
     assert printed.splitlines() == list(map(str, expected))
-    assert sorted(out.iterdir()) == sorted(expected) and list((tmp_path / "cwd").iterdir()) == []
+    assert sorted(out.iterdir()) == sorted([*expected, out / FOLDER]) and list((tmp_path / "cwd").iterdir()) == []
     assert read_rgb(out / "c.png").shape == (4, 4, 3) and read_rgb(out / "c_compare.png").shape == (4, 12, 3)
 
 
@@ -75,6 +76,63 @@ def test_the_seed_decides_and_company_does_not(command, folder, tmp_path):
     assert result("5", "--seed", "1") != first
     assert result("6", "--temperature", "0") != first
     assert result("7", "--temperature", "0", "--seed", "9") == result("8", "--temperature", "0")
+
+
+def test_what_is_done_is_not_done_again(command, folder, tmp_path, caplog, monkeypatch, tiny_checkpoints):
+    caplog.set_level("INFO")
+    write_image(folder / "more" / "a.png", read_rgb(folder / "a.png")[:4])
+
+    def again(*options, **more):
+        caplog.clear()
+        printed = command("--input", folder, "--output", out, "--recursive", *options, **more)
+        told = [line for line in map(str, (r.getMessage() for r in caplog.records)) if line.startswith("skipped")]
+        return [Path(line).relative_to(out).as_posix() for line in printed], told
+
+    out, whole = tmp_path / "out", ["a.png", "b é.png", "c.png", "more/a.png"]
+    assert again("--samples", 1) == (whole, [])  # a record of it is kept in any case
+    assert read_rgb(out / "more" / "a.png").shape == (16, 36, 3)
+    done = "skipped, since they are done: 4 of 4 pictures (a.png, b é.png, c.jpg, more/a.png)"
+    with monkeypatch.context() as patched:
+        patched.setattr("src.build.load_upscaler", None)  # no model is needed to see it
+        assert again("--skip-existing") == ([], [done])
+        assert again("--skip-existing", "--batch", 1) == ([], [done])
+    write_image(folder / "more" / "a.png", read_rgb(folder / "a.png")[:5])
+    (out / "c.png").unlink()
+    (folder / "d.png").write_bytes(b"no picture")
+    with pytest.raises(PartlyDone, match="1 of 5 pictures could not be done"):
+        again("--skip-existing")
+    assert [(out / name).exists() for name in ("c.png", "d.png")] == [True, False]
+    assert read_rgb(out / "more" / "a.png").shape == (20, 36, 3)
+    (folder / "d.png").unlink()
+    for options in (["--seed", 1], ["--steps", 3], ["--tile", 100], ["--compare"], ["--outscale", 2], ["--samples", 2]):
+        first, told = again("--skip-existing", *options)
+        assert len(first) >= 4 and told == [], options
+    assert len(again("--skip-existing", system="rrdb")[0]) == 4  # another model
+
+
+@pytest.mark.slow
+def test_what_is_done_when_it_is_killed(folder, tmp_path, tiny_checkpoints, photo):
+    for number in range(30):
+        write_image(folder / f"n{number}.png", photo[:40, :40])
+    arguments = ["infer.py", "--checkpoint", tiny_checkpoints["srdiff"], "--input", folder, "--output", "out"]
+    arguments += ["--batch", 1, "--device", "CPU"]
+    process = tiny.start(*arguments, cwd=tmp_path)
+    out = tmp_path / "out"
+    while len(list(out.glob("n*.png"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    tiny.finish(process)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    status, printed, lines = tiny.run(*arguments, "--skip-existing", cwd=tmp_path)
+    skipped = [line for line in lines if line.startswith("skipped, since they are done: ")]
+    assert status == 0 and len(skipped) == 1, lines
+    done = int(skipped[0].split()[5])
+    assert len(before) - 1 <= done <= len(before)  # one may have been written and not yet recorded
+    again = [out.parent / line for line in printed.splitlines()]
+    assert len(again) == 33 - done and len(list(out.glob("*.png"))) == 33
+    kept = before.keys() - set(again)
+    assert len(kept) == done and all(path.stat().st_mtime_ns == before[path] for path in kept)
 
 
 def test_rrdb(command, folder, tmp_path):

@@ -78,6 +78,19 @@ def test_the_scripts_tell_how_to_use_them(name, flag):
     assert (status, lines) == (0, []) and out.startswith(f"Usage: bash scripts/{name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("run_eval.sh", "pictures with --data"),
+        ("run_infer.sh", "pictures with --input"),
+        ("run_standalone_train.sh", "a configuration with --config"),
+    ],
+)
+def test_what_has_no_default_is_asked_for(name, what):
+    status, out, (line,) = run_script(name)
+    assert (status, out) == (2, "") and line.startswith(f"error: name {what} (see ")
+
+
 @pytest.mark.parametrize("name", ["run_eval.sh", "run_infer.sh"])
 def test_one_process_needs_no_msrun(name):
     status, out, lines = run_script(name, "--nnodes", 2)

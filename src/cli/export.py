@@ -11,9 +11,8 @@ def arguments():
     p = parser(__doc__)
     p.add_argument("--checkpoint", metavar="W", help="a .ckpt written by train.py or convert.py; by default "
                    "checkpoints/srdiff_lite_x4.ckpt")  # fmt: skip
-    p.add_argument(
-        "--format", choices=("mindir", "onnx", "air"), default="mindir", help="air: on an Ascend machine only"
-    )
+    p.add_argument("--format", choices=("mindir", "onnx", "air"), help="by default as --output ends, or mindir; air: "
+                   "on an Ascend machine only")  # fmt: skip
     p.add_argument("--graph", choices=("step", "sampler"), default="step", help="step: the host loops, choosing "
                    "sampler, steps, seed and tiles; sampler: LR and noise in, picture out, in one graph")  # fmt: skip
     p.add_argument("--precision", choices=("float32", "float16"), default="float32", help="of weights and arithmetic")

@@ -7,6 +7,7 @@ from ..command import (
     PRESETS,
     add_device,
     add_ema,
+    add_folder,
     add_format,
     add_outscale,
     add_runtime,
@@ -35,9 +36,10 @@ def arguments():
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it, and with --count "
                    "picture n, counted from 0, from the seed + n")  # fmt: skip
     p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
-                   "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
+                   "of their deviation (NAME_std), and once more the one nearest to the mean (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_folder(p)
     add_format(p)
     add_outscale(p)
     add_process(p)

@@ -19,13 +19,14 @@ def run(args):
     from ..export.model import export_model, fixed_size, provenance, with_sampling
     from ..export.runner import pack
 
-    check = args.check and args.format != "air"
-    output = args.output or default_output(Path(args.checkpoint), args.format, args.graph, args.precision)
-    check_request(output, args.format, args.graph, args.precision, device, check)
+    kind = args.format or format_named(args.output)
+    check = args.check and kind != "air"
+    output = args.output or default_output(Path(args.checkpoint), kind, args.graph, args.precision)
+    check_request(output, kind, args.graph, args.precision, device, check)
     config, model = load_model(args.checkpoint, not args.no_ema)
     config = with_sampling(config, args.sampling)
     family = family_of(config)
-    fixed = args.format == "air" or (args.graph == "sampler" and not family.one_pass)
+    fixed = kind == "air" or (args.graph == "sampler" and not family.one_pass)
     if not fixed and (args.size is not None or args.batch is not None):
         raise UserError("--size and --batch are for AIR and --graph sampler: this export takes any, leave them out")
     size = fixed_size(family, args.size, args.batch) if fixed else None
@@ -43,15 +44,19 @@ def run(args):
                 f"the export deviates by {worst:.1e}, more than {tolerance}: nothing was written; --no-check would"
             )
 
-    about |= provenance(args.checkpoint, args.format)
-    written = export(
-        output, args.format, graphs, about, writer(args.format), args.precision, compare if check else None
-    )
-    if args.format != "air":  # which other programs run
+    about |= provenance(args.checkpoint, kind)
+    written = export(output, kind, graphs, about, writer(kind), args.precision, compare if check else None)
+    if kind != "air":  # which other programs run
         written.append(pack(written[0].parent))
     print("\n".join(str(path) for path in written))
     if found:
         print(table(found))
+
+
+def format_named(output):
+    """The format that the name of an output ends in; of none, or of one that names no format, mindir."""
+    kind = Path(output or "").suffix[1:]
+    return kind if kind in ("mindir", "onnx", "air") else "mindir"
 
 
 def writer(kind):

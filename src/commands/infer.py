@@ -12,8 +12,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .. import build
-from ..command import PRESETS, given_sampling, quieten
+from ..command import PRESETS, given_sampling, quieten, what_makes
 from ..errors import UserError, one_line
+from ..export.artefact import model_hash
 from ..host.ranks import is_scheduler, launched_world
 from ..host.tracking import open_tracker
 from ..imaging.io import picture_size, read_image
@@ -24,6 +25,7 @@ from ..inference.files import Watch, sample_files, upscale_files
 from ..inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
 from ..inference.latent import Fusion, Interpolation
 from ..inference.process import Process
+from ..inference.records import Records, stamp
 from ..inference.tile_size import TileOptions
 
 FRAMES = 10
@@ -49,7 +51,7 @@ def run(args):
     if args.count is None:
         jobs = plan_jobs(
             args.input, args.output, args.compare, args.samples, kinds, args.format, args.quality,
-            frames=frames if interpolation else 0,
+            frames=frames if interpolation else 0, recursive=args.recursive,
         )  # fmt: skip
         grid = None
     else:
@@ -63,6 +65,11 @@ def run(args):
         if not jobs:
             return
     paths = args.checkpoint or args.model or [preset(args)]
+    records, planned = records_for(args, paths, kinds), len(jobs)
+    if args.skip_existing:
+        jobs = records.unfinished(jobs, Path(args.input))
+        if not jobs:
+            return
     upscaler = build.load_upscaler(
         tuple(paths), args.device, ema=not args.no_ema, tile_options=tile_options, runtime=args.runtime,
         cache=not args.no_cache,
@@ -77,6 +84,7 @@ def run(args):
             with gently(world):
                 options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
                 options |= {"max_pixels": round(args.max_pixels * 1e6), "fusion": fusion}
+                options |= {"records": records, "done": planned - len(jobs)}
                 upscale_files(upscaler, jobs, sampling, **options, **common)
         else:
             size = (args.size, args.size) if args.size else upscaler.usual_size
@@ -90,6 +98,16 @@ def preset(args):
     if args.preset is None:
         logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
     return str(path)
+
+
+def records_for(args, paths, kinds):
+    """The ``Records`` of a folder of pictures, or of one with --skip-existing; else None."""
+    if args.count is not None or not (args.skip_existing or Path(args.input).is_dir()):
+        return None
+    made = what_makes(args, [model_hash(path) for path in paths])
+    made |= {name: getattr(args, name) for name in ("no_ema", "frames", "interpolate", "box", "from_step")}
+    files = {name: path and stamp(path) for name in ("fuse", "mask") for path in [getattr(args, name)]}
+    return Records({**made, **files, "process": kinds})
 
 
 def share(jobs, args, world):
@@ -183,6 +201,8 @@ def _check_unconditional(args):
             "--samples, --compare, --outscale, --format and --quality are for pictures of --input: leave them out of "
             "--count"
         )
+    if args.recursive or args.skip_existing:
+        raise UserError("--recursive and --skip-existing are for pictures of --input: leave them out of --count")
     if not (args.checkpoint or args.model):
         raise UserError("--count needs a model that makes pictures from nothing: name one with --checkpoint")
 

@@ -80,6 +80,14 @@ def file_hash(path):
     return digest.hexdigest()
 
 
+def model_hash(path):
+    """The SHA-256 of a checkpoint, or of all that an export is; of what cannot be loaded its path: loading says why."""
+    path = Path(path)
+    with contextlib.suppress(OSError, UserError):
+        return file_hash(path) if path.suffix == ".ckpt" else read_description(path)["sha256"]
+    return str(path)
+
+
 def read_description(path):
     """Read what export.py wrote beside a model, a dict."""
     beside = description_path(path)

@@ -84,7 +84,10 @@ def check_request(output, kind, cut, precision, device, check=False):
             "--format air needs an Ascend machine (MindSpore exports AIR nowhere else): use --format mindir or onnx"
         )
     if Path(output).suffix != f".{kind}":
-        raise UserError(f"--output must end in .{kind} for --format {kind}, not '{Path(output).name}'")
+        raise UserError(
+            f"--output must end in .{kind} for --format {kind}, not '{Path(output).name}'; without --format it may end "
+            "in .mindir, .onnx or .air"
+        )
     if Path(output).is_dir():
         raise UserError(f"--output {output} is a folder: name a file in it")
     if kind == "onnx":

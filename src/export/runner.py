@@ -10,14 +10,26 @@ import tempfile
 import zipapp
 from pathlib import Path
 
-from ..command import add_device, add_format, add_outscale, add_sampling, add_tiling, given_sampling, parser, run
+from ..command import (
+    add_device,
+    add_folder,
+    add_format,
+    add_outscale,
+    add_sampling,
+    add_tiling,
+    given_sampling,
+    parser,
+    run,
+    what_makes,
+)
 from ..diffusion.samplers import SAMPLERS
 from ..errors import UserError
 from ..host.files import replacing
 from ..inference.files import Watch, sample_files, upscale_files
 from ..inference.jobs import make_folders, plan_jobs, plan_unconditional, writing_memory
+from ..inference.records import Records
 from ..inference.tile_size import HALO, TileOptions
-from .artefact import RUNTIMES, Artefact
+from .artefact import RUNTIMES, Artefact, model_hash
 from .load import upscaler_of
 
 NAME = "offline.pyz"
@@ -58,9 +70,10 @@ def arguments():
     p.add_argument("--output", default="results", help="a file, or a folder that keeps the names")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
     p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
-                   "of their deviation (NAME_std), and once more the one nearest to the input (NAME_best)")  # fmt: skip
+                   "of their deviation (NAME_std), and once more the one nearest to the mean (NAME_best)")  # fmt: skip
     p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
     p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_folder(p)
     add_format(p)
     add_outscale(p)
     nothing = p.add_argument_group("models that make pictures from nothing", "no --input; --output is a folder")
@@ -90,6 +103,8 @@ def check(args):
         raise UserError("--count and --size are for models that make pictures from nothing: leave --input out")
     if args.input is None and (args.samples > 1 or args.compare or args.outscale or args.format or args.quality):
         raise UserError("--samples, --compare, --outscale, --format and --quality are for --input: name pictures")
+    if args.input is None and (args.recursive or args.skip_existing):
+        raise UserError("--recursive and --skip-existing are for --input: name pictures")
 
 
 def resolved(upscaler, args):
@@ -132,28 +147,24 @@ def main():
     if args.input is None:
         jobs, grid = plan_unconditional(args.output, args.count or 1, args.seed)
     else:
-        jobs, grid = (
-            plan_jobs(
-                args.input, args.output, args.compare, args.samples, file_format=args.format, quality=args.quality
-            ),
-            None,
-        )
+        options = {"file_format": args.format, "quality": args.quality, "recursive": args.recursive}
+        jobs, grid = plan_jobs(args.input, args.output, args.compare, args.samples, **options), None
+    records, planned = None, len(jobs)
+    if args.skip_existing or (args.input is not None and Path(args.input).is_dir()):
+        records = Records(what_makes(args, [model_hash(args.model)]))
+    if args.skip_existing:
+        jobs = records.unfinished(jobs, Path(args.input))
+        if not jobs:
+            return
     artefact = Artefact(args.model, args.runtime, args.device, args.threads)
     upscaler = upscaler_of(artefact, tile_options(args, artefact.fixed_size is not None, jobs))
     sampling = resolved(upscaler, args)
     make_folders(jobs)
     common = {"batch": args.batch, "seed": args.seed, "watch": Paths()}
     if grid is None:
-        upscale_files(
-            upscaler,
-            jobs,
-            sampling,
-            compare=args.compare,
-            samples=args.samples,
-            outscale=args.outscale,
-            max_pixels=round(args.max_pixels * 1e6),
-            **common,
-        )
+        options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
+        options |= {"max_pixels": round(args.max_pixels * 1e6), "records": records, "done": planned - len(jobs)}
+        upscale_files(upscaler, jobs, sampling, **options, **common)
     else:
         size = (args.size, args.size) if args.size else upscaler.usual_size
         sample_files(upscaler, jobs, grid, sampling, size=size, **common)

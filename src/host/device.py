@@ -6,6 +6,7 @@ Every command calls :func:`prepare` before anything imports mindspore, then :fun
 import codecs
 import contextlib
 import ctypes
+import functools
 import glob
 import importlib.util
 import locale
@@ -42,6 +43,11 @@ def prepare():
             locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
 
 
+def device_name(text):
+    """One of :data:`DEVICES` in any letter case, as it is written there; anything else as it is."""
+    return next((name for name in DEVICES if name.lower() == str(text).lower()), text)
+
+
 def is_cpu(name=None):
     """Whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver.
 
@@ -50,19 +56,22 @@ def is_cpu(name=None):
     may_choose = name is None and importlib.util.find_spec("mindspore") is not None
     if may_choose and not all(_driver_missing(candidate) for candidate in DEVICES if candidate != "CPU"):
         name = select_device()
-    return name in (None, "CPU")
+    return device_name(name) in (None, "CPU")
 
 
 def select_device(name=None, graph=True):
     """Make mindspore run on a device, in graph mode or PyNative mode; return the device's name.
 
-    None takes the first of :data:`DEVICES` that works here. One that is not there is a ``UserError``.
+    None takes the first of :data:`DEVICES`, in any letter case, that works here. One that is not there is a
+    ``UserError``.
     """
+    name = device_name(name)
     if name is not None and name not in DEVICES:
         raise UserError(f"device must be one of {', '.join(DEVICES)}, not '{name}'")
     prepare()
     import mindspore as ms
 
+    _keep_stderr()
     reasons = {}
     for candidate in (name,) if name else DEVICES:
         reasons[candidate] = _driver_missing(candidate) or _set(ms, candidate)
@@ -74,6 +83,29 @@ def select_device(name=None, graph=True):
         f"device {device} is not available here ({reason}): it needs {_NEEDS.get(device, 'another mindspore')} "
         "(docs/devices.md); or use --device CPU"
     )
+
+
+def _keep_stderr():
+    """Have mindspore's graph cache leave ``sys.stderr`` alone.
+
+    It looks for what the command's script imports by making such modules anew, and making ``sys`` anew puts a bare
+    printer in the place of ``sys.stderr``: the log's own handler is not known for one of the terminal's any longer, so
+    that lines come twice, and bars cannot tell what the terminal's encoding holds.
+    """
+    for module in map(sys.modules.get, ("mindspore.graph.api", "mindspore.common.api")):  # of 2.10, and before
+        search = getattr(module, "_get_compile_cache_dep_files", None)
+        if search is None or hasattr(search, "__wrapped__"):
+            continue
+
+        @functools.wraps(search)
+        def keeping(search=search):
+            streams = sys.stderr, sys.__stderr__
+            try:
+                return search()
+            finally:
+                sys.stderr, sys.__stderr__ = streams
+
+        module._get_compile_cache_dep_files = keeping
 
 
 def device_memory():

@@ -264,13 +264,19 @@ def list_images(folder):
     except OSError as error:
         reason = "it is a file" if isinstance(error, NotADirectoryError) else error.strerror
         raise UserError(f"expected a folder of pictures at {folder}: {reason}; check the path") from error
-    found = [p for p in entries if p.suffix.lower() in READ_SUFFIXES and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise UserError(f"no pictures in {folder}: put {', '.join(READ_SUFFIXES)} files directly into it")
-    return sorted(found, key=_natural_key)
+    if found := pictures_of(entries):
+        return found
+    raise UserError(f"no pictures in {folder}: put {', '.join(READ_SUFFIXES)} files directly into it")
 
 
-def _natural_key(path):
+def pictures_of(paths):
+    """Those of some paths that are pictures by their suffix, in natural order; no hidden ones."""
+    found = [p for p in paths if p.suffix.lower() in READ_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    return sorted(found, key=natural_key)
+
+
+def natural_key(path):
+    """What paths are sorted by, 2 before 10."""
     # Splitting at a group of digits alternates text and digits, so that like is always compared with like.
     parts = re.split(r"(\d+)", path.stem.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name

@@ -17,7 +17,12 @@ LARGE = 1 << 28  # bytes of a picture beyond which it is not held in memory
 def new_picture(shape, dtype):
     """A picture (H, …) to be filled by ``picture[rows] = …``: an array, or :class:`Stored` if that would be large."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    return np.empty(shape, dtype) if size <= LARGE else Stored(_temporary_file(size), shape, dtype)
+    return np.empty(shape, dtype) if size <= LARGE else stored_picture(shape, dtype)
+
+
+def stored_picture(shape, dtype):
+    """The same, always :class:`Stored`."""
+    return Stored(_temporary_file(math.prod(shape) * np.dtype(dtype).itemsize), shape, dtype)
 
 
 class Stored(Rows):

@@ -43,14 +43,14 @@ class Watch:
 
 def upscale_files(
     upscaler, jobs, sampling, *, batch=4, seed=0, compare=False, samples=1, process=None, watch=None, outscale=None,
-    max_pixels=None, interpolation=None, fusion=None,
+    max_pixels=None, interpolation=None, fusion=None, records=None, done=0,
 ):  # fmt: skip
     """Upscale the pictures of ``plan_jobs``, as ``upscaler.resolve`` says, and write the results.
 
     Pictures of one size are upscaled together, at most ``batch``, fewer where they would not fit into memory. All start
     from the same seed, so that a result is the same alone and among others; sample k takes seed + k. Of several samples
     the :class:`SampleStatistics` are written too; ``compare`` also writes LR | bicubic | SR, ``process`` the first
-    sample's steps. A picture that cannot be done is named and passed over, and a UserError counts them at the end.
+    sample's steps. A picture that cannot be done is named and passed over, and a PartlyDone counts them at the end.
 
     ``outscale``: finished pictures are resized by :func:`src.imaging.resize.imresize` to so many times their LR
     pictures' size, rounded; None leaves them as the network's scale makes them. ``max_pixels`` is as of
@@ -58,8 +58,10 @@ def upscale_files(
 
     ``interpolation``, a :class:`src.inference.latent.Interpolation`, makes its frames, a strip and an animation of each
     picture, instead of samples. ``fusion(lr_size, scale)`` gives the :class:`src.inference.latent.Fusion` of a picture.
+
+    ``records``, of :class:`src.inference.records.Records`, remember what is done; ``done`` pictures were before.
     """
-    watch, report, scale = watch or Watch(), Report(len(jobs)), outscale or upscaler.scale
+    watch, report, scale = watch or Watch(), Report(len(jobs) + done), outscale or upscaler.scale
     seeds = interpolation.seeds if interpolation else range(seed, seed + samples)
     outputs = {"samples": samples, "compare": compare, "process": process.kinds if process else ()}
     outputs["frames"] = len(seeds) if interpolation else 0
@@ -69,13 +71,18 @@ def upscale_files(
         if process and upscaler.tiles(shape):
             raise UserError("--process shows pictures that are not cut into tiles: take smaller ones, or leave it out")
         _begin(upscaler, watch, [job for job, _ in group], shape, len(seeds), sampling)
+        for job, _ in group if records else ():
+            records.begin(job)
         best = _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation, fusion)
         for number, ((job, picture), sr) in enumerate(zip(group, best, strict=True)):
             if compare:
                 write_image(job.comparison, comparison(picture.rgb, sr))
             if process:
                 process.write(job, number, sr.shape[:2])
-            watch.done(job, picture.rgb, sr, job.outputs(**outputs))
+            paths = job.outputs(**outputs)
+            if records:
+                records.end(job, paths)
+            watch.done(job, picture.rgb, sr, paths)
 
     for group in _groups(upscaler, jobs, batch, scale, report, max_pixels):
         _attempt(enlarge, group, report)
@@ -119,7 +126,8 @@ def _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation
         group = [(job, replace(picture, rgb=own.composed(picture.rgb)))]
     condition = upscaler.encode(to_network([picture.rgb for _, picture in group]))
     size, own_size = result_size(group[0][1].rgb.shape[:2], scale), upscaler.size(condition)
-    statistics = [SampleStatistics(own_size) for _ in group] if len(seeds) > 1 and not interpolation else []
+    several, dtype = len(seeds) > 1 and not interpolation, hooks["dtype"]
+    statistics = [SampleStatistics(own_size, len(seeds), dtype) for _ in group] if several else []
     frames = [[] for _ in group]
 
     def see(rows, strip):
@@ -136,7 +144,7 @@ def _draw(upscaler, group, sampling, seeds, process, watch, scale, interpolation
             if interpolation:
                 frames[number].append(at_most(eight_bits(results[number]), LONGEST))
             if statistics:
-                statistics[number].add(pixels[number], picture.rgb)
+                statistics[number].add(pixels[number])
     if interpolation:
         for (job, _), own in zip(group, frames, strict=True):
             write_frames(job, own, interpolation)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..imaging import io
-from ..imaging.io import STANDARD_INPUT, WRITE_SUFFIXES, list_images
+from ..imaging.io import READ_SUFFIXES, STANDARD_INPUT, WRITE_SUFFIXES, list_images, natural_key, pictures_of
 
 _LOSSY, _ALSO_JPEG = (".jpg", ".jpeg", ".webp"), (".jfif", ".jpe", ".mpo")
 _NAMED = 5  # files that a line names
@@ -54,12 +54,15 @@ class Job:
         return self.result.with_name(f"{self.result.stem}_{name}{suffix}")
 
 
-def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=None, quality=None, frames=0):
+def plan_jobs(
+    source, output, compare=False, samples=1, process=(), file_format=None, quality=None, frames=0, recursive=False
+):
     """A :class:`Job` for each picture of a file or folder, that writes what :meth:`Job.outputs` says.
 
     The output is for a picture a file or a folder, for a folder a folder. In a folder a result has its picture's name
     and is a PNG, or of ``file_format`` "jpg", "png", "webp" or "source"; those that would have one name keep their
-    pictures' suffix (``a.jpg`` → ``a.jpg.png``). A source "-" is standard input. ``quality`` is of .jpg and .webp.
+    pictures' suffix (``a.jpg`` → ``a.jpg.png``). A source "-" is standard input. ``quality`` is of .jpg and .webp. With
+    ``recursive`` a folder's sub-folders are taken, too, and are the output's; not the output itself, if it lies in it.
     """
     if "://" in str(source):
         raise UserError(f"--input {source} is an address: download it, or pipe it (curl -L URL | … --input -)")
@@ -72,13 +75,16 @@ def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=
     if source.is_dir():
         if names_file or output.is_file():
             raise UserError(f"--input {source} is a folder, so --output must be a folder, not the file {output}")
-        sources = list_images(source)
-        _tell_left_out(source, sources)
+        sources = _tree(source, output) if recursive else list_images(source)
+        if not recursive:
+            _tell_left_out(source, set(source.iterdir()) - set(sources))
     else:
+        if recursive:
+            raise UserError(f"--recursive is for a folder, and --input {source} is a picture: leave it out")
         if output.suffix and not names_file and not output.is_dir():
             raise UserError(f"--output {output} must be a folder or end in one of {', '.join(WRITE_SUFFIXES)}")
         sources = [source]
-    results = [output] if names_file else _results(sources, output, file_format or "png")
+    results = [output] if names_file else _results(sources, output, file_format or "png", source)
     lossy = [result.suffix.lower() in _LOSSY for result in results]
     if quality is not None and not (any(lossy) and 1 <= quality <= 100):
         raise UserError(f"--quality is of .jpg and .webp, from 1 to 100, not {quality}: take --format jpg or webp, too")
@@ -87,15 +93,36 @@ def plan_jobs(source, output, compare=False, samples=1, process=(), file_format=
     return _checked(jobs, samples, compare, process, frames)
 
 
-def _results(sources, folder, file_format):
-    """Name the results in a folder, each after its source."""
+def _tree(folder, output):
+    """The pictures of a folder and its sub-folders; not of hidden ones, nor the output's, nor behind links."""
+    found, left, output = [], set(), output.resolve()
+    for place, folders, files in os.walk(folder, onerror=_tell_unreadable):
+        paths = {Path(place, name) for name in folders + files}
+        entered = {path for path in paths if path.is_dir() and not (path.is_symlink() or path.name.startswith("."))}
+        entered -= (own := {path for path in entered if path.resolve() == output})
+        folders[:] = [path.name for path in sorted(entered, key=natural_key)]
+        found += (pictures := pictures_of(paths))
+        left |= paths - entered - own - set(pictures)
+    if not found:
+        raise UserError(f"no pictures in {folder} and its sub-folders: put {', '.join(READ_SUFFIXES)} files into it")
+    _tell_left_out(folder, left)
+    return found
+
+
+def _tell_unreadable(error):
+    logging.warning("left out, since it cannot be read (%s): %s", error.strerror, error.filename)
+
+
+def _results(sources, folder, file_format, root):
+    """Name the results in a folder, each after its source, and in its source's place below a root that is a folder."""
     stems = ["stdin" if path == STANDARD_INPUT else path.stem for path in sources]
+    places = [folder / path.relative_to(root).parent if root.is_dir() else folder for path in sources]
     suffixes = [_suffix(path, file_format) for path in sources]
-    names = [stem + suffix for stem, suffix in zip(stems, suffixes, strict=True)]
-    known = Counter(map(str.lower, names))
+    results = [place / (stem + suffix) for place, stem, suffix in zip(places, stems, suffixes, strict=True)]
+    known = Counter(str(result).lower() for result in results)
     return [
-        folder / (name if known[name.lower()] == 1 else path.name + suffix)
-        for path, name, suffix in zip(sources, names, suffixes, strict=True)
+        result if known[str(result).lower()] == 1 else result.with_name(path.name + suffix)
+        for path, result, suffix in zip(sources, results, suffixes, strict=True)
     ]
 
 
@@ -106,13 +133,13 @@ def _suffix(source, file_format):
     return ".jpg" if suffix in _ALSO_JPEG else source.suffix if suffix in WRITE_SUFFIXES else ".png"
 
 
-def _tell_left_out(folder, taken):
+def _tell_left_out(folder, paths):
     """Count and name in one line what of a folder is not taken, but for hidden files."""
     kinds = {"sub-folders": [], "links to nothing": [], "other files": []}
-    for path in sorted(set(folder.iterdir()) - set(taken)):
+    for path in sorted(paths):
         if not path.name.startswith("."):
             kind = "sub-folders" if path.is_dir() else "other files" if path.exists() else "links to nothing"
-            kinds[kind].append(path.name)
+            kinds[kind].append(str(path.relative_to(folder)))
     if words := "; ".join(f"{kind} ({len(names)}): {listed(names)}" for kind, names in kinds.items() if names):
         logging.info("left out of %s: %s", folder, words)
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..errors import UserError, one_line
+from ..errors import PartlyDone, UserError, one_line
 from ..imaging.io import MAX_PIXELS, format_of, write_image
 from ..imaging.resize import resized
 from ..imaging.rows import Rows
@@ -43,7 +43,7 @@ class Report:
         for what, names in self._lost.items():
             logging.warning("%s: %s", listed(names), what)
         if self._broken:
-            raise UserError(f"{self._broken} of {self._total} pictures could not be done: the lines above say why")
+            raise PartlyDone(f"{self._broken} of {self._total} pictures could not be done: the lines above say why")
 
 
 def result_size(size, scale):

@@ -2,6 +2,8 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from ..imaging.rows import strips
 from ..imaging.spool import Spool
 from .condition import Condition
 from .latent import Fusion, Interpolation, noise_of
+from .pictures import Picture, Pixels, as_pixels
 from .sampling import Sampling
 
 _REMEDY = "call sample(None, shape=(B, 3, H, W)), or take a model that enlarges"
@@ -197,17 +200,41 @@ class Upscaler(ABC):
         """One sample of pictures that are not cut: (B, 3, H, W) float32 NumPy."""
         raise NotImplementedError
 
-    def sample(self, lr, seed=0, progress=None, lr_up=None, shape=None, **options):
+    def sample(
+        self, lr: Pixels | None, seed: int | Sequence[int] = 0, progress=None, lr_up=None, shape=None, **options: Any
+    ) -> Pixels:
         """Resolve, encode and draw: (B, 3, H, W) float32 NumPy in about [−1, 1]; options are those of both."""
         sampling, others = self._resolved(options)
         return self.draw(self.encode(lr, lr_up, shape), sampling, seed, progress, **others)
 
+    @overload
+    def upscale(self, pictures: Picture, seeds: int | Sequence[int] | None = None, **options: Any) -> Pixels: ...
+    @overload
+    def upscale(
+        self, pictures: Sequence[Picture], seeds: int | Sequence[int] | None = None, **options: Any
+    ) -> list[Pixels]: ...
     def upscale(self, pictures, seeds=None, **options):
-        """Upscale a list of uint8 or uint16 (h, w, 3) to (H, W, 3) of that dtype; arguments as of :meth:`samples`."""
-        condition, sampling, seeds, others = self._given(pictures, seeds, **options)
-        return self.pixels(condition, sampling, seeds, dtype=pictures[0].dtype, **others)
+        """Upscale a picture to uint8 (H, W, 3) RGB, or a list of them to a list; of 16-bit ones that is uint16.
 
-    def samples(self, pictures, seeds=None, count=1, lr_up=None, **options):
+        A picture is a path, a Pillow image, or uint8 or uint16 (h, w, 3), see
+        :func:`src.inference.pictures.as_pixels`. ``seeds`` is a number for each, or the first's, from which the others
+        count on. Those of one size and depth are one batch; of several sizes each is upscaled alone, with the same
+        result. Options are as of :meth:`samples`.
+        """
+        if not isinstance(pictures, (list, tuple)) and getattr(pictures, "ndim", 3) != 4:
+            return self.upscale([pictures], seeds, **options)[0]
+        arrays = [as_pixels(picture) for picture in pictures]
+        seeds = _numbered(seeds, len(arrays))
+        if len({(array.shape, array.dtype) for array in arrays}) == 1:
+            condition, sampling, seeds, others = self._given(arrays, seeds, **options)
+            return self.pixels(condition, sampling, seeds, dtype=arrays[0].dtype, **others)
+        lr_up = options.pop("lr_up", None) or [None] * len(arrays)
+        each = zip(arrays, seeds, lr_up, strict=True)
+        return [self.upscale([one], [seed], lr_up=None if up is None else [up], **options)[0] for one, seed, up in each]
+
+    def samples(
+        self, pictures: Sequence[Pixels], seeds: Sequence[int] | None = None, count: int = 1, lr_up=None, **options: Any
+    ) -> Iterator[Pixels]:
         """Draw ``count`` samples of uint8 or uint16 (h, w, 3) of one size; what samples share is computed once.
 
         Yields (B, 3, H, W) float32, about [−1, 1]. Sample k takes the seeds, one for each picture and by default 0, 1,
@@ -219,7 +246,9 @@ class Upscaler(ABC):
         for k in range(count):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
 
-    def interpolate(self, picture, seed_a, seed_b, frames=10, **options):
+    def interpolate(
+        self, picture: Pixels, seed_a: int, seed_b: int, frames: int = 10, **options: Any
+    ) -> Iterator[Pixels]:
         """Yield the samples, (H, W, 3) in the dtype of a picture (h, w, 3), on the way from one seed's to another's."""
         self.check_samples(frames)
         seeds = Interpolation(seed_a, seed_b, frames).seeds
@@ -283,6 +312,15 @@ class OnePassUpscaler(Upscaler):
         if progress is not None:
             progress()
         return result
+
+
+def _numbered(seeds, count):
+    """A seed for each of so many pictures, of one for the first or None for 0 the numbers that follow."""
+    if seeds is None or isinstance(seeds, (int, np.integer)):
+        return range(seeds or 0, (seeds or 0) + count)
+    if len(seeds) != count:
+        raise UserError(f"expected a seed for each of {count} pictures, or one for the first, got {len(seeds)}")
+    return seeds
 
 
 def _part(noise, condition, window):

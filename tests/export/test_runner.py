@@ -77,7 +77,7 @@ def test_alone_it_keeps_sixteen_bits_and_refuses_what_infer_refuses(exports, loa
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "in" / "b.tif")
     arguments = ("--model", exports("step"), "--input", "in", "--output", "out", "--format", "source")
     status, out, lines = alone(tmp_path, *arguments)
-    assert (status, out, len(lines)) == (2, "out/a.tif\n", 2), lines
+    assert (status, out, len(lines)) == (1, "out/a.tif\n", 2), lines
     with pytest.raises(UserError) as caught:
         read_image(tmp_path / "in" / "b.tif")
     assert lines[0] == f"error: {caught.value}".replace(f"{tmp_path}/", "")
@@ -218,3 +218,18 @@ def test_a_size_between_is_of_pictures_that_are_enlarged(monkeypatch):
 def test_a_mistake_is_status_2(tmp_path):
     status, out, lines = alone(tmp_path, "--model", "none.onnx", "--input", "x")
     assert (status, out) == (2, "") and lines[0].startswith("error: ") and len(lines) == 1
+
+
+def test_alone_it_takes_sub_folders_and_skips_what_is_done(exports, tmp_path, photo):
+    picture, _ = models.picture(photo, 13, 21)
+    for name in ("a.png", "sub/a.png"):
+        write_image(tmp_path / "in" / name, picture)
+    arguments = ("--model", exports("step"), "--input", "in", "--output", "out", "--recursive")
+    status, out, lines = alone(tmp_path, *arguments)
+    assert (status, out.splitlines(), lines) == (0, ["out/a.png", "out/sub/a.png"], [])
+    (tmp_path / "out" / "a.png").unlink()
+    status, out, lines = alone(tmp_path, *arguments, "--skip-existing")
+    told = ["skipped, since they are done: 1 of 2 pictures (sub/a.png)"]
+    assert (status, out.splitlines(), lines) == (0, ["out/a.png"], told)
+    status, out, lines = alone(tmp_path, *arguments, "--skip-existing", "--seed", 1)
+    assert (status, len(out.splitlines()), lines) == (0, 2, [])

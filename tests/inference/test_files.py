@@ -417,6 +417,32 @@ def test_what_of_a_folder_is_left_out_is_told(save, tmp_path, caplog):
     ]
 
 
+def test_sub_folders_keep_their_places(save, tmp_path, caplog):
+    folder = save("a.png").parent
+    for name in ("2/a.png", "10/a.png", "2/deep/b.jpg", "2/deep/b.png", ".hidden/a.png", "out/a.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save(name)
+    (folder / "empty").mkdir()
+    (folder / "empty" / "x.txt").write_text("x")
+    (folder / "link").symlink_to(folder / "2")
+    caplog.set_level("INFO")
+    jobs = plan_jobs(folder, folder / "out", recursive=True)  # whose own pictures are no sources
+    found = [(job.source.relative_to(folder).as_posix(), job.result.relative_to(folder).as_posix()) for job in jobs]
+    assert found == [
+        ("a.png", "out/a.png"), ("2/a.png", "out/2/a.png"), ("2/deep/b.jpg", "out/2/deep/b.jpg.png"),
+        ("2/deep/b.png", "out/2/deep/b.png.png"), ("10/a.png", "out/10/a.png"),
+    ]  # fmt: skip
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out of {folder}: sub-folders (1): link; other files (1): empty/x.txt"
+    ]
+    with pytest.raises(UserError, match="/a.png would overwrite a picture of the input"):
+        plan_jobs(folder, folder, recursive=True)
+    with pytest.raises(UserError, match="no pictures in .* and its sub-folders: put .avif"):
+        plan_jobs(folder / "empty", tmp_path / "out", recursive=True)
+    with pytest.raises(UserError, match="--recursive is for a folder, and --input .*a.png is a picture: leave it out"):
+        plan_jobs(folder / "a.png", tmp_path / "out", recursive=True)
+
+
 @pytest.mark.parametrize(
     ("file_format", "expected"),
     [

@@ -3,34 +3,40 @@
 import numpy as np
 import pytest
 
-from src.imaging.resize import imresize
 from src.inference.sample_statistics import HOTTEST, SampleStatistics, heat_map
 from src.inference.upscaler import to_pixels
 
 RNG = np.random.default_rng(0)
 
 
+def seen(samples, dtype=np.uint8):
+    """The statistics of (K, 3, H, W) float32 in about [−1, 1]."""
+    statistics = SampleStatistics(samples.shape[2:], len(samples), dtype)
+    for sample in samples:
+        for rows in (slice(0, 5), slice(5, sample.shape[1])):
+            statistics.see(rows, sample[:, rows])
+        statistics.add(to_pixels(sample[None], dtype)[0])
+    return statistics
+
+
 def test_mean_and_deviation_are_those_of_the_samples():
     samples = RNG.uniform(-1, 1, (5, 3, 8, 12)).astype(np.float32)
-    statistics = SampleStatistics((8, 12))
-    for sample in samples:
-        for rows in (slice(0, 5), slice(5, 8)):
-            statistics.see(rows, sample[:, rows])
-        statistics.add(to_pixels(sample[None])[0], np.zeros((2, 3, 3), np.uint8))
+    statistics = seen(samples)
     np.testing.assert_allclose(statistics.mean.swapaxes(0, 1), samples.mean(0), atol=1e-6)
     expected = np.sqrt(samples.var(0, ddof=1, dtype=np.float64).mean(0)) * 127.5
     np.testing.assert_allclose(statistics.deviation(), expected, rtol=1e-5)
 
 
-def test_the_best_reduces_to_the_lr_picture(photo):
-    hr = photo[:64, :64]
-    lr = imresize(hr, 0.25)
-    statistics = SampleStatistics(hr.shape[:2])
-    for noise in (20, 0, 10):
-        sample = np.clip(hr + RNG.normal(0, 1, hr.shape) * noise, 0, 255).astype(np.uint8)
-        statistics.add(sample, lr)
-    assert statistics.best_number == 1 and statistics.best_lr_psnr == float("inf")
-    np.testing.assert_array_equal(statistics.best, hr)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_nearest_to_the_mean_is_the_medoid(photo, dtype):
+    hr = photo[:70, :64].transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    noise = RNG.normal(0, 1, (4, *hr.shape)).astype(np.float32) * np.float32([0.4, 0.2, 0.05, 0.3])[:, None, None, None]
+    statistics = seen(samples := (hr + noise).clip(-1, 1), dtype)
+    apart = np.square(samples[:, None] - samples).sum((1, 2, 3, 4))  # summed over the others
+    assert statistics.distances().argmin() == apart.argmin() == 2
+    expected = np.sqrt(np.square(samples - samples.mean(0)).mean((1, 2, 3))) * 127.5
+    np.testing.assert_allclose(statistics.distances(), expected, atol=0.3)  # of pixels, which are rounded
+    np.testing.assert_array_equal(statistics.sample(2), to_pixels(samples[2:3], dtype)[0])
 
 
 def test_the_heat_map_is_black_at_0_and_rises_in_lightness():

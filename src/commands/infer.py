@@ -96,7 +96,10 @@ def preset(args):
     steps = args.fuse or args.process or {"sampler", "steps", "spacing"} & given_sampling(args).keys()
     path = PRESETS[args.preset or ("best" if steps else "fast")]
     if args.preset is None:
-        logging.info("the model is checkpoints/%s, times 4; --preset or --checkpoint names another", path.name)
+        other = "--preset or --checkpoint names another"
+        if str(args.input).lower().endswith((".jpg", ".jpeg")):
+            other = "--preset photo takes JPEG's blocks and noise out"
+        logging.info("the model is checkpoints/%s, times 4; %s", path.name, other)
     return str(path)
 
 

@@ -1,6 +1,7 @@
 """What infer.py tells while it works."""
 
 import io
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,7 +81,15 @@ def test_several_pictures_bar_counts_pictures(tmp_path, bars):
     ],
 )
 def test_the_models_of_the_project_are_named_by_purpose(given, name):
-    names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency")
+    names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency", "input")
     path = Path(infer.preset(SimpleNamespace(**dict.fromkeys(names) | given)))
     assert path.stem == name
     assert path.is_file()
+
+
+@pytest.mark.parametrize(("name", "told"), [("a.JPG", True), ("a.png", False), ("folder", False)])
+def test_of_a_jpeg_the_model_for_photographs_is_named(name, told, caplog):
+    caplog.set_level(logging.INFO)
+    names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency")
+    assert Path(infer.preset(SimpleNamespace(**dict.fromkeys(names), input=name))).stem == "srdiff_lite_x4_onestep"
+    assert ("--preset photo" in caplog.text) is told

@@ -7,7 +7,7 @@ import numpy as np
 
 SIDE = 32  # LR pixels of the small picture
 STEPS = 4  # at most, of a sampler's
-SHARE = 0.02  # of the whole work that the small picture may be
+SHARE = 0.005  # of the whole work that the small picture may be
 
 
 def estimated_seconds(upscaler, shape, sampling, samples=1):

@@ -22,6 +22,7 @@ def clock(monkeypatch):
     """Seconds and passes, of networks that take their time by the pixel, and if they compile an hour more at first."""
     clock = {"now": 0.0, "passes": 0}
     monkeypatch.setattr(estimate, "SIDE", 8)
+    monkeypatch.setattr(estimate, "SHARE", 0.02)
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock["now"])
     return clock
 

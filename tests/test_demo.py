@@ -421,6 +421,22 @@ def test_the_page_speaks_chinese_to_a_chinese_browser(browser, server, picture, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_the_work_leaves_nothing(browser, tmp_path, photo, number):
+    pytest.importorskip("gradio", reason="pip install -r requirements-demo.txt")
+    server = Server(tmp_path, "--tile", TILE)
+    tab = Tab(browser, server)
+    write_image(tmp_path / "long.png", np.tile(photo, (2, 2, 1)))
+    tab.give(tmp_path / "long.png")
+    tab.press("enlarge")
+    tab.progress(r"pass \d+ of \d{3}, about")
+    assert server.end(number) == 128 + number
+    assert server.lines[-1] == "interrupted\n" and not any("Traceback" in line for line in server.lines)
+    assert list(server.temporary.iterdir()) == []
+    tab.close()
+
+
+@pytest.mark.slow
 def test_a_second_server_on_the_port_says_so_in_a_line(server, tmp_path):
     status, printed, lines = tiny.run("demo.py", "--port", server.port, cwd=tmp_path)
     assert (status, printed, len(lines)) == (2, "", 1)

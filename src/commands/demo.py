@@ -35,7 +35,8 @@ def main():
     args = arguments()
     if not 1 <= args.port <= 65535:
         raise UserError(f"--port must be from 1 to 65535, not {args.port}")
-    if importlib.util.find_spec("gradio") is None:
+    found = importlib.util.find_spec("gradio")
+    if found is None or found.origin is None:  # pip leaves the folder, since gradio has written into it
         raise UserError("the page needs gradio: pip install -r requirements-demo.txt")
     with temporary_folder() as folder:
         serve(args, folder)

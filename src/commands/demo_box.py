@@ -13,7 +13,7 @@ HTML = """
 
 CSS = """
 .canvas { position: relative; display: inline-block; cursor: crosshair; touch-action: none; user-select: none; }
-.canvas img { display: block; max-width: 100%; max-height: 400px; }
+.canvas img { display: block; max-width: 100%; max-height: 400px; min-width: 200px; }
 .drawn { position: absolute; border: 2px solid #f60; box-shadow: 0 0 0 1px white; pointer-events: none; }
 """
 

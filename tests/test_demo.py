@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's chromium, driven by playwright."""
 
+import base64
 import re
 import shutil
 import signal
@@ -21,6 +22,15 @@ from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300  # seconds in which a busy machine does anything that is waited for here
+DROP = """content => {
+    const data = new DataTransfer(), bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+    data.items.add(new File([bytes], "dropped.png", {type: "image/png"}));
+    const place = document.querySelector("#picture input[type=file]").closest("button");
+    place.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+COPY = """content => navigator.clipboard.write([new ClipboardItem({
+    "image/png": new Blob([Uint8Array.from(atob(content), c => c.charCodeAt(0))], {type: "image/png"}),
+})])"""
 TILE = 256  # so that a large picture has many passes, of which one is soon done
 
 
@@ -380,6 +390,47 @@ def test_two_tabs_at_once_wait_for_each_other(browser, server, tab, picture):
     other.close()
     wait(lambda: not any(name.startswith("two") for name in server.pictures()))
     assert {"one.png", "one_x4.png"} <= server.pictures()
+
+
+@pytest.mark.slow
+def test_what_waits_is_cancelled_and_what_runs_goes_on(browser, server, tab, tmp_path, photo, picture):
+    other = Tab(browser, server)
+    write_image(tmp_path / "long.png", np.tile(photo, (2, 2, 1)))
+    tab.give(tmp_path / "long.png")
+    tab.press("enlarge")
+    tab.progress(r"pass \d+ of \d{3}, about")
+    other.give(picture())
+    other.press("enlarge")
+    other.progress("queue: 1/1")
+    other.press("cancel")
+    other.told("Cancelled")
+    tab.progress(r"pass \d+ of \d{3}, about")
+    tab.press("cancel")
+    tab.told("Cancelled")
+    other.enlarge(picture())
+    other.close()
+
+
+@pytest.mark.slow
+def test_a_picture_is_dropped(tab, picture):
+    content = base64.b64encode(picture("dropped.png").read_bytes()).decode()
+    tab.page.locator("#picture input[type=file]").wait_for(state="attached")
+    tab.page.evaluate(DROP, content)
+    tab.page.locator("#picture img").wait_for()
+    with tab.page.expect_response(re.compile(r"after\.png")):
+        tab.press("enlarge")
+    assert read_image(tab.download("dropped_x4")).rgb.shape == (96, 96, 3)
+
+
+@pytest.mark.slow
+def test_a_picture_is_pasted(tab, picture):
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.page.evaluate(COPY, base64.b64encode(picture().read_bytes()).decode())
+    with tab.page.expect_response(re.compile("/upload")):
+        tab.page.locator("#picture").get_by_label("Paste from clipboard").click()
+    tab.page.locator("#picture img").wait_for()
+    with tab.page.expect_response(re.compile(r"after\.png")):
+        tab.press("enlarge")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ COMMANDS = {  # modules of cli/
     "export": "write a model as MindIR, ONNX or AIR",
     "convert": "read a PyTorch checkpoint, or blend two of ours",
     "preprocess": "prepare pictures for training",
+    "demo": "open a page in the browser to enlarge pictures on",
 }
 
 

@@ -92,7 +92,7 @@ def add_outscale(arguments):
         "the result is S times as large as the input, any number above 0: the network's picture, which is what is cut "
         "into tiles, is resized by bicubic at the end"
     )
-    arguments.add_argument("--outscale", type=_factor, metavar="S", help=text)
+    arguments.add_argument("--outscale", type=factor, metavar="S", help=text)
 
 
 def add_format(arguments):
@@ -102,7 +102,7 @@ def add_format(arguments):
     text = "from 1 to 100, of .jpg, by default 95, and of .webp, by default lossless"
     arguments.add_argument("--quality", type=int, metavar="N", help=text)
     text = "of a picture of --input, in millions; more are refused (default: %(default)s)"
-    arguments.add_argument("--max-pixels", type=_factor, metavar="N", default=500, help=text)
+    arguments.add_argument("--max-pixels", type=factor, metavar="N", default=500, help=text)
 
 
 def add_folder(arguments):
@@ -123,7 +123,7 @@ def what_makes(args, models):
     return {"models": models, "sampling": given_sampling(args)} | {name: getattr(args, name) for name in names}
 
 
-def _factor(text):
+def factor(text):
     with contextlib.suppress(ValueError):
         if 0 < float(text) < math.inf:
             return float(text)

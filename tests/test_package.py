@@ -27,6 +27,7 @@ def test_requirements_are_the_dependencies_and_train():
     assert requirements("requirements.txt") == sorted(PROJECT["dependencies"] + EXTRAS["train"])
     own = [each for each in EXTRAS["test"] if not each.startswith("mindspore-sr[")]
     assert requirements("requirements-dev.txt") == sorted(own + EXTRAS["wandb"])
+    assert requirements("requirements-demo.txt") == ["-r requirements.txt", *EXTRAS["demo"]]
 
 
 def test_one_version():

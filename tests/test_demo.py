@@ -300,14 +300,13 @@ def test_the_temperature_is_changed(tab, picture):
 @pytest.mark.slow
 def test_samples_and_steps_are_shown_and_content_fused(tab, picture):
     tab.open("sampling")
-    count = tab.page.locator("#samples input[type=number]")
-    count.fill("2")
-    count.press("Enter")
+    count = tab.page.locator("#samples input[type=range]")  # what is typed while the page is being built gets lost
+    count.press("ArrowRight")
+    tab.page.wait_for_function("() => document.querySelector('#samples input[type=number]').value == '2'")
     tab.enlarge(picture(side=16), "{}_x4_1")
     tab.page.locator("#deviation img").wait_for()
     assert tab.files.locator("tr").count() == 5
-    count.fill("1")
-    count.press("Enter")
+    count.press("ArrowLeft")
     tab.page.locator("#process input").check()
     plain = tab.enlarge(picture(side=16)).read_bytes()
     tab.page.locator("#steps_shown img").wait_for()

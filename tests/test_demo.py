@@ -100,7 +100,8 @@ class Tab:
         self._context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000})
         self.page = self._context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
-        self.page.goto(server.address)
+        with self.page.expect_response(re.compile("/gradio_api/(run|queue)/")):  # what is typed before the page's
+            self.page.goto(server.address)  # own first event, which asks for the models, may get lost
         self.result, self.files = self.page.locator("#result"), self.page.locator("#files")
 
     def give(self, path, where="#picture"):
@@ -300,9 +301,14 @@ def test_the_temperature_is_changed(tab, picture):
 @pytest.mark.slow
 def test_samples_and_steps_are_shown_and_content_fused(tab, picture):
     tab.open("sampling")
-    count = tab.page.locator("#samples input[type=range]")  # what is typed while the page is being built gets lost
-    count.press("ArrowRight")
-    tab.page.wait_for_function("() => document.querySelector('#samples input[type=number]').value == '2'")
+    count = tab.page.locator("#samples input[type=range]")
+    number = tab.page.locator("#samples input[type=number]")
+
+    def set_to_two():
+        count.fill("2")
+        return number.input_value() == "2"
+
+    wait(set_to_two)
     tab.enlarge(picture(side=16), "{}_x4_1")
     tab.page.locator("#deviation img").wait_for()
     assert tab.files.locator("tr").count() == 5

@@ -27,12 +27,16 @@ def main():
 
     from src.build import load_upscaler
     from src.errors import UserError
+    from src.families.registry import config_of
     from src.imaging.io import list_images, read_rgb
     from src.weights.checkpoint import load_checkpoint, save_model
 
     checkpoint = load_checkpoint(args.checkpoint)
     arrays = checkpoint.model_arrays()
-    if BIAS not in arrays:
+    if Path(args.output).resolve() == Path(args.checkpoint).resolve():
+        raise UserError(f"{args.output} is read, too: name another --output")
+    scale = config_of(checkpoint).data.scale
+    if BIAS not in arrays or arrays[BIAS].size != 3 * scale**2:
         raise UserError(f"{args.checkpoint} is no generator with a pixel shuffle behind its last convolution")
     colours = [read_rgb(path).mean((0, 1)) / 127.5 - 1 for path in list_images(args.colours)]
 

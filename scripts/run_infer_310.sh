@@ -70,4 +70,4 @@ if [[ -n "$size" ]]; then
         ${mode:+--precision-mode "$mode"}) || exit
 fi
 export PYTHONPATH=$project${PYTHONPATH:+:$PYTHONPATH}
-exec "$python" "$project/src/export/runner.py" --runtime mindspore_lite --device Ascend --model "$model" ${rest[@]+"${rest[@]}"}
+exec "$python" -m src.export.runner --runtime mindspore_lite --device Ascend --model "$model" ${rest[@]+"${rest[@]}"}

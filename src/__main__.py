@@ -19,14 +19,15 @@ COMMANDS = {  # modules of cli/
 def main():
     """Start the command that the first argument names; ``mindspore-sr NAME`` then stands for the program's name."""
     end_at_once()
-    from .command import parser
+    from .command import call_program, parser
 
     p = parser("Diffusion super-resolution for MindSpore.", prog="mindspore-sr")
     commands = p.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands, each with --help")
     for command, does in COMMANDS.items():
         commands.add_parser(command, help=does, add_help=False)
     name = p.parse_args(sys.argv[1:2]).command
-    sys.argv[:2] = [f"mindspore-sr {name}"]
+    del sys.argv[1]  # not its name: MindSpore's graph cache opens the file that is named there
+    call_program(f"mindspore-sr {name}")
     start(name)
 
 

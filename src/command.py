@@ -27,6 +27,8 @@ PRESETS = {  # by purpose
 
 
 class _Parser(argparse.ArgumentParser):
+    program = None  # what usage and errors call the command, where that is not the script's name
+
     def error(self, message):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
@@ -38,9 +40,14 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
+def call_program(name):
+    """Have usage and errors call the command by a name that is no script's."""
+    _Parser.program = name
+
+
 def parser(description, **options):
     """An argument parser with one-line errors and defaults shown in its help."""
-    return _Parser(description=description, formatter_class=_HelpFormatter, **options)
+    return _Parser(description=description, formatter_class=_HelpFormatter, **{"prog": _Parser.program} | options)
 
 
 def add_device(arguments):
@@ -180,6 +187,8 @@ def run(main):
             status.append(error.status)
         elif isinstance(error, ModuleNotFoundError) and _is_missing(error.name):
             remedy = "-r requirements.txt" if __package__ == "src" else '"mindspore-sr[train]"'
+            if not os.path.isfile(__file__):  # offline.pyz
+                remedy = error.name
             print(f"error: this needs {error.name}, which is not installed: pip install {remedy}", file=sys.stderr)
             status.append(2)
         elif isinstance(error, BrokenPipeError):

@@ -185,7 +185,7 @@ class Load:
 
 @pytest.fixture
 def desk(tmp_path):
-    return Desk(tmp_path / "desk", Load(), 1_000_000)
+    return Desk(tmp_path / "desk", tmp_path, Load(), 1_000_000)
 
 
 def test_a_tab_has_its_last_result_and_leaves_nothing(desk, picture):
@@ -216,6 +216,14 @@ def test_work_is_given_up_in_the_middle(desk, picture):
         desk.enlarge("a", wish, tell)
     assert told == [0, 1, 2] and list(desk.folder.iterdir()) == []
     assert desk.enlarge("a", wish, lambda *_: None).after.exists()
+
+
+def test_what_is_no_upload_is_not_deleted(desk, tmp_path):
+    (tmp_path / "desk" / "own").mkdir()
+    for path in (tmp_path, tmp_path / "desk", tmp_path / "desk" / "own" / "x.png", tmp_path / ".." / "x"):
+        desk.hold("tab", [str(path)])
+        desk.hold("tab", [])
+    assert (tmp_path / "desk" / "own").is_dir()
 
 
 def test_a_picture_that_another_tab_has_given_too_is_kept(desk, picture):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -63,6 +64,9 @@ def programs(tmp_path_factory):
     assert wheel.returncode == 0, wheel.stderr
     # --no-index: what was fetched is all that it asks for
     (file,) = folder.glob(f"mindspore_sr-{PROJECT['version']}-*.whl")
+    assert {"mindspore_sr/py.typed", "mindspore_sr/configs/srdiff_lite_x4.yaml"} <= set(
+        zipfile.ZipFile(file).namelist()
+    )
     done = run(*pip, "install", "--no-index", file, cwd=folder)
     assert done.returncode == 0, done.stderr
     return environment / "bin"
@@ -91,7 +95,7 @@ SCRIPT = """
 import sys
 import numpy as np
 import mindspore_sr
-from mindspore_sr.build import load_upscaler
+from mindspore_sr import load_upscaler
 from mindspore_sr.command import PRESETS
 sr = load_upscaler(PRESETS["photo"]).sample(np.zeros((1, 3, 8, 12), np.float32))
 print(sr.shape, sorted({"mindspore", "src"} & sys.modules.keys()))

@@ -47,8 +47,10 @@ def main():
 def temporary_folder():
     """Yield a folder for all that the server writes, gradio's uploads and large pictures among it, and remove it."""
     folder = Path(tempfile.mkdtemp(prefix="mindspore-sr-demo-"))
-    # before gradio is imported, which reads them then
+    near = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "localhost", "127.0.0.1"]))
+    # before gradio is imported, which reads them then, and asks its own server whether it is there
     os.environ |= {
+        "NO_PROXY": near, "no_proxy": near,
         "GRADIO_TEMP_DIR": str(folder / "uploads"), CACHE_VARIABLE: str(folder / "cache"), "GRADIO_SHARE": "False",
         "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False", "HF_HUB_DISABLE_TELEMETRY": "1",
     }  # fmt: skip
@@ -71,7 +73,7 @@ def serve(args, folder):
         logging.getLogger(name).setLevel(logging.WARNING)
     tile_options = TileOptions(args.max_memory, args.tile, args.halo, args.fixed_tiles, beside=2, writing=0)
     load = partial(build.load_upscaler, device=args.device, tile_options=tile_options)
-    desk = Desk(folder / "results", load, round(args.max_pixels * 1e6))
+    desk = Desk(folder / "results", folder / "uploads", load, round(args.max_pixels * 1e6))
     page, address = open_page(desk, args.host, args.port)
     try:
         print(address, flush=True)

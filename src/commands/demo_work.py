@@ -69,11 +69,13 @@ def models():
 class Desk:
     """Where the tabs' wishes become results, one at a time; a tab is a string that the server knows it by.
 
-    ``load(path)`` returns an upscaler, of which the last is kept; what becomes of a tab is under ``folder``.
+    ``load(path)`` returns an upscaler, of which the last is kept; what becomes of a tab is under ``folder``, and what
+    it has sent in a folder of its own under ``uploads``.
     """
 
-    def __init__(self, folder, load, max_pixels):
+    def __init__(self, folder, uploads, load, max_pixels):
         self.folder, self._load, self._max_pixels = folder, load, max_pixels
+        self._places = uploads.resolve()
         folder.mkdir()
         self._device, self._loaded = threading.Lock(), (None, None)
         self._lock = threading.Lock()  # of what follows
@@ -102,21 +104,29 @@ class Desk:
         finally:
             with self._lock:
                 self._running[tab].discard(cancelled)
+                if not self._running[tab]:
+                    del self._running[tab]
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def cancel(self, tab):
         """Give up what a tab has asked for."""
         with self._lock:
-            for event in self._running[tab]:
+            for event in self._running.get(tab, ()):
                 event.set()
 
     def hold(self, tab, paths):
         """Delete the uploads of a tab but for these, unless another tab has given the same picture."""
         with self._lock:
             let_go, self._uploads[tab] = self._uploads[tab] - set(paths), set(paths)
-            for path in let_go - set().union(*self._uploads.values()):
-                shutil.rmtree(Path(path).parent, ignore_errors=True)  # each is in a folder named after its content
+            held = {self._place(path) for path in set().union(*self._uploads.values())}
+            for place in {self._place(path) for path in let_go} - held - {None}:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _place(self, path):
+        """The folder of an upload, named after its content; None of what a client only says to be one."""
+        place = Path(path).resolve().parent
+        return place if place.parent == self._places else None
 
     def close(self, tab):
         """Forget a tab and all its pictures."""
@@ -136,6 +146,8 @@ class Desk:
     def _enlarge(self, wish, folder, watch):
         watch.check()
         upscaler = self._upscaler(wish.model)
+        if not upscaler.conditional:
+            raise UserError(f"{wish.model} makes pictures from nothing and enlarges none: choose another model")
         options = _options(wish)
         sampling = check_model(upscaler, options)
         fusion = _fusion(wish, self._max_pixels) if wish.content else None

@@ -15,7 +15,8 @@ from .. import build
 from ..command import PRESETS, given_sampling, quieten, what_makes
 from ..errors import UserError, one_line
 from ..export.artefact import model_hash
-from ..host.ranks import is_scheduler, launched_world
+from ..host.ranks import is_scheduler, launched, launched_world
+from ..host.shipped import shipped
 from ..host.tracking import open_tracker
 from ..imaging.io import picture_size, read_image
 from ..imaging.resize import resized
@@ -81,7 +82,7 @@ def run(args):
         common = {"batch": args.batch, "seed": args.seed, "process": process, "watch": watch}
         common["interpolation"] = interpolation
         if grid is None:
-            with gently(world):
+            with gently():
                 options = {"compare": args.compare, "samples": args.samples, "outscale": args.outscale}
                 options |= {"max_pixels": round(args.max_pixels * 1e6), "fusion": fusion}
                 options |= {"records": records, "done": planned - len(jobs)}
@@ -107,7 +108,7 @@ def records_for(args, paths, kinds):
     """The ``Records`` of a folder of pictures, or of one with --skip-existing; else None."""
     if args.count is not None or not (args.skip_existing or Path(args.input).is_dir()):
         return None
-    made = what_makes(args, [model_hash(path) for path in paths])
+    made = what_makes(args, [model_hash(shipped(path)) for path in paths])
     made |= {name: getattr(args, name) for name in ("no_ema", "frames", "interpolate", "box", "from_step")}
     files = {name: path and stamp(path) for name in ("fuse", "mask") for path in [getattr(args, name)]}
     return Records({**made, **files, "process": kinds})
@@ -136,12 +137,12 @@ def pixels(job):
 
 
 @contextlib.contextmanager
-def gently(world):
-    """Of several ranks, log a mistake in place of raising it: msrun would kill the others before their work is done."""
+def gently():
+    """Of ranks, log a mistake in place of raising it: msrun would kill the others before their work is done."""
     try:
         yield
     except UserError as error:
-        if world.size == 1:
+        if not launched():
             raise
         logging.error("error: %s", one_line(error))  # from which scripts/msrun.sh makes its status
 

@@ -11,13 +11,18 @@ SHARE = 0.005  # of the whole work that the small picture may be
 
 
 def estimated_seconds(upscaler, shape, sampling, samples=1):
-    """About how long samples of LR pictures of a shape (B, h, w) take; None where trying is no small part of that.
+    """About how long samples of LR pictures of a shape (B, h, w) take.
 
-    A network that is compiled for each size is tried with a window's, others with a smaller one.
+    None where a part of that is not known: of pictures from nothing, and where trying is no small part of it. A network
+    that is compiled for each size is tried with a window's, others with a smaller one.
     """
-    known = [_seconds(*part, samples) for part in upscaler.parts(shape, sampling) if part[0].conditional]
-    known = [seconds for seconds in known if seconds is not None]
-    return sum(known) if known else None
+    total = 0.0
+    for part in upscaler.parts(shape, sampling):
+        seconds = _seconds(*part, samples) if part[0].conditional else None
+        if seconds is None:
+            return None
+        total += seconds
+    return total
 
 
 def _seconds(upscaler, shape, sampling, samples):

@@ -110,7 +110,7 @@ def _begin(upscaler, watch, jobs, shape, samples, sampling):
         logging.info("%s: %s, %d passes of the network", name, words, passes)
     seconds = estimated_seconds(upscaler, shape, sampling, samples)
     if seconds is not None and seconds > LONG:
-        logging.info("%s: about %.0f minutes", name, seconds / 60)
+        logging.info("%s: about %.0f min", name, seconds / 60)
     watch.begin(jobs, passes)
 
 

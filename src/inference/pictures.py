@@ -24,7 +24,10 @@ def as_pixels(picture: Picture) -> Pixels:
     if isinstance(picture, Image.Image):
         if picture.mode[0] in "IF":
             raise UserError(f"a Pillow image of mode {picture.mode} does not tell its range: give the path of its file")
-        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        try:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        except (OSError, SyntaxError) as error:  # it is read only now
+            raise UserError(f"a Pillow image cannot be read: {error}") from error
     if not isinstance(picture, np.ndarray):
         kind = type(picture).__name__
         raise UserError(f"expected a picture as a path, a Pillow image or a NumPy array (h, w, 3), not {kind}")

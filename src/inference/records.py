@@ -22,6 +22,7 @@ class Records:
     """
 
     def __init__(self, made):
+        self._stamps = {}  # of the sources whose results are being made
         self._made = json.loads(json.dumps({"version": 1, **made}))
 
     def unfinished(self, jobs, source):
@@ -45,18 +46,17 @@ class Records:
         return False
 
     def begin(self, job):
-        """Forget a job whose files are about to be written."""
+        """Forget a job whose files are about to be written, and keep what its source was."""
+        if job.source.is_file():
+            self._stamps[job.result] = stamp(job.source)
         with suppress(OSError):
             _place(job).unlink()
 
     def end(self, job, paths):
         """Remember a job whose files are all written; nothing of one whose source can be read only once."""
-        if job.source.is_file():
-            record = {
-                "made": self._made,
-                "source": stamp(job.source),
-                "files": {p.name: _size(job, p.name) for p in paths},
-            }
+        if source := self._stamps.pop(job.result, None):
+            files = {p.name: _size(job, p.name) for p in paths}
+            record = {"made": self._made, "source": source, "files": files}
             write_text(_place(job), json.dumps(record, indent=1), "record of what is done")
 
 

@@ -20,8 +20,8 @@ class SampleStatistics:
     """Running mean and variance (Welford, Technometrics 4(3), 1962) of a picture's samples, and the best one.
 
     The mean is (H, 3, W) float32 in about [−1, 1]; its PSNR is higher than a sample's. The best is the sample with the
-    least squared distance to it, and so, summed, to all samples: their medoid, the least surprising of them. The LR
-    picture tells nothing here, of results that are consistent with it. Samples are (H, W, 3) in LR's dtype, in a
+    least squared distance to it, and so, but for clipping, to all samples: their medoid, the least surprising of them.
+    The LR picture tells nothing here, of results that are consistent with it. Samples are (H, W, 3) in LR's dtype, in a
     temporary file; the others are where they are large.
     """
 

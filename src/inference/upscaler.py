@@ -247,10 +247,11 @@ class Upscaler(ABC):
             yield self.draw(condition, sampling, [seed + k for seed in seeds], **others)
 
     def interpolate(
-        self, picture: Pixels, seed_a: int, seed_b: int, frames: int = 10, **options: Any
+        self, picture: Picture, seed_a: int, seed_b: int, frames: int = 10, **options: Any
     ) -> Iterator[Pixels]:
         """Yield the samples, (H, W, 3) in the dtype of a picture (h, w, 3), on the way from one seed's to another's."""
         self.check_samples(frames)
+        picture = as_pixels(picture)
         seeds = Interpolation(seed_a, seed_b, frames).seeds
         condition, sampling, _, others = self._given([picture], **options)
         for seed in seeds:
@@ -262,6 +263,7 @@ class Upscaler(ABC):
         Options are as of :meth:`sample`.
         """
         self.check_fusion(from_step)
+        picture, content = as_pixels(picture), as_pixels(content)
         fusion = Fusion(content, picture.shape[:2], self.scale, box, mask, from_step)
         return self.upscale([fusion.composed(picture)], [seed], fusion=fusion, **options)[0]
 

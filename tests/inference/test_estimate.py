@@ -73,6 +73,12 @@ def test_a_cascade_takes_the_sum(clock):
     assert estimated_seconds(up, (1, 300, 300), up.resolve()) is None
 
 
+def test_a_cascade_with_an_unknown_part_is_told_no_time(clock):
+    both = Cascade([unconditional(), slow(clock, 2)])
+    assert estimated_seconds(both, (1, 300, 300), both.resolve(steps=2)) is None
+    assert clock["passes"] == 0
+
+
 def test_a_long_picture_is_told_before_it_begins(clock, photo, tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("tests.inference.test_estimate.PIXEL", 3e-4)
@@ -81,4 +87,4 @@ def test_a_long_picture_is_told_before_it_begins(clock, photo, tmp_path, caplog,
     up = slow(clock)
     upscale_files(up, jobs, up.resolve(steps=1))
     words = [record.getMessage() for record in caplog.records]
-    assert words[1].startswith("a.png: 80 tiles") and words[2:] == ["a.png: about 2 minutes"]
+    assert words[1].startswith("a.png: 80 tiles") and words[2:] == ["a.png: about 2 min"]

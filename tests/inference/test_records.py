@@ -18,7 +18,9 @@ def job(tmp_path):
     job.source.write_bytes(b"source")
     job.result.write_bytes(b"result")
     job.result.with_name("second.png").write_bytes(b"second")
-    Records(MADE).end(job, [job.result, job.result.with_name("second.png")])
+    records = Records(MADE)
+    records.begin(job)
+    records.end(job, [job.result, job.result.with_name("second.png")])
     return job
 
 
@@ -29,6 +31,14 @@ def test_it_is_done(job):
     assert Records(MADE).unfinished([job, other := Job(job.source, job.result.with_name("other.png"))], job.source) == [
         other
     ]
+
+
+def test_it_is_the_source_that_was_read(job):
+    records = Records(MADE)
+    records.begin(job)
+    job.source.write_bytes(b"another, while the first was being enlarged")
+    records.end(job, [job.result])
+    assert not Records(MADE).has(job)
 
 
 def change_source(job):

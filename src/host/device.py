@@ -102,6 +102,8 @@ def _keep_stderr():
             streams = sys.stderr, sys.__stderr__
             try:
                 return search()
+            except (ImportError, OSError):  # of "python -m", whose file has relative imports: it understands none
+                return []
             finally:
                 sys.stderr, sys.__stderr__ = streams
 

@@ -181,10 +181,14 @@ assert (sys.stderr, sys.__stderr__) == before, sys.stderr
 """
 
 
-def test_mindspores_graph_cache_leaves_stderr_alone(tmp_path):
+@pytest.mark.parametrize("started", [["compiles.py"], ["-m", "package"]])
+def test_mindspores_graph_cache_leaves_stderr_alone(started, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "other.py").touch()
+    (tmp_path / "package" / "__main__.py").write_text("from . import other as other\n" + COMPILES)
     (tmp_path / "compiles.py").write_text(COMPILES)
     environment = os.environ | {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(tmp_path / "graphs")}
-    command = [sys.executable, "compiles.py", str(ROOT)]
+    command = [sys.executable, *started, str(ROOT)]
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     assert list((tmp_path / "graphs").iterdir())  # it was on

@@ -112,6 +112,19 @@ def add_format(arguments):
     arguments.add_argument("--max-pixels", type=factor, metavar="N", default=500, help=text)
 
 
+def add_results(arguments):
+    """Add ``--samples``, ``--batch`` and ``--compare``."""
+    text = (
+        "write NAME_1 to NAME_K, their mean, a heat map of their deviation (NAME_std), and once more the one nearest to "
+        "the mean (NAME_best)"
+    )
+    arguments.add_argument("--samples", type=int, default=1, metavar="K", help=text)
+    text = "pictures of one size upscaled together, at most"
+    arguments.add_argument("--batch", type=int, default=4, help=text)
+    text = "also write NAME_compare.png: LR | bicubic | SR"
+    arguments.add_argument("--compare", action="store_true", help=text)
+
+
 def add_folder(arguments):
     """Add ``--recursive`` and ``--skip-existing``, of folders of pictures."""
     text = "the pictures in sub-folders, too; results keep their places below --output"

@@ -15,6 +15,7 @@ from ..command import (
     add_folder,
     add_format,
     add_outscale,
+    add_results,
     add_sampling,
     add_tiling,
     given_sampling,
@@ -69,10 +70,7 @@ def arguments():
     p.add_argument("--input", help="a picture, - for standard input, or a folder of pictures")
     p.add_argument("--output", default="results", help="a file, or a folder that keeps the names")
     p.add_argument("--seed", type=int, default=0, help="of the noise; each picture starts from it")
-    p.add_argument("--samples", type=int, default=1, metavar="K", help="write NAME_1 to NAME_K, their mean, a heat map "
-                   "of their deviation (NAME_std), and once more the one nearest to the mean (NAME_best)")  # fmt: skip
-    p.add_argument("--batch", type=int, default=4, help="pictures of one size upscaled together, at most")
-    p.add_argument("--compare", action="store_true", help="also write NAME_compare.png: LR | bicubic | SR")
+    add_results(p)
     add_folder(p)
     add_format(p)
     add_outscale(p)

@@ -102,7 +102,7 @@ def _keep_stderr():
             streams = sys.stderr, sys.__stderr__
             try:
                 return search()
-            except (ImportError, OSError):  # of "python -m", whose file has relative imports: it understands none
+            except ImportError:  # of "python -m", whose file has relative imports: it understands none
                 return []
             finally:
                 sys.stderr, sys.__stderr__ = streams

@@ -115,8 +115,8 @@ def add_format(arguments):
 def add_results(arguments):
     """Add ``--samples``, ``--batch`` and ``--compare``."""
     text = (
-        "write NAME_1 to NAME_K, their mean, a heat map of their deviation (NAME_std), and once more the one nearest to "
-        "the mean (NAME_best)"
+        "write NAME_1 to NAME_K, their mean, a heat map of their deviation (NAME_std), and once more the one nearest "
+        "to the mean (NAME_best)"
     )
     arguments.add_argument("--samples", type=int, default=1, metavar="K", help=text)
     text = "pictures of one size upscaled together, at most"

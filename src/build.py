@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .config.loader import config_from_dict
 from .errors import UserError, first_line
 from .families.registry import SCHEMAS, config_of, family_of
-from .host.device import device_memory, device_name, is_cpu, select_device
+from .host.device import device_memory, is_cpu, known_device, select_device
 from .host.shipped import shipped
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_model(path, ema=True):
 
 def load(path, device=None, graph=True, ema=True, tile_options=None, runtime=None, cache=True):
     """Return the configuration and the upscaler of one model; arguments as of :func:`load_upscaler`."""
-    path, device = shipped(path), device_name(device)
+    path, device = shipped(path), known_device(device)
     if not path.exists():
         raise UserError(f"no model at {path}: name a .ckpt from train.py or convert.py, or an export of export.py")
     if path.suffix in (".mindir", ".onnx") or (path.is_dir() and path.suffix != ".ckpt"):

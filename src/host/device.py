@@ -48,6 +48,14 @@ def device_name(text):
     return next((name for name in DEVICES if name.lower() == str(text).lower()), text)
 
 
+def known_device(text):
+    """:func:`device_name` of one of :data:`DEVICES`, or None; another is a ``UserError``."""
+    name = device_name(text)
+    if name not in (None, *DEVICES):
+        raise UserError(f"device must be one of {', '.join(DEVICES)}, not '{name}'")
+    return name
+
+
 def is_cpu(name=None):
     """Whether :func:`select_device` takes the CPU; without mindspore where no accelerator has a driver.
 
@@ -65,9 +73,7 @@ def select_device(name=None, graph=True):
     None takes the first of :data:`DEVICES`, in any letter case, that works here. One that is not there is a
     ``UserError``.
     """
-    name = device_name(name)
-    if name is not None and name not in DEVICES:
-        raise UserError(f"device must be one of {', '.join(DEVICES)}, not '{name}'")
+    name = known_device(name)
     prepare()
     import mindspore as ms
 

@@ -46,7 +46,7 @@ class _Format(NamedTuple):
 _JPEG = _Format("JPEG", {"quality": 95, "subsampling": "4:4:4"}, False, False, 65500)
 _TIFF = _Format("TIFF", {}, True, True, largest=LARGEST)
 _WRITERS = {
-    ".png": _Format("PNG", {"compress_level": 3}, True, True),
+    ".png": _Format("PNG", {"compress_level": 2}, True, True),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".bmp": _Format("BMP", {}, False, False),

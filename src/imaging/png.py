@@ -45,7 +45,7 @@ def _chunks_of_pillow(mode, options):
 
 def _write_pixels(file, picture):
     """Write the pixels as IDAT chunks (PNG, third edition, section 9)."""
-    compressor, above = zlib.compressobj(3), 0
+    compressor, above = zlib.compressobj(2), 0
     for rows in strips(len(picture)):
         own = np.ascontiguousarray(picture[rows], picture.dtype.newbyteorder(">")).view(np.uint8)
         own = own.reshape(rows.stop - rows.start, -1)

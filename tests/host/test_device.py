@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from src.build import load_upscaler
 from src.errors import UserError
 from src.host import device
 from tests.tiny import ROOT
@@ -56,6 +57,8 @@ def test_it_is_set_before_mindspore_is_there(tmp_path):
 def test_an_unknown_device(name):
     with pytest.raises(UserError, match=f"device must be one of Ascend, GPU, CPU, not '{name}'"):
         device.select_device(name)
+    with pytest.raises(UserError, match=f"device must be one of Ascend, GPU, CPU, not '{name}'"):
+        load_upscaler("export.onnx", name)
 
 
 @pytest.mark.parametrize(("name", "driver"), [("GPU", "NVIDIA"), ("Ascend", "Ascend")])

@@ -24,8 +24,8 @@ from train_step_worker import peak_memory
 
 EXPORT = ROOT / "checkpoints" / "exports" / "srdiff_lite_x4.onnx"
 SETTINGS = (
-    "as it comes", "no spinning", "no memory patterns", "no arena", "basic", "extended", "saved graph", "no prepacking",
-    "kept",
+    "as it comes", "no spinning", "no memory patterns", "one arena", "no arena", "basic", "extended", "saved graph",
+    "no prepacking", "kept",
 )  # fmt: skip
 CALLS = 6
 
@@ -95,6 +95,10 @@ def session(path, setting, threads, folder):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if setting in ("no memory patterns", "kept", "profile"):
         options.enable_mem_pattern = False
+    if setting in ("one arena", "kept", "profile"):
+        arena = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+        ort.create_and_register_allocator(ort.OrtMemoryInfo("Cpu", arena, 0, ort.OrtMemType.DEFAULT), None)
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_cpu_mem_arena = setting != "no arena"
     if setting == "no prepacking":
         options.add_session_config_entry("session.disable_prepacking", "1")

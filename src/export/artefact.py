@@ -6,6 +6,7 @@ pass, or a whole sampler. Beside it stand ``X.onnx.json`` and, with the step of 
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -277,6 +278,14 @@ def _named_in_utf8(path):
         yield shutil.copy(path, f"{folder}/model{path.suffix}")
 
 
+@functools.cache
+def _share_memory():
+    """Have all graphs of the process work in one arena, for they run one after the other."""
+    ort = _import("onnxruntime")
+    kind, default = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    ort.create_and_register_allocator(ort.OrtMemoryInfo("Cpu", kind, 0, default), None)
+
+
 class OnnxGraph:
     """A graph that ONNX Runtime runs, called with NumPy arrays; ``model`` is a path, or the file's bytes."""
 
@@ -291,8 +300,10 @@ class OnnxGraph:
         options.intra_op_num_threads = threads or _cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # For sizes that change: less memory, and threads that wait do not spin (docs/inference_speed.md).
-        options.enable_mem_pattern = False
+        # Less memory, and threads that wait do not spin (docs/inference_speed.md).
+        _share_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False  # of no use where sizes change
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [*((provider, {"device_id": device_id()}) for provider in wanted), "CPUExecutionProvider"]
         try:

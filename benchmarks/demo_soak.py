@@ -28,7 +28,7 @@ def main():
     p = parser(__doc__)
     p.add_argument("--input", required=True, metavar="FILE", help="a picture")
     p.add_argument("--requests", type=int, default=50, metavar="N", help="how many times it is enlarged")
-    p.add_argument("--model", default="checkpoints/srdiff_lite_x4_onestep.ckpt", help="as the page names it")
+    p.add_argument("--model", default="checkpoints/srdiff_lite_x4_fewstep.ckpt", help="as the page names it")
     args = p.parse_args()
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)  # of which each request has lines

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
+from typing import NamedTuple
 
 from .errors import UserError, one_line
 from .host.device import DEVICES, device_name, prepare
@@ -19,10 +21,20 @@ from .host.signals import answer_with, die_with_parent, raise_once
 
 SRDIFF = CHECKPOINTS / "srdiff_lite_x4.ckpt"
 RRDB = CHECKPOINTS / "rrdb_lite_x4.ckpt"
+FEWSTEP = CHECKPOINTS / "srdiff_lite_x4_fewstep.ckpt"
+
+
+class Preset(NamedTuple):
+    """A model of the project, and how many steps it takes; None: its own."""
+
+    path: Path
+    steps: int | None = None
+
+
 PRESETS = {  # by purpose
-    "fast": CHECKPOINTS / "srdiff_lite_x4_onestep.ckpt",
-    "best": SRDIFF,
-    "photo": CHECKPOINTS / "rrdb_photo_gan_lite_x4.ckpt",
+    "fast": Preset(FEWSTEP),
+    "best": Preset(FEWSTEP, 8),
+    "photo": Preset(CHECKPOINTS / "rrdb_photo_gan_lite_x4.ckpt"),
 }
 
 

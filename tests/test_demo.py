@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from src.command import PRESETS
 from src.commands import demo
 from src.commands.demo_words import WORDS, words_of
 from src.commands.demo_work import Cancelled, Desk, Wish
+from src.commands.infer import last_names
 from src.errors import UserError
 from src.imaging.io import read_image, write_image
 from tests import tiny
@@ -475,6 +477,20 @@ def test_a_model_that_was_deleted_meanwhile(browser, server, picture):
     tab.give(picture())
     tab.press("enlarge")
     tab.told("the model mine/model.ckpt is not there any more: reload the page, and choose another")
+    tab.close()
+
+
+@pytest.mark.slow
+def test_a_quality_is_a_model_and_its_steps(browser, server):
+    tab = Tab(browser, server)
+    tab.open("sampling")
+    model, steps = tab.page.locator("#model input"), tab.page.locator("#steps").locator("input, textarea")
+    for name, wanted in PRESETS.items():
+        tab.page.locator("#quality").get_by_text(WORDS["en"][name]).click()
+        tab.page.wait_for_function(
+            "([model, path]) => model.value == path", arg=[model.element_handle(), last_names(wanted.path)]
+        )
+        assert steps.input_value() == str(wanted.steps or "")
     tab.close()
 
 

@@ -97,7 +97,7 @@ import numpy as np
 import mindspore_sr
 from mindspore_sr import load_upscaler
 from mindspore_sr.command import PRESETS
-sr = load_upscaler(PRESETS["photo"]).sample(np.zeros((1, 3, 8, 12), np.float32))
+sr = load_upscaler(PRESETS["photo"].path).sample(np.zeros((1, 3, 8, 12), np.float32))
 print(sr.shape, sorted({"mindspore", "src"} & sys.modules.keys()))
 """
 

@@ -46,7 +46,7 @@ def test_infer_takes_them_when_nothing_is_named(tmp_path, photo):
     write_image(tmp_path / "photo.png", photo[:32, :40])
     status, out, lines = tiny.run("infer.py", "--input", "photo.png", "--output", "large.png", cwd=tmp_path)
     assert (status, out.strip()) == (0, "large.png"), lines
-    assert "the model is checkpoints/srdiff_lite_x4_onestep.ckpt" in lines[0]
+    assert "the model is checkpoints/srdiff_lite_x4_fewstep.ckpt" in lines[0]
     assert read_rgb(tmp_path / "large.png").shape == (128, 160, 3)
 
 

@@ -61,7 +61,7 @@ def _inputs(gr, words):
     qualities = [(words(name), name) for name in PRESETS]
     given["quality"] = gr.Radio(qualities, value="fast", label=words("quality"), elem_id="quality")
     names = list(models())
-    given["model"] = gr.Dropdown(names, value=last_names(PRESETS["fast"]), label=words("model"), elem_id="model")
+    given["model"] = gr.Dropdown(names, value=last_names(PRESETS["fast"].path), label=words("model"), elem_id="model")
     with gr.Row():
         given["enlarge"] = gr.Button(words("enlarge"), variant="primary", elem_id="enlarge")
         given["cancel"] = gr.Button(words("cancel"), elem_id="cancel")
@@ -136,6 +136,9 @@ def _connect(gr, page, desk, given, shown):
     def to_draw_on(picture):
         return {"path": picture} if picture else {}
 
+    def choose(quality):
+        return last_names(PRESETS[quality].path), str(PRESETS[quality].steps or "")
+
     def close(request: gr.Request):
         desk.close(request.session_hash)
 
@@ -144,7 +147,7 @@ def _connect(gr, page, desk, given, shown):
     for each in pictures:
         each.change(hold, pictures, None, **quiet)
     given["picture"].change(to_draw_on, pictures[:1], given["box"], **quiet)
-    given["quality"].input(lambda name: last_names(PRESETS[name]), given["quality"], given["model"], **quiet)
+    given["quality"].input(choose, given["quality"], [given["model"], given["steps"]], **quiet)
     page.load(lambda: gr.update(choices=list(models())), None, given["model"], **quiet)
     page.unload(close)
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .. import build
-from ..command import PRESETS, given_sampling, quieten, what_makes
+from ..command import PRESETS, SRDIFF, given_sampling, quieten, what_makes
 from ..errors import UserError, one_line
 from ..export.artefact import model_hash
 from ..host.ranks import is_scheduler, launched, launched_world
@@ -93,9 +93,11 @@ def run(args):
 
 
 def preset(args):
-    """The path of a model of the project: that of --preset, or one that takes steps where steps are asked for."""
+    """The path of a model of the project: that of --preset, whose steps become the arguments', or one of any steps."""
     steps = args.fuse or args.process or {"sampler", "steps", "spacing"} & given_sampling(args).keys()
-    path = PRESETS[args.preset or ("best" if steps else "fast")]
+    path, own = (SRDIFF, None) if steps and args.preset is None else PRESETS[args.preset or "fast"]
+    if args.steps is None:
+        args.steps = own
     if args.preset is None:
         other = "--preset or --checkpoint names another"
         if str(args.input).lower().endswith((".jpg", ".jpeg")):

@@ -46,12 +46,10 @@ class Distillable(PictureLosses, Diffusion):
             raise UserError("'loss.discriminator_first' is of an SRGAN: leave it out")
         if self.config.diffusion.loss_weight != "uniform":
             raise UserError("'diffusion.loss_weight' is of training without a teacher: leave it out")
-        if not progressive and steps != 1:
-            raise UserError(
-                f"'eval.steps' must be 1 where 'distill.method' is regression, got {steps}; set progressive"
-            )
         if progressive:
             self.check_unread("distill", ("sampler", "inverse"), "distill.method is progressive")
+        elif steps > 1:
+            self.check_unread("distill", ("inverse",), f"x_T is not what the last of {steps} steps sees")
         if distill.truth and not self.conditional:
             raise UserError("'distill.truth' needs pictures that belong to LR: leave it out where there is none")
         if self.config.diffusion.prediction != "velocity":
@@ -59,7 +57,7 @@ class Distillable(PictureLosses, Diffusion):
                 "'diffusion.prediction' must be velocity, got noise, which at x_T tells nothing of x_0; a teacher may "
                 "predict noise"
             )
-        if distill.steps % steps or distill.steps <= steps:
+        if progressive and (distill.steps % steps or distill.steps <= steps):
             raise UserError(
                 f"'distill.steps', the teacher's, must be a multiple of 'eval.steps', the student's, got "
                 f"{distill.steps} and {steps}; set distill.steps={2 * steps}"

@@ -72,18 +72,21 @@ def test_several_pictures_bar_counts_pictures(tmp_path, bars):
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ({}, "srdiff_lite_x4_onestep"),
-        ({"temperature": 0.5}, "srdiff_lite_x4_onestep"),
+        ({}, "srdiff_lite_x4_fewstep"),
+        ({"temperature": 0.5}, "srdiff_lite_x4_fewstep"),
         ({"steps": 8}, "srdiff_lite_x4"),
         ({"process": ["png"]}, "srdiff_lite_x4"),
-        ({"steps": 1, "preset": "fast"}, "srdiff_lite_x4_onestep"),
+        ({"steps": 1, "preset": "fast"}, "srdiff_lite_x4_fewstep"),
+        ({"preset": "best"}, "srdiff_lite_x4_fewstep"),
         ({"preset": "photo"}, "rrdb_photo_gan_lite_x4"),
     ],
 )
 def test_the_models_of_the_project_are_named_by_purpose(given, name):
     names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency", "input")
-    path = Path(infer.preset(SimpleNamespace(**dict.fromkeys(names) | given)))
+    args = SimpleNamespace(**dict.fromkeys(names) | given)
+    path = Path(infer.preset(args))
     assert path.stem == name
+    assert args.steps == given.get("steps", 8 if given.get("preset") == "best" else None)
     assert path.is_file()
 
 
@@ -91,5 +94,5 @@ def test_the_models_of_the_project_are_named_by_purpose(given, name):
 def test_of_a_jpeg_the_model_for_photographs_is_named(name, told, caplog):
     caplog.set_level(logging.INFO)
     names = ("preset", "fuse", "process", "sampler", "steps", "spacing", "eta", "temperature", "consistency")
-    assert Path(infer.preset(SimpleNamespace(**dict.fromkeys(names), input=name))).stem == "srdiff_lite_x4_onestep"
+    assert Path(infer.preset(SimpleNamespace(**dict.fromkeys(names), input=name))).stem == "srdiff_lite_x4_fewstep"
     assert ("--preset photo" in caplog.text) is told

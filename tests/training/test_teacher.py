@@ -77,6 +77,28 @@ def test_from_x_T_it_makes_the_samplers_picture(form, checkpoint, tiny_pictures,
     np.testing.assert_allclose(made, wanted, atol=1e-4)
 
 
+def test_each_step_of_several_is_learnt_where_the_students_own_lead(form, checkpoint, tiny_pictures, photo):
+    family, student, teacher = taught(form, tiny_pictures, checkpoint, *REGRESSION, "eval.steps=2")
+    changed = student.unet if hasattr(student, "unet") else student
+    for parameter in changed.trainable_params():  # the student's steps are no longer the teacher's
+        parameter.set_data(parameter * 1.2)
+    hr, lr, t, noise = batch_of(family, photo)
+    batch = [ms.Tensor(array) for array in (hr, lr, t, noise)]
+    (*_, x_T, _, _, first), (*_, x_t, told, rates, second) = teacher(0, *batch), teacher(1, *batch)
+    np.testing.assert_array_equal(x_T.asnumpy(), noise)
+    np.testing.assert_array_equal(first.asnumpy(), second.asnumpy())  # the goal of all steps is the teacher's picture
+    start, step = family.steps()
+    np.testing.assert_allclose(told.asnumpy(), family.noise_level().of(step), rtol=1e-6)
+    np.testing.assert_allclose(rates.asnumpy(), [step.alpha_bar**0.5, (1 - step.alpha_bar) ** 0.5], rtol=1e-6)
+    visited = []
+    up = family.upscaler(family.model_networks(student), family.tiling())
+    up.sample(
+        lr.repeat(2, 0), sampler="ddim", steps=2, temperature=1.0, noise=lambda k, shape: noise, consistency=False,
+        callback=lambda k, step, x, x_0: visited.append(x.copy()),
+    )  # fmt: skip
+    np.testing.assert_allclose(x_t.asnumpy(), visited[0], atol=1e-4)
+
+
 def test_in_a_halving_the_students_step_ends_where_its_two_end(form, checkpoint, tiny_pictures, photo):
     family, _, teacher = taught(form, tiny_pictures, checkpoint, *HALVING)
     batch = [ms.Tensor(array) for array in batch_of(family, photo)]
@@ -85,14 +107,12 @@ def test_in_a_halving_the_students_step_ends_where_its_two_end(form, checkpoint,
         *_, base, x_t, told, rates, x_0 = teacher(number, *batch)
         np.testing.assert_allclose(told.asnumpy(), family.noise_level().of(step), rtol=1e-6)
         np.testing.assert_allclose(rates.asnumpy(), [step.alpha_bar**0.5, (1 - step.alpha_bar) ** 0.5], rtol=1e-6)
-        assert [walked.t for walked in teacher.walks[number][1]][0] == step.t
-        assert teacher.walks[number][1][-1].t_prev == step.t_prev
+        part = teacher.parts[number]
+        assert (part[0].t, part[-1].t_prev) == (step.t, step.t_prev)
         row = implicit(step)
         ends.append(row.of_x0 * x_0.asnumpy() + row.of_xt * x_t.asnumpy())
-        condition = teacher.encode(batch[1])[2].asnumpy().repeat(2, 0)
-        np.testing.assert_allclose(
-            ends[-1], teacher._walk(x_t.asnumpy(), teacher.walks[number][1], condition), atol=1e-5
-        )
+        condition = teacher.encode(batch[1])[3].asnumpy().repeat(2, 0)
+        np.testing.assert_allclose(ends[-1], teacher.walk(x_t.asnumpy(), part, [condition]), atol=1e-5)
     assert np.abs(ends[0] - ends[1]).max() > 0.1
 
 
@@ -103,8 +123,9 @@ def test_in_a_halving_the_students_step_ends_where_its_two_end(form, checkpoint,
         (*REGRESSION, "distill.truth=0.5", "distill.inverse=0.1", "discriminator.network=pooled",
          "discriminator.features=4", "discriminator.hidden=8", "loss.adversarial=0.1", "train.accumulate=2"),
         HALVING,
+        (*REGRESSION, "eval.steps=2"),
     ],
-    ids=["regression", "progressive"],
+    ids=["regression", "progressive", "two steps"],
 )  # fmt: skip
 def test_a_resumed_run_equals_an_uninterrupted_one(form, checkpoint, tiny_pictures, tmp_path, monkeypatch, more):
     config = form(tiny_pictures, f"distill.teacher={checkpoint}", "train.steps=4", "train.ema_decay=0.9", *more)
@@ -120,7 +141,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(form, checkpoint, tiny_pictur
     ("more", "message"),
     [
         (("distill.teacher=",), "'distill.teacher' is empty"),
-        (("eval.steps=2",), "'eval.steps' must be 1 where"),
+        (("eval.steps=2", "distill.inverse=1"), "'distill.inverse' has no effect, since x_T is not what the last of 2"),
         (("eval.sampler=ddpm",), "'eval.sampler' must be one of ddim, dpmpp_2m, where"),
         (("distill.sampler=sr3",), "'distill.sampler' must be one of ddim, dpmpp_2m"),
         ((*HALVING, "distill.steps=3"), "must be a multiple of 'eval.steps'.* set distill.steps=4"),

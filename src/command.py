@@ -33,7 +33,7 @@ class Preset(NamedTuple):
 
 PRESETS = {  # by purpose
     "fast": Preset(FEWSTEP),
-    "best": Preset(FEWSTEP, 8),
+    "best": Preset(FEWSTEP, 2),
     "photo": Preset(CHECKPOINTS / "rrdb_photo_gan_lite_x4.ckpt"),
 }
 

@@ -25,7 +25,7 @@ def arguments():
     p = parser(__doc__)
     model = p.add_mutually_exclusive_group()
     model.add_argument("--preset", choices=PRESETS, help="a model of checkpoints/, times 4: fast, one step; best, "
-                       "eight of the same; photo, for JPEG, noise and blur; by default fast, but with --steps "
+                       "two of the same; photo, for JPEG, noise and blur; by default fast, but with --steps "
                        "and the like srdiff_lite_x4")  # fmt: skip
     model.add_argument("--checkpoint", nargs="+", metavar="W", help="a .ckpt written by train.py or convert.py; "
                        "several enlarge one after the other")  # fmt: skip

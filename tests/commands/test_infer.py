@@ -86,7 +86,7 @@ def test_the_models_of_the_project_are_named_by_purpose(given, name):
     args = SimpleNamespace(**dict.fromkeys(names) | given)
     path = Path(infer.preset(args))
     assert path.stem == name
-    assert args.steps == given.get("steps", 8 if given.get("preset") == "best" else None)
+    assert args.steps == given.get("steps", 2 if given.get("preset") == "best" else None)
     assert path.is_file()
 
 

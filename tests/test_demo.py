@@ -491,6 +491,11 @@ def test_a_quality_is_a_model_and_its_steps(browser, server):
             "([model, path]) => model.value == path", arg=[model.element_handle(), last_names(wanted.path)]
         )
         assert steps.input_value() == str(wanted.steps or "")
+    tab.page.locator("#quality").get_by_text(WORDS["en"]["best"]).click()
+    tab.page.wait_for_function("steps => steps.value == '2'", arg=steps.element_handle())
+    model.click()
+    tab.page.get_by_role("option", name="checkpoints/srdiff_lite_x4.ckpt", exact=True).click()
+    tab.page.wait_for_function("steps => steps.value == ''", arg=steps.element_handle())
     tab.close()
 
 

@@ -148,6 +148,7 @@ def _connect(gr, page, desk, given, shown):
         each.change(hold, pictures, None, **quiet)
     given["picture"].change(to_draw_on, pictures[:1], given["box"], **quiet)
     given["quality"].input(choose, given["quality"], [given["model"], given["steps"]], **quiet)
+    given["model"].input(lambda: "", None, given["steps"], **quiet)  # those of a quality are another model's
     page.load(lambda: gr.update(choices=list(models())), None, given["model"], **quiet)
     page.unload(close)
 
